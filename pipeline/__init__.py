@@ -1,0 +1,1 @@
+"""A reproducible study of regularization: five notebooks as one DVC pipeline with MLflow tracking."""

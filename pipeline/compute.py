@@ -1,0 +1,74 @@
+"""The compute backend of a process: chosen before Keras is imported, with a fixed number of threads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+from typing import Literal
+
+Backend = Literal["jax", "tensorflow"]
+
+# Dense networks are 2-8 times faster as one compiled scan on JAX; convolutions 17 times faster on TensorFlow's kernels.
+BACKEND_OF_FAMILY: dict[str, Backend] = {"mlp": "jax", "cnn": "tensorflow"}
+
+
+def configure(backend: Backend, *, threads: int) -> None:
+    """Choose the Keras backend and the number of threads that sums are split over, on which the last bits depend.
+
+    Call before anything imports keras. Raises RuntimeError when keras was imported with another backend.
+    """
+    os.environ["KERAS_BACKEND"] = backend
+    if backend == "jax":
+        _prepare_jax(threads)
+    else:
+        _prepare_tensorflow(threads)
+    import keras
+
+    if keras.backend.backend() != backend:
+        raise RuntimeError(f"keras already runs on {keras.backend.backend()}: configure({backend!r}) came too late")
+
+
+def _prepare_jax(threads: int) -> None:
+    # Read once, when XLA makes its thread pool.
+    os.environ["NPROC"] = str(threads)
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    # Keras imports TensorFlow when it saves a model, wherever there is one: four seconds for nothing.
+    if "tensorflow" not in sys.modules and not any(isinstance(finder, _NoTensorFlow) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _NoTensorFlow())
+
+
+def _prepare_tensorflow(threads: int) -> None:
+    with _silent_stderr():
+        import tensorflow as tf
+
+        # A GPU would give other bits than the processor.
+        tf.config.set_visible_devices([], "GPU")
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.list_logical_devices()
+
+
+class _NoTensorFlow(MetaPathFinder):
+    """Finds no TensorFlow. None in sys.modules would do so too, but Keras takes the name there for the module."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        if fullname == "tensorflow":
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keep out what TensorFlow's libraries write as they load, which no setting of theirs does. Errors still raise."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -1,0 +1,48 @@
+"""How every DVC stage starts: `python -m pipeline.stages.<stage> <name>`, run by DVC in the workspace."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from pipeline.errors import PipelineError
+from pipeline.params import Params, load_params
+from pipeline.paths import Workspace
+
+# <linux/prctl.h>: the signal that this process gets when its parent dies.
+PR_SET_PDEATHSIG = 1
+
+Stage = Callable[[Workspace, Params, str], None]
+
+
+def run(stage: Stage) -> None:
+    """Parse the name of the item, load params.yaml, run the stage. A user's mistake ends in one message."""
+    die_with_parent()
+    signal.signal(signal.SIGTERM, _terminate)
+    parser = argparse.ArgumentParser(description=stage.__doc__)
+    parser.add_argument("name", help="the item of params.yaml that this stage works on")
+    name = parser.parse_args().name
+    workspace = Workspace(Path.cwd())
+    try:
+        stage(workspace, load_params(workspace.params), name)
+    except PipelineError as error:
+        sys.exit(f"error: {error}")
+
+
+def die_with_parent() -> None:
+    """End this process when DVC is killed: an orphan would write on while the next repro runs the same stage."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() == 1 and "DVC_STAGE" in os.environ:
+            sys.exit("error: DVC has ended before its stage began.")
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    # As an exception, so that open runs are closed and temporary files removed on the way out.
+    sys.exit(128 + number)

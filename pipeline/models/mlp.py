@@ -1,0 +1,16 @@
+"""Multilayer perceptrons on flattened images."""
+
+from __future__ import annotations
+
+import keras
+
+from pipeline.models import blocks
+from pipeline.params import MlpVariant
+
+
+def build(spec: MlpVariant, *, input_shape: tuple[int, int], num_classes: int) -> keras.Model:
+    """Raw pixels (n, height, width), flattened, through dense layers to probabilities (n, num_classes)."""
+    pixels, scaled = blocks.scaled_input(input_shape)
+    features = keras.layers.Flatten(name="flatten")(scaled)
+    features = blocks.dense_layers(features, spec.layers)
+    return blocks.classifier(pixels, features, num_classes=num_classes, name="mlp")

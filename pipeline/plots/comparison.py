@@ -1,0 +1,161 @@
+"""Pictures that set the variants of a study side by side."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.container import Container
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# The palette of Okabe and Ito, which colour-blind people can tell apart, without its yellow, too pale on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+LINE_STYLES = ("-", "--", ":", "-.")
+# In the enlarged part of the bar chart: accuracies down to this far below the best one, as a fraction.
+ENLARGED_SPAN = 0.1
+
+Curve = Literal["val_accuracy", "val_cross_entropy"]
+
+
+def validation_curves(
+    histories: Mapping[str, pd.DataFrame], curve: Curve, *, title: str, only: Sequence[str] | None = None
+) -> Figure:
+    """One line per variant over the epochs, best last value first in the legend.
+
+    `histories` holds a table per variant with the columns `epoch` and `curve`; `only` names those to draw, if not all.
+    A variant's colour and line style come from its place in `histories`, so that they agree from figure to figure.
+    """
+    is_accuracy = curve == "val_accuracy"
+    figure = Figure(figsize=(10, 5.5), layout="constrained")
+    axes = figure.subplots()
+    last = {}
+    for (name, history), (line_style, colour) in zip(histories.items(), _styles(), strict=False):
+        if only is None or name in only:
+            value = history[curve].iloc[-1]
+            shown = _percent(value) if is_accuracy else f"{value:.3f}"
+            (line,) = axes.plot(history["epoch"], history[curve], label=f"{name}  {shown}", color=colour, ls=line_style)
+            last[line] = -value if is_accuracy else value
+    axes.set(
+        title=title,
+        xlabel="epoch",
+        ylabel="validation accuracy (%)" if is_accuracy else "validation cross-entropy (nats, without penalties)",
+    )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if is_accuracy:
+        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+    axes.grid(alpha=0.3)
+    figure.legend(
+        handles=sorted(last, key=lambda line: last[line]),
+        loc="outside right upper",
+        title="variant, value at its last epoch",
+        alignment="left",
+        frameon=False,
+        fontsize=9,
+        handlelength=3,
+    )
+    return figure
+
+
+def accuracy_chart(ranking: pd.DataFrame, *, title: str) -> Figure:
+    """Horizontal bars of test accuracy, best on top, with 95 % intervals and the source's figures.
+
+    The bars start at 0; beside them the top of the scale is enlarged, where intervals can be seen. `ranking` has the
+    columns `variant`, `test_accuracy`, `test_accuracy_low`, `test_accuracy_high` and `reported_test_accuracy`
+    (fractions, the last one may be empty).
+    """
+    table = ranking.sort_values(["test_accuracy", "variant"], ascending=[True, False]).reset_index(drop=True)
+    figure = Figure(figsize=(11, 1.9 + 0.38 * len(table)), layout="constrained")
+    bars, enlarged = figure.subplots(1, 2, sharey=True, width_ratios=(2, 3))
+    figure.suptitle(title)
+
+    bars.barh(table["variant"], 100 * table["test_accuracy"], color=COLOURS[4], height=0.65)
+    for row, accuracy in enumerate(table["test_accuracy"]):
+        bars.text(50 * accuracy, row, _percent(accuracy), ha="center", va="center", fontsize=9)
+    bars.set(xlim=(0, 100), xlabel="test accuracy (%)")
+
+    low, high = _enlarged_limits(table)
+    handles: list[Artist | Container] = [_draw_intervals(enlarged, table)]
+    enlarged.set(xlim=(low, high), xlabel="test accuracy (%), enlarged")
+    enlarged.tick_params(axis="y", length=0)
+    enlarged.grid(axis="x", alpha=0.3)
+    if table["reported_test_accuracy"].notna().any():
+        handles.append(_draw_reported(bars, table))
+        _draw_reported(enlarged, table)
+    _note_what_lies_left(enlarged, table, low)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def _styles() -> Iterator[tuple[str, str]]:
+    return itertools.cycle(itertools.product(LINE_STYLES, COLOURS))
+
+
+def _enlarged_limits(table: pd.DataFrame) -> tuple[float, float]:
+    floor = table["test_accuracy"].max() - ENLARGED_SPAN
+    figures = table[["test_accuracy_low", "test_accuracy_high", "reported_test_accuracy"]].to_numpy(dtype=float).ravel()
+    shown = figures[figures >= floor]
+    margin = 0.05 * (shown.max() - shown.min())
+    return 100 * (shown.min() - margin), 100 * (shown.max() + margin)
+
+
+def _draw_intervals(axes: Axes, table: pd.DataFrame) -> Container:
+    accuracy, low, high = (100 * table[f"test_accuracy{end}"] for end in ("", "_low", "_high"))
+    return axes.errorbar(
+        accuracy,
+        table["variant"],
+        xerr=(accuracy - low, high - accuracy),
+        fmt="o",
+        color=COLOURS[0],
+        markersize=5,
+        capsize=3,
+        label="measured, with its 95 % interval",
+    )
+
+
+def _draw_reported(axes: Axes, table: pd.DataFrame) -> Artist:
+    reported = table.dropna(subset=["reported_test_accuracy"])
+    (markers,) = axes.plot(
+        100 * reported["reported_test_accuracy"].astype(float),
+        reported["variant"],
+        linestyle="none",
+        marker="D",
+        markersize=6,
+        markerfacecolor="none",
+        markeredgecolor=COLOURS[1],
+        markeredgewidth=1.5,
+        label="reported by the source",
+    )
+    return markers
+
+
+def _note_what_lies_left(axes: Axes, table: pd.DataFrame, limit: float) -> None:
+    for row, (measured, reported) in enumerate(
+        zip(table["test_accuracy"], table["reported_test_accuracy"], strict=True)
+    ):
+        notes = [
+            f"{name} {_percent(accuracy)}"
+            for name, accuracy in (("measured", measured), ("reported", reported))
+            if accuracy is not None and 100 * accuracy < limit
+        ]
+        if notes:
+            axes.annotate(
+                "\N{BLACK LEFT-POINTING SMALL TRIANGLE} " + ", ".join(notes),
+                (0.01, row),
+                # Clear of the interval, where the row has one.
+                xytext=(0, 0 if 100 * measured < limit else 7),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                fontsize=8,
+                va="center",
+            )
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f} %"

@@ -1,0 +1,74 @@
+"""Figures of a dataset: an example of each class, the class counts, one example down to its pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
+
+COLUMNS = 5
+# One per split, distinguishable in grey and by the colour-blind.
+BAR_COLORS = ("#1b4f72", "#e08214", "#9dc3e6")
+
+
+def examples(images: np.ndarray, names: Sequence[str]) -> Figure:
+    """One image per class, shape (n, height, width), each under its class's name."""
+    rows = math.ceil(len(images) / COLUMNS)
+    figure = Figure(figsize=(1.8 * COLUMNS, 2.1 * rows), layout="constrained")
+    all_axes = list(figure.subplots(rows, COLUMNS, squeeze=False).flat)
+    for axes in all_axes:
+        axes.axis("off")
+    for axes, image, name in zip(all_axes, images, names, strict=False):
+        _show(axes, image)
+        axes.set_title(name)
+    return figure
+
+
+def class_counts(counts: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
+    """Number of examples of each class, a group of bars per class with a bar per split.
+
+    `counts` maps a split's name to its counts, shape (num_classes,).
+    """
+    height = 0.6 + len(names) * 0.22 * len(counts)
+    figure = Figure(figsize=(9, height), layout="constrained")
+    axes = figure.subplots()
+    places = np.arange(len(names))
+    thickness = 0.84 / len(counts)
+    for index, (split, values) in enumerate(counts.items()):
+        shift = (index - (len(counts) - 1) / 2) * thickness
+        color = BAR_COLORS[index % len(BAR_COLORS)]
+        bars = axes.barh(places + shift, values, thickness, label=f"{split} ({values.sum():,})", color=color)
+        axes.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=8)
+    axes.set_yticks(places, names)
+    axes.invert_yaxis()
+    axes.margins(x=0.08, y=0.02)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.set_xlabel("images")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=len(counts), frameon=False)
+    return figure
+
+
+def example(image: np.ndarray, *, title: str, caption: str) -> Figure:
+    """An image (height, width) of uint8 as a picture, and beside it the same with every pixel's value written on it."""
+    figure = Figure(figsize=(15, 9.6), layout="constrained")
+    picture, pixels = figure.subplots(1, 2, width_ratios=(1, 2))
+    _show(picture, image)
+    picture.set_title(title, fontsize=16)
+    picture.set_xlabel(caption, fontsize=11)
+    _show(pixels, image)
+    pixels.set_title("raw pixels: 0 is black, 255 is white", fontsize=16)
+    for (row, column), value in np.ndenumerate(image):
+        color = "black" if value > 127 else "white" if value else "#707070"
+        pixels.text(column, row, str(value), ha="center", va="center", fontsize=7, color=color)
+    return figure
+
+
+def _show(axes: Axes, image: np.ndarray) -> None:
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])

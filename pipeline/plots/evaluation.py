@@ -1,0 +1,89 @@
+"""Pictures of what one model gets wrong on the test set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+# Up to this many mistakes are shown, in rows of six.
+NUM_MISTAKES = 24
+NUM_COLUMNS = 6
+
+
+def confusion_matrix(matrix: NDArray[np.int64], classes: Sequence[str], *, title: str) -> Figure:
+    """Counts (num_classes, num_classes), rows true and columns predicted, with the mistakes in colour.
+
+    The diagonal stays uncoloured: in a good model it is so much larger that every mistake would look the same.
+    """
+    import seaborn as sns
+
+    figure = Figure(figsize=(7.5, 6.5), layout="constrained")
+    axes = figure.subplots()
+    shares = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    correct = np.eye(len(classes), dtype=bool)
+    sns.heatmap(
+        np.where(correct, 0, shares),
+        ax=axes,
+        mask=correct,
+        annot=np.where(matrix == 0, "", matrix.astype(str)),
+        fmt="",
+        cmap="Blues",
+        vmin=0,
+        linewidths=0.5,
+        linecolor="0.85",
+        xticklabels=list(classes),
+        yticklabels=list(classes),
+        square=True,
+        cbar_kws={"label": "mistakes, % of the true class", "shrink": 0.8},
+    )
+    for index, count in enumerate(matrix.diagonal()):
+        axes.text(index + 0.5, index + 0.5, str(count), ha="center", va="center", fontweight="bold")
+    axes.set(xlabel="predicted class", ylabel="true class", title=title)
+    axes.tick_params(length=0)
+    axes.tick_params(axis="y", rotation=0)
+    # Names, unlike digits, do not fit beside one another.
+    if max(map(len, classes)) > 2:
+        axes.tick_params(axis="x", rotation=45)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+    return figure
+
+
+def most_wrong(
+    images: NDArray[np.uint8],
+    labels: NDArray[Any],
+    probabilities: NDArray[Any],
+    classes: Sequence[str],
+    *,
+    title: str,
+) -> Figure:
+    """A grid of misclassified images, in the order given, each with its true and predicted class and the probability.
+
+    `images` are (n, height, width), `labels` (n,), `probabilities` (n, num_classes); n may be 0, and is best no more
+    than NUM_MISTAKES.
+    """
+    num_rows = max(1, -(-len(images) // NUM_COLUMNS))
+    figure = Figure(figsize=(9, 1.2 + 1.75 * num_rows), layout="constrained")
+    figure.suptitle(title)
+    if len(images) == 0:
+        figure.text(0.5, 0.45, "No test image is misclassified.", ha="center", va="center")
+        return figure
+    for axes in (grid := figure.subplots(num_rows, NUM_COLUMNS, squeeze=False)).flat:
+        axes.set_axis_off()
+    for axes, image, label, scores in zip(grid.flat, images, labels, probabilities, strict=False):
+        predicted = int(np.argmax(scores))
+        axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
+        axes.set_title(
+            f"true: {classes[label]}\npredicted: {classes[predicted]}\n{_percent(scores[predicted])} sure",
+            fontsize=8,
+        )
+    return figure
+
+
+def _percent(probability: float) -> str:
+    # No prediction is certain: 99.99 % rather than a rounded 100 %.
+    return f"{min(100 * float(probability), 99.99):.2f} %"

@@ -1,0 +1,77 @@
+"""Arrays to arrays: splits, counts, encodings and digests. No files."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from pipeline.errors import PipelineError
+
+# Images per histogram: bounds the memory, as counting turns every byte into eight.
+BLOCK_SIZE = 1_000
+
+
+def stratified_split(labels: np.ndarray, validation_size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Split examples so that both parts have the same share of each class, as nearly as whole examples allow.
+
+    Returns the sorted indices (int64) of the training and of the validation examples: disjoint, together all of them.
+    Raises PipelineError when there are too few examples for the split.
+    """
+    try:
+        train, validation = train_test_split(
+            np.arange(len(labels)), test_size=validation_size, stratify=labels, random_state=seed
+        )
+    except ValueError as error:
+        raise PipelineError(
+            f"split.validation_size: expected a number that leaves every class examples on both sides of "
+            f"{len(labels):,} labelled images, got {validation_size:,} ({error}). Change it in params.yaml."
+        ) from None
+    return np.sort(train), np.sort(validation)
+
+
+def class_counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Number of examples of each class, shape (num_classes,). Raises ValueError for a label of num_classes or more."""
+    counts = np.bincount(labels, minlength=num_classes)
+    if len(counts) > num_classes:
+        raise ValueError(f"expected labels below {num_classes}, got {len(counts) - 1}")
+    return counts
+
+
+def first_of_each_class(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Index of the first example of each class, shape (num_classes,). Raises ValueError when a class has none."""
+    classes, indices = np.unique(labels, return_index=True)
+    if not np.array_equal(classes, np.arange(num_classes)):
+        raise ValueError(f"expected examples of each of {num_classes} classes, got {classes.tolist()}")
+    return indices
+
+
+def one_hot(label: int, num_classes: int) -> np.ndarray:
+    """A vector of zeros with a one at `label`, shape (num_classes,), uint8."""
+    vector = np.zeros(num_classes, np.uint8)
+    vector[label] = 1
+    return vector
+
+
+def pixel_statistics(images: np.ndarray) -> dict[str, float]:
+    """Mean and (population) standard deviation of all pixels of uint8 images, in units of 0-255.
+
+    Computed from exact counts, so that they do not depend on the order of summation.
+    """
+    histogram = np.zeros(256, np.int64)
+    for start in range(0, len(images), BLOCK_SIZE):
+        histogram += np.bincount(images[start : start + BLOCK_SIZE].ravel(), minlength=256)
+    values = np.arange(256)
+    mean = float((histogram * values).sum() / histogram.sum())
+    variance = float((histogram * (values - mean) ** 2).sum() / histogram.sum())
+    return {"mean": mean, "std": variance**0.5}
+
+
+def digest(*arrays: np.ndarray) -> str:
+    """SHA-256 over types, shapes and values of arrays: equal for equal data, however it is stored."""
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(f"{array.dtype.str}{array.shape}".encode())
+        total.update(np.ascontiguousarray(array).data)
+    return total.hexdigest()

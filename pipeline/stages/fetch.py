@@ -1,0 +1,41 @@
+"""DVC stage: the four raw IDX files of a dataset, downloaded and verified, or made without a network."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pipeline import entry, tracking
+from pipeline.datasets import download, embedded, idx
+from pipeline.errors import PipelineError
+from pipeline.params import Dataset, EmbeddedImages, IdxFiles, Params, require
+from pipeline.paths import Workspace
+
+EMBEDDED_IMAGES = {"digits": embedded.digits, "garments": embedded.garments}
+
+
+def main(workspace: Workspace, params: Params, name: str) -> None:
+    """Fetch a dataset's raw files: training and test images and labels."""
+    dataset: Dataset = require(params.datasets, name, "dataset")
+    if isinstance(dataset.source, IdxFiles):
+        _check_names(dataset.source, f"datasets.{name}.source.sha256")
+        download.fetch_files(dataset.source, workspace.raw(name), mirror=os.environ.get(download.MIRROR_VARIABLE))
+    else:
+        _write_embedded(dataset.source, workspace.raw(name))
+    tracking.publish_fetch(workspace, params, name)
+
+
+def _check_names(files: IdxFiles, key: str) -> None:
+    if files.sha256.keys() != set(idx.FILE_NAMES):
+        expected, received = ", ".join(idx.FILE_NAMES), ", ".join(files.sha256) or "(none)"
+        raise PipelineError(f"params.yaml: {key}: expected the files {expected}; got {received}. Correct the names.")
+
+
+def _write_embedded(source: EmbeddedImages, folder: Path) -> None:
+    arrays = EMBEDDED_IMAGES[source.images](source.train_size, source.test_size, source.seed)
+    for file_name, array in zip(idx.FILE_NAMES, arrays, strict=True):
+        idx.write(folder / file_name, array)
+
+
+if __name__ == "__main__":
+    entry.run(main)

@@ -1,0 +1,115 @@
+"""DVC stage: raw IDX files become training, validation and test arrays, with statistics and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import entry, preprocessing, storage, tracking
+from pipeline.datasets import idx
+from pipeline.errors import PipelineError
+from pipeline.params import Dataset, Params, require
+from pipeline.paths import Workspace
+from pipeline.plots import data as plots
+
+IMAGE_SHAPE = (28, 28)
+
+# Images (n, 28, 28) and labels (n,), both uint8.
+Examples = tuple[np.ndarray, np.ndarray]
+
+
+def main(workspace: Workspace, params: Params, name: str) -> None:
+    """Check a dataset's raw files, split off validation images, describe and draw what is there."""
+    dataset: Dataset = require(params.datasets, name, "dataset")
+    raw = workspace.raw(name)
+    published = _read(raw, idx.TRAIN_IMAGES, idx.TRAIN_LABELS, len(dataset.classes))
+    test = _read(raw, idx.TEST_IMAGES, idx.TEST_LABELS, len(dataset.classes))
+    _check_example(dataset.example, len(published[0]), f"datasets.{name}.example")
+    splits = {**_split(published, dataset, f"datasets.{name}"), "test": test}
+    for split, (images, labels) in splits.items():
+        storage.write_arrays(workspace.prepared(name, split), images=images, labels=labels)
+    example_image, example_label = published[0][dataset.example], int(published[1][dataset.example])
+    statistics = describe(dataset, splits, example_label)
+    storage.write_json(workspace.dataset_results(name) / "statistics.json", statistics)
+    _draw(workspace.dataset_results(name), dataset, splits, example_image, example_label)
+    tracking.publish_prepare(workspace, params, name)
+
+
+def describe(dataset: Dataset, splits: dict[str, Examples], example_label: int) -> dict[str, Any]:
+    """What statistics.json holds. Of the test images nothing is told but their number, class counts and digest."""
+    one_hot = preprocessing.one_hot(example_label, len(dataset.classes)).tolist()
+    return {
+        "title": dataset.title,
+        "image_shape": list(IMAGE_SHAPE),
+        "num_examples": {split: len(labels) for split, (_, labels) in splits.items()},
+        "class_counts": {
+            split: dict(zip(dataset.classes, _counts(labels, dataset).tolist(), strict=True))
+            for split, (_, labels) in splits.items()
+        },
+        "train_pixels": preprocessing.pixel_statistics(splits["train"][0]),
+        "sha256": {split: preprocessing.digest(*examples) for split, examples in splits.items()},
+        "example": {
+            "index": dataset.example,
+            "label": example_label,
+            "class": dataset.classes[example_label],
+            "one_hot": one_hot,
+        },
+    }
+
+
+def _read(folder: Path, images_name: str, labels_name: str, num_classes: int) -> Examples:
+    images_path, labels_path = folder / images_name, folder / labels_name
+    images, labels = idx.read(images_path, rank=3), idx.read(labels_path, rank=1)
+    remedy = "Delete the folder, then run `dvc repro` to fetch it again."
+    if images.shape[1:] != IMAGE_SHAPE:
+        raise PipelineError(f"{images_path}: expected images of {IMAGE_SHAPE}, got {images.shape[1:]}. {remedy}")
+    if len(images) != len(labels):
+        raise PipelineError(
+            f"{labels_path}: expected {len(images):,} labels, one per image of {images_path.name}, "
+            f"got {len(labels):,}. {remedy}"
+        )
+    present = np.unique(labels)
+    if not np.array_equal(present, np.arange(num_classes)):
+        raise PipelineError(
+            f"{labels_path}: expected every label from 0 to {num_classes - 1} (the classes in params.yaml), no other, "
+            f"got {', '.join(map(str, present)) or '(none)'}. {remedy}"
+        )
+    return images, labels
+
+
+def _check_example(example: int, num_images: int, key: str) -> None:
+    if example >= num_images:
+        raise PipelineError(
+            f"params.yaml: {key}: expected a training image's index, below {num_images:,}, got {example:,}. Lower it."
+        )
+
+
+def _split(published: Examples, dataset: Dataset, key: str) -> dict[str, Examples]:
+    images, labels = published
+    try:
+        train, validation = preprocessing.stratified_split(labels, dataset.split.validation_size, dataset.split.seed)
+    except PipelineError as error:
+        raise PipelineError(f"params.yaml: {key}.{error}") from None
+    return {"train": (images[train], labels[train]), "validation": (images[validation], labels[validation])}
+
+
+def _counts(labels: np.ndarray, dataset: Dataset) -> np.ndarray:
+    return preprocessing.class_counts(labels, len(dataset.classes))
+
+
+def _draw(folder: Path, dataset: Dataset, splits: dict[str, Examples], image: np.ndarray, label: int) -> None:
+    images, labels = splits["train"]
+    shown = images[preprocessing.first_of_each_class(labels, len(dataset.classes))]
+    storage.write_figure(folder / "examples.png", plots.examples(shown, dataset.classes))
+    counts = {split: _counts(split_labels, dataset) for split, (_, split_labels) in splits.items()}
+    storage.write_figure(folder / "class_counts.png", plots.class_counts(counts, dataset.classes))
+    title = f"training image {dataset.example}: {dataset.classes[label]}"
+    one_hot = preprocessing.one_hot(label, len(dataset.classes)).tolist()
+    caption = f"label {label}, one-hot {one_hot}"
+    storage.write_figure(folder / "example.png", plots.example(image, title=title, caption=caption))
+
+
+if __name__ == "__main__":
+    entry.run(main)

@@ -1,0 +1,39 @@
+"""Write the table of all variants of all studies."""
+
+from __future__ import annotations
+
+from pipeline import entry, storage, tables
+from pipeline.errors import PipelineError
+from pipeline.params import Params
+from pipeline.paths import Workspace
+from pipeline.reported import reported_figures
+
+# There is one table: the name is there because every stage takes one.
+NAME = "all"
+
+
+def main(workspace: Workspace, params: Params, name: str) -> None:
+    """Write one row per variant and study that lists it: its size, its figures, and the source's."""
+    if name != NAME:
+        raise PipelineError(f"summarize: expected {NAME!r} as name, got {name!r}.")
+    reported = reported_figures(workspace.reported_results, params)
+    trained = {
+        variant: storage.read_json(workspace.training_results(variant, spec) / "metrics.json")
+        for variant, spec in params.all_variants.items()
+    }
+    rows = [
+        row
+        for study in params.studies
+        for row in tables.study_rows(
+            study,
+            params.variants_of(study),
+            trained=trained,
+            tested=storage.read_json(workspace.evaluation(study) / "metrics.json"),
+            reported=reported,
+        )
+    ]
+    storage.write_table(workspace.variants_table, tables.variants_table(rows))
+
+
+if __name__ == "__main__":
+    entry.run(main)

@@ -1,0 +1,101 @@
+"""Logging a trained `.keras` file as an MLflow model, without loading it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Run
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+from pipeline.tracking.records import ModelFile
+
+with warnings.catch_warnings():
+    # MLflow warns of type hints of its own.
+    warnings.simplefilter("ignore")
+    import mlflow.pyfunc
+
+IMAGE_SHAPE = (28, 28)
+SERVED_MODEL = Path(__file__).with_name("served_model.py")
+REQUIREMENTS = ("mlflow", "keras", "tensorflow", "numpy")
+
+
+def model_of(client: MlflowClient, run: Run) -> LoggedModel | None:
+    """The model of a run; None if it was deleted or never logged."""
+    for output in run.outputs.model_outputs if run.outputs else []:
+        try:
+            return client.get_logged_model(output.model_id)
+        except MlflowException:
+            continue
+    return None
+
+
+def is_whole(client: MlflowClient, logged: LoggedModel) -> bool:
+    """Whether a model can be loaded: an interrupted upload, or deleted files, leave one that cannot."""
+    if logged.status != LoggedModelStatus.READY:
+        return False
+    names = {item.path for item in client.list_logged_model_artifacts(logged.model_id)}
+    kept = {item.path for item in client.list_logged_model_artifacts(logged.model_id, "artifacts")}
+    return "MLmodel" in names and len(kept) > 0
+
+
+def log_model(client: MlflowClient, run: Run, model: ModelFile, tags: dict[str, str]) -> str:
+    """Log a `.keras` file as a run's model, or make a broken one whole; returns the model's id."""
+    logged = model_of(client, run)
+    if logged is None:
+        logged = client.create_logged_model(
+            run.info.experiment_id,
+            name=model.name,
+            source_run_id=run.info.run_id,
+            tags=tags,
+            params=run.data.params,
+            model_type="classifier",
+        )
+        client.log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    _upload(client, run, model, logged)
+    return str(logged.model_id)
+
+
+def _upload(client: MlflowClient, run: Run, model: ModelFile, logged: LoggedModel) -> None:
+    description = Model(
+        artifact_path=logged.artifact_location,
+        model_uuid=logged.model_id,
+        run_id=run.info.run_id,
+        model_id=logged.model_id,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        saved = Path(folder) / "model"
+        mlflow.pyfunc.save_model(
+            str(saved),
+            mlflow_model=description,
+            python_model=str(SERVED_MODEL),
+            artifacts={"model": str(model.path)},
+            signature=_signature(model.num_classes),
+            input_example=np.zeros((1, *IMAGE_SHAPE), np.uint8),
+            pip_requirements=_requirements(),
+        )
+        client.log_model_artifacts(logged.model_id, str(saved))
+    if logged.status != LoggedModelStatus.READY:
+        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+
+
+def _signature(num_classes: int) -> ModelSignature:
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *IMAGE_SHAPE))]),
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, num_classes))]),
+    )
+    # The model checks its input itself, like one with type hints. MLflow's own check of a tensor signature refuses
+    # every number type but the one declared, and lists; and over HTTP it would cut 12.7 to 12.
+    signature._is_signature_from_type_hint = True
+    return signature
+
+
+def _requirements() -> list[str]:
+    # Stated, because MLflow would otherwise load the model in a subprocess to find out.
+    return [f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS]

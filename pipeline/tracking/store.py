@@ -1,0 +1,166 @@
+"""The connection to MLflow: client, experiments, the lock that guards upserts, and what to do when it fails."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.entities import Experiment
+from mlflow.exceptions import MlflowException
+
+from pipeline.errors import PipelineError
+from pipeline.paths import Workspace
+from pipeline.tracking.settings import PARENT_RUN_VARIABLE, Location, find_location
+
+# What MLflow and the ways to it raise: refused requests, a locked or foreign database, a dead server, a full disk.
+MLFLOW_ERRORS = (MlflowException, sqlite3.Error, OSError)
+
+LOCK_TIMEOUT = 120.0
+PROBE_TIMEOUT = 5.0
+
+# Columns of MLflow's SQLite schema that hold absolute artifact locations.
+ARTIFACT_COLUMNS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+
+
+@dataclass(frozen=True)
+class Store:
+    """An MLflow store that answered."""
+
+    client: MlflowClient
+    location: Location
+    root: Path
+
+    def lock(self) -> FileLock:
+        """Only one process of this project writes runs at a time: two at once would make two runs of one thing."""
+        return FileLock(self.location.lock, timeout=LOCK_TIMEOUT)
+
+    def parent_run(self) -> str | None:
+        """The run of `mlflow run`, if it is in this store."""
+        run_id = os.environ.get(PARENT_RUN_VARIABLE)
+        if not run_id:
+            return None
+        try:
+            return self.client.get_run(run_id).info.run_id
+        except MlflowException:
+            return None
+
+    def ensure_experiment(self, name: str, tags: dict[str, str]) -> str:
+        """The id of an experiment; made, restored or moved along with the project where necessary."""
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment is None:
+            return self.client.create_experiment(name, artifact_location=self._artifact_location(name), tags=tags)
+        if experiment.lifecycle_stage != "active":
+            self.client.restore_experiment(experiment.experiment_id)
+        self._follow_a_move(experiment)
+        return experiment.experiment_id
+
+    def _artifact_location(self, experiment: str) -> str | None:
+        root = self.location.artifact_root
+        return None if root is None else str(root / experiment)
+
+    def _follow_a_move(self, experiment: Experiment) -> None:
+        """MLflow stores absolute artifact paths: after the project was moved they must be rewritten."""
+        expected = self._artifact_location(experiment.name)
+        actual = experiment.artifact_location
+        suffix = f"/mlartifacts/{experiment.name}"
+        if expected is None or actual == expected or not actual.endswith(suffix) or not expected.endswith(suffix):
+            return
+        database = self.location.database
+        if database is not None:
+            _move_artifacts(database, actual.removesuffix(experiment.name), expected.removesuffix(experiment.name))
+
+
+def connect(workspace: Workspace) -> Store:
+    """Open the store, making its database if there is none yet.
+
+    Raises one of MLFLOW_ERRORS when it cannot be reached.
+    """
+    location = find_location(workspace)
+    if location.uri.startswith(("http://", "https://")):
+        _probe(location.uri)
+    location.lock.parent.mkdir(parents=True, exist_ok=True)
+    # Two processes that make the same database at once both fail.
+    with FileLock(location.lock, timeout=LOCK_TIMEOUT):
+        return Store(_open(location.uri), location, workspace.root)
+
+
+def _probe(uri: str) -> None:
+    # A closed port or a dead host is told in seconds, where MLflow's own client would try again and again. Any answer
+    # will do, a certificate that only MLflow is told to trust included.
+    with contextlib.suppress(requests.exceptions.SSLError):
+        requests.get(uri, timeout=PROBE_TIMEOUT)
+
+
+def _open(uri: str) -> MlflowClient:
+    # The log of a database being made is of no use to who trains a model.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        client = MlflowClient(uri, registry_uri=uri)
+        client.search_experiments(max_results=1)
+    except MLFLOW_ERRORS:
+        raise
+    except Exception as error:
+        # Of the libraries below MLflow (database drivers, migrations), which raise exceptions of their own.
+        raise MlflowException(str(error)) from error
+    return client
+
+
+@contextlib.contextmanager
+def best_effort(workspace: Workspace) -> Iterator[None]:
+    """Turn MLflow's troubles into a warning: a stage that failed here would make DVC train all over again."""
+    try:
+        yield
+    except MLFLOW_ERRORS as error:
+        warn(workspace, error)
+
+
+@contextlib.contextmanager
+def explained(workspace: Workspace) -> Iterator[None]:
+    """Turn MLflow's troubles into a PipelineError, for commands that are about MLflow alone."""
+    try:
+        yield
+    except MLFLOW_ERRORS as error:
+        raise PipelineError(
+            f"{find_location(workspace).shown}: MLflow could not be reached or refused the request: {_brief(error)}\n"
+            "Everything that was trained is kept. Check MLFLOW_TRACKING_URI or start the server, then run "
+            "`python -m pipeline sync`."
+        ) from error
+
+
+def warn(workspace: Workspace, error: BaseException) -> None:
+    """Say on stderr that MLflow lacks something, that nothing is lost, and what to do."""
+    sys.stderr.write(
+        f"\nWARNING: MLflow at {find_location(workspace).shown} could not be reached, or refused the request: "
+        f"{_brief(error)}\n"
+        "Everything trained is kept, and DVC goes on. When MLflow is back, run `python -m pipeline sync`.\n\n"
+    )
+    sys.stderr.flush()
+
+
+def _brief(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:300] if lines else '(no text)'}"
+
+
+def _move_artifacts(database: Path, old: str, new: str) -> None:
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        for table, column in ARTIFACT_COLUMNS:
+            connection.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
+                (new, len(old) + 1, len(old), old),
+            )

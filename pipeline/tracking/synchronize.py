@@ -1,0 +1,174 @@
+"""Bring MLflow to the state of the workspace's outputs: what `python -m pipeline sync` does."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from mlflow.entities import RunStatus, ViewType
+
+from pipeline.params import Params
+from pipeline.paths import Workspace
+from pipeline.tracking import records, registry, runs
+from pipeline.tracking.records import NotMadeYetError, RunRecord
+from pipeline.tracking.runs import Outcome
+from pipeline.tracking.store import Store, connect, explained
+
+# Folders that MLflow makes for a run or a logged model.
+ARTIFACT_FOLDER = re.compile(r"(m-)?[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What a sync did, by name: runs and registered models as `experiment: run`, folders as paths.
+
+    `skipped` lacks outputs here, `removed` are duplicates and folders that nothing refers to, `closed` are runs whose
+    process died.
+    """
+
+    created: list[str] = field(default_factory=list)
+    repaired: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+
+    @property
+    def num_changes(self) -> int:
+        return len(self.created) + len(self.repaired) + len(self.removed) + len(self.closed)
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.created)} created, {len(self.repaired)} repaired, {len(self.unchanged)} unchanged, "
+            f"{len(self.skipped)} skipped (not made yet), {len(self.removed)} removed, "
+            f"{len(self.closed)} closed (their process died)"
+        )
+
+    def add(self, outcome: Outcome, name: str) -> None:
+        lists = {Outcome.CREATED: self.created, Outcome.REPAIRED: self.repaired, Outcome.UNCHANGED: self.unchanged}
+        lists[outcome].append(name)
+
+
+def synchronize(workspace: Workspace, params: Params) -> SyncReport:
+    """See pipeline.tracking.sync."""
+    report = SyncReport()
+    with explained(workspace):
+        store = connect(workspace)
+        _close_dead_runs(store, report)
+        for name, make in _plan(workspace, params):
+            _sync_runs(store, report, name, make)
+        for task in params.tasks:
+            _sync_task(store, report, workspace, params, task)
+        _remove_duplicates(store, report)
+        _remove_orphans(store, report)
+    return report
+
+
+def _plan(workspace: Workspace, params: Params) -> Iterator[tuple[str, Callable[[], list[RunRecord]]]]:
+    """Every run that params.yaml gives rise to, as a name and the way to make its records."""
+    single = {
+        "fetch": (records.fetch_record, params.datasets),
+        "prepare": (records.prepare_record, params.datasets),
+        "evaluate": (records.evaluation_record, params.studies),
+        "compare": (records.comparison_record, params.studies),
+    }
+    for name in params.all_variants:
+        stage = records.STAGE_OF_GROUP[params.variant_group(name)]
+        yield records.stage_name(stage, name), partial(records.variant_records, workspace, params, name)
+    for stage, (make, items) in single.items():
+        for item in items:
+            yield records.stage_name(stage, item), partial(_only, make, workspace, params, item)
+
+
+def _only(
+    make: Callable[[Workspace, Params, str], RunRecord], workspace: Workspace, params: Params, item: str
+) -> list[RunRecord]:
+    return [make(workspace, params, item)]
+
+
+def _sync_runs(store: Store, report: SyncReport, name: str, make: Callable[[], list[RunRecord]]) -> None:
+    try:
+        wanted = make()
+    except NotMadeYetError:
+        report.skipped.append(name)
+        return
+    for record in wanted:
+        report.add(runs.upsert(store, record)[0], f"{record.experiment}: {record.name}")
+
+
+def _sync_task(store: Store, report: SyncReport, workspace: Workspace, params: Params, task: str) -> None:
+    try:
+        plan = registry.registration(workspace, params, task)
+    except NotMadeYetError:
+        report.skipped.append(records.stage_name("register", task))
+        return
+    report.add(runs.upsert(store, plan.selection)[0], f"{plan.selection.experiment}: {plan.selection.name}")
+    report.add(registry.register_version(store, plan), f"registered model: {plan.name}")
+
+
+def _close_dead_runs(store: Store, report: SyncReport) -> None:
+    for run in runs.all_runs(store.client, _experiments(store), "attributes.status = 'RUNNING'"):
+        process = run.data.tags.get(runs.PROCESS)
+        if process is not None and runs.is_dead(process):
+            store.client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
+            report.closed.append(f"{run.info.run_name} ({run.info.run_id})")
+
+
+def _remove_duplicates(store: Store, report: SyncReport) -> None:
+    """Two hosts that publish at once do not see each other's lock: keep the oldest of equal runs."""
+    with store.lock():
+        finished = runs.all_runs(store.client, _experiments(store), "attributes.status = 'FINISHED'")
+        keyed = [run for run in finished if runs.CONTENT_KEY in run.data.tags]
+        seen: Counter[tuple[str, str]] = Counter()
+        for run in sorted(keyed, key=lambda run: int(run.info.start_time)):
+            identity = (run.info.experiment_id, run.data.tags[runs.CONTENT_KEY])
+            seen[identity] += 1
+            if seen[identity] > 1:
+                store.client.delete_run(run.info.run_id)
+                report.removed.append(f"{run.info.run_name} ({run.info.run_id})")
+
+
+def _remove_orphans(store: Store, report: SyncReport) -> None:
+    """A deleted database leaves its artifact folders behind."""
+    root = store.location.artifact_root
+    if root is None:
+        return
+    # Folders first: a run that another process begins meanwhile is in the database before it has a folder.
+    folders = list(_artifact_folders(root))
+    known = _known_ids(store)
+    for folder in folders:
+        if folder.name not in known:
+            shutil.rmtree(folder)
+            report.removed.append(str(folder))
+
+
+def _artifact_folders(root: Path) -> Iterator[Path]:
+    for folder, subfolders, _ in os.walk(root):
+        for name in [name for name in subfolders if ARTIFACT_FOLDER.fullmatch(name)]:
+            subfolders.remove(name)
+            yield Path(folder) / name
+
+
+def _known_ids(store: Store) -> set[str]:
+    """The ids of all runs and logged models, deleted ones included: those can be restored."""
+    experiments = _experiments(store, ViewType.ALL)
+    known = {run.info.run_id for run in runs.all_runs(store.client, experiments, view=ViewType.ALL)}
+    for experiment in experiments:
+        token: str | None = None
+        while True:
+            page = store.client.search_logged_models([experiment], page_token=token)
+            known |= {model.model_id for model in page}
+            token = page.token
+            if not token:
+                break
+    return known
+
+
+def _experiments(store: Store, view: int = ViewType.ACTIVE_ONLY) -> list[str]:
+    return [experiment.experiment_id for experiment in store.client.search_experiments(view_type=view)]

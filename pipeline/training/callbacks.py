@@ -1,0 +1,50 @@
+"""Optimizers, learning-rate schedules and the history, as Keras objects that both engines drive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import pandas as pd
+
+from pipeline.params import Optimizer, RateStep
+from pipeline.training.data import HISTORY_COLUMNS, EpochListener
+
+OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD}
+
+
+def optimizer(spec: Optimizer) -> keras.Optimizer:
+    """A fresh optimizer with Keras's defaults, but for the learning rate."""
+    return OPTIMIZERS[spec.name](learning_rate=spec.learning_rate)
+
+
+def schedule(steps: Sequence[RateStep]) -> list[keras.callbacks.Callback]:
+    """The callback that sets the learning rate of each step from its epoch (counted from 1) on; none without steps."""
+    if not steps:
+        return []
+
+    def rate(epoch_from_0: int, current: float) -> float:
+        begun = [step for step in steps if step.from_epoch <= epoch_from_0 + 1]
+        return max(begun, key=lambda step: step.from_epoch).learning_rate if begun else current
+
+    return [keras.callbacks.LearningRateScheduler(rate)]
+
+
+class History(keras.callbacks.Callback):
+    """One row per epoch, told to a listener as training goes on."""
+
+    def __init__(self, on_epoch: EpochListener) -> None:
+        super().__init__()
+        self._on_epoch = on_epoch
+        self._rows: list[dict[str, float]] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        values["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        self._rows.append({"epoch": epoch + 1, **values})
+        self._on_epoch(epoch + 1, values)
+
+    def table(self) -> pd.DataFrame:
+        """The rows so far, with the columns of HISTORY_COLUMNS."""
+        return pd.DataFrame(self._rows, columns=list(HISTORY_COLUMNS))

@@ -1,0 +1,53 @@
+"""What all tests share: a clean environment, the folder of real datasets, reproducible examples from Hypothesis."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+# The same examples on every machine and no deadline, because machines are shared: a failure is the code's.
+hypothesis.settings.register_profile("project", derandomize=True, deadline=None, database=None, max_examples=50)
+hypothesis.settings.load_profile("project")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever asks for the mirror is marked, so that `-m "not real_data"` leaves these tests out."""
+    for item in items:
+        if "dataset_mirror" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.real_data)
+
+
+@pytest.fixture(scope="session")
+def dataset_mirror() -> Path:
+    """The folder with mnist/ and fashion-mnist/ as published; the test is skipped where there is none."""
+    mirror = Path(os.environ.get("DATASET_MIRROR") or REPOSITORY.parent / "shared" / "datasets")
+    if not mirror.is_dir():
+        pytest.skip(f"real datasets: no folder {mirror}; set DATASET_MIRROR to one")
+    return mirror
+
+
+@pytest.fixture
+def repository() -> Path:
+    """The project's root."""
+    return REPOSITORY
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test sees the user's MLflow, DVC or mirror, and none leaves its own settings to the next."""
+    for name in list(os.environ):
+        if name.startswith(("MLFLOW_", "DVC_")) or name == "DATASET_MIRROR":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("DO_NOT_TRACK", "true")
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "true")
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from pipeline.plots import evaluation
+
+NAMES = ["T-shirt/top", "Trouser", "Ankle boot"]
+
+
+def draw(figure: Figure) -> Figure:
+    """Lay the figure out, which is when a layout that does not fit warns."""
+    figure.draw_without_rendering()
+    return figure
+
+
+def texts_at(figure: Figure) -> dict[tuple[int, int], str]:
+    """The text of each cell (row, column) of the matrix, without empty ones."""
+    return {
+        (int(text.get_position()[1]), int(text.get_position()[0])): text.get_text()
+        for text in figure.axes[0].texts
+        if text.get_text()
+    }
+
+
+def test_confusion_matrix_writes_counts_rows_true_columns_predicted() -> None:
+    matrix = np.array([[5, 2, 0], [0, 7, 1], [3, 0, 4]])
+    figure = draw(evaluation.confusion_matrix(matrix, NAMES, title="model"))
+    assert texts_at(figure) == {
+        (0, 0): "5", (0, 1): "2", (1, 1): "7", (1, 2): "1", (2, 0): "3", (2, 2): "4"
+    }  # fmt: skip
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == NAMES
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_title()) == ("predicted class", "true class", "model")
+
+
+def test_confusion_matrix_colours_mistakes_by_their_share_of_the_true_class() -> None:
+    figure = evaluation.confusion_matrix(np.array([[30, 10], [5, 5]]), ["4", "9"], title="model")
+    colours = figure.axes[0].collections[0].get_array()
+    assert np.ma.getmaskarray(colours).tolist() == [[True, False], [False, True]]
+    assert (colours[0, 1], colours[1, 0]) == (25, 50)
+
+
+@pytest.mark.parametrize("matrix", [np.diag([5, 7, 4]), np.zeros((3, 3), dtype=int)], ids=["perfect", "no examples"])
+def test_confusion_matrix_without_mistakes_draws(matrix: np.ndarray) -> None:
+    draw(evaluation.confusion_matrix(matrix, NAMES, title="model"))
+
+
+def test_most_wrong_titles_each_image_with_its_classes_and_probability() -> None:
+    images = np.arange(3 * 16, dtype=np.uint8).reshape(3, 4, 4)
+    probabilities = np.array([[0.1, 0.9, 0.0], [0.0, 0.0, 1.0], [0.6, 0.0, 0.4]])
+    figure = draw(evaluation.most_wrong(images, np.array([0, 1, 2]), probabilities, NAMES, title="model"))
+    shown = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title() for axes in shown] == [
+        "true: T-shirt/top\npredicted: Trouser\n90.00 % sure",
+        "true: Trouser\npredicted: Ankle boot\n99.99 % sure",
+        "true: Ankle boot\npredicted: T-shirt/top\n60.00 % sure",
+    ]
+    assert shown[2].images[0].get_array().tolist() == images[2].tolist()
+
+
+def test_most_wrong_shows_all_it_is_given() -> None:
+    number = evaluation.NUM_MISTAKES
+    images = np.zeros((number, 4, 4), np.uint8)
+    figure = draw(
+        evaluation.most_wrong(images, np.ones(number, int), np.tile([1.0, 0, 0], (number, 1)), NAMES, title="")
+    )
+    assert len([axes for axes in figure.axes if axes.images]) == number
+
+
+def test_most_wrong_of_a_perfect_model_says_so() -> None:
+    figure = draw(
+        evaluation.most_wrong(np.zeros((0, 4, 4), np.uint8), np.zeros(0, int), np.zeros((0, 3)), NAMES, title="model")
+    )
+    assert [text.get_text() for text in figure.texts if text.get_text() != "model"] == [
+        "No test image is misclassified."
+    ]

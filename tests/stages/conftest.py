@@ -1,0 +1,137 @@
+"""A workspace with trained and evaluated results, made up, for the stages that come after training."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pipeline import storage
+from pipeline.params import Params
+from pipeline.paths import Workspace
+
+MLP = {
+    "family": "mlp",
+    "dataset": "shapes",
+    "optimizer": {"name": "adam", "learning_rate": 0.001},
+    "batch_size": 8,
+    "epochs": 3,
+    "layers": [{"units": 4}],
+}
+CONTENT = {
+    "compute": {"seed": 1, "threads": 1},
+    "datasets": {
+        "shapes": {
+            "title": "Shapes",
+            "source": {"kind": "idx_files", "folder": "shapes", "urls": [], "sha256": {}},
+            "classes": ["disc", "square", "star"],
+            "split": {"validation_size": 10, "seed": 0},
+            "example": 0,
+        }
+    },
+    "studies": {
+        "first": {"title": "First study", "dataset": "shapes", "shared_from": "first", "tolerance": 0.004},
+        "second": {"title": "Second study", "dataset": "shapes", "shared_from": "first", "tolerance": 0.004},
+    },
+    "tasks": {
+        "shape-classifier": {
+            "dataset": "shapes",
+            "metric": "val_accuracy",
+            "tolerance": 0.002,
+            "prefer_fewer_parameters": True,
+        }
+    },
+    "variants": {
+        "narrow": {**MLP, "study": "first"},
+        "wide": {**MLP, "study": "first", "also_in": ["second"]},
+        "deep": {**MLP, "study": "second"},
+    },
+}
+# Parameters; validation accuracy, loss and cross-entropy of the last epoch; test accuracy and loss.
+FIGURES = {
+    "narrow": (100, 0.970, 0.12, 0.11, 0.965, 0.14),
+    "wide": (400, 0.980, 0.10, 0.09, 0.975, 0.11),
+    "deep": (300, 0.979, 0.13, 0.10, 0.975, 0.15),
+}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+@pytest.fixture
+def content() -> dict[str, Any]:
+    """params.yaml of two studies: `narrow` and `wide` in the first, `wide` (shared) and `deep` in the second."""
+    return copy.deepcopy(CONTENT)
+
+
+@pytest.fixture
+def params(content: dict[str, Any]) -> Params:
+    return Params.model_validate(content)
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, set[str]]]:
+    """What stages publish, instead of MLflow: the function, the name, and the files that lay there by then."""
+    calls: list[tuple[str, str, set[str]]] = []
+
+    def recorder(function: str) -> Callable[[Workspace, Params, str], None]:
+        def record(workspace: Workspace, params: Params, name: str) -> None:
+            files = {str(path.relative_to(workspace.root)) for path in workspace.root.rglob("*") if path.is_file()}
+            calls.append((function, name, files))
+
+        return record
+
+    for function in ("publish_evaluation", "publish_comparison", "publish_selection"):
+        monkeypatch.setattr(f"pipeline.tracking.{function}", recorder(function))
+    return calls
+
+
+@pytest.fixture
+def results(workspace: Workspace, params: Params) -> Workspace:
+    """The workspace after training and evaluation."""
+    for name, variant in params.all_variants.items():
+        save_training(workspace.training_results(name, variant), name)
+    for study in params.studies:
+        scores = {name: evaluation_scores(name) for name in params.variants_of(study)}
+        storage.write_json(workspace.evaluation(study) / "metrics.json", scores)
+    workspace.reported_results.write_text(
+        "first:\n"
+        "  narrow: {params: 100, reported: {test_accuracy: 0.961}}\n"
+        "  wide: {params: 400, reported: {test_accuracy: 0.98}}\n"
+        "second:\n"
+        "  wide: {params: 400, reported: {test_accuracy: 0.1}, fault: The network was dead.}\n"
+        "  deep: {params: 300, reported: null}\n"
+    )
+    return workspace
+
+
+def save_training(folder: Path, name: str) -> None:
+    """Three epochs: the best accuracy in the second, the lowest loss in the first, FIGURES in the third."""
+    parameters, accuracy, loss, cross_entropy, *_ = FIGURES[name]
+    last = {"loss": loss, "cross_entropy": cross_entropy, "accuracy": accuracy}
+    best = {**last, "accuracy": accuracy + 0.01}
+    history = {
+        "epoch": [1, 2, 3],
+        "val_accuracy": [0.5, best["accuracy"], accuracy],
+        "val_loss": [loss / 2, loss, loss],
+        "val_cross_entropy": [cross_entropy / 2, cross_entropy, cross_entropy],
+    }
+    storage.write_table(folder / "history.csv", pd.DataFrame(history))
+    metrics = {
+        "parameters": {"total": parameters, "trainable": parameters},
+        "epochs": 3,
+        "best_epoch": 2,
+        "validation": {"last": last, "best": best},
+    }
+    storage.write_json(folder / "metrics.json", metrics)
+
+
+def evaluation_scores(name: str) -> dict[str, Any]:
+    *_, accuracy, loss = FIGURES[name]
+    return {"loss": loss, "accuracy": accuracy, "accuracy_low": accuracy - 0.01, "accuracy_high": accuracy + 0.008}

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline import storage, tables
+from pipeline.errors import PipelineError
+from pipeline.params import Params
+from pipeline.paths import Workspace
+from pipeline.stages import compare
+
+Published = list[tuple[str, str, set[str]]]
+FILES = {
+    "ranking.csv",
+    "validation_accuracy.png",
+    "validation_accuracy_top5.png",
+    "validation_loss.png",
+    "test_accuracy.png",
+}
+
+
+def test_writes_ranking_and_figures_then_publishes(results: Workspace, params: Params, published: Published) -> None:
+    compare.main(results, params, "first")
+    assert {path.name for path in results.comparison("first").iterdir()} == FILES
+    ((function, name, files),) = published
+    assert (function, name) == ("publish_comparison", "first")
+    assert {f"results/compare/first/{file}" for file in FILES} <= files
+
+
+def test_ranking_holds_the_figures_of_training_evaluation_and_source(
+    results: Workspace, params: Params, published: Published
+) -> None:
+    compare.main(results, params, "first")
+    ranking = storage.read_table(results.comparison("first") / "ranking.csv")
+    assert tuple(ranking.columns) == tables.RANKING_COLUMNS
+    wide, narrow = ranking.to_dict("records")
+    assert wide == {
+        "variant": "wide",
+        "params": 400,
+        "epochs": 3,
+        "val_accuracy": 0.98,
+        "best_val_accuracy": 0.99,
+        "best_epoch": 2,
+        "val_loss": 0.1,
+        "min_val_loss": 0.05,
+        "min_val_loss_epoch": 1,
+        "test_accuracy": 0.975,
+        "test_accuracy_low": 0.965,
+        "test_accuracy_high": 0.983,
+        "test_loss": 0.11,
+        "validation_rank": 1,
+        "test_rank": 1,
+        "reported_test_accuracy": 0.98,
+        "difference": -0.005,
+        "within_tolerance": False,
+    }
+    # 0.965 - 0.961 is 0.0040000000000000036 in floating point, and within 0.004 all the same.
+    assert (narrow["variant"], narrow["difference"], narrow["within_tolerance"]) == ("narrow", 0.004, True)
+
+
+def test_equal_test_accuracies_share_a_rank_and_nothing_to_compare_with_stays_empty(
+    results: Workspace, params: Params, published: Published
+) -> None:
+    compare.main(results, params, "second")
+    ranking = storage.read_table(results.comparison("second") / "ranking.csv")
+    assert list(ranking["variant"]) == ["wide", "deep"]
+    assert list(ranking["validation_rank"]) == [1, 2]
+    assert list(ranking["test_rank"]) == [1, 1]
+    # The source's figure of `wide` is a fault of its own: shown, not judged. `deep` has none.
+    assert ranking["within_tolerance"].isna().all()
+    assert ranking["difference"].tolist()[0] == pytest.approx(0.875)
+    assert ranking["reported_test_accuracy"].isna().tolist() == [False, True]
+
+
+def test_a_variant_that_left_params_is_not_ranked(
+    results: Workspace, content: dict[str, Any], published: Published
+) -> None:
+    del content["variants"]["narrow"]
+    compare.main(results, Params.model_validate(content), "first")
+    ranking = storage.read_table(results.comparison("first") / "ranking.csv")
+    assert list(ranking["variant"]) == ["wide"]
+
+
+def test_the_same_bytes_twice(results: Workspace, params: Params, published: Published) -> None:
+    def run() -> dict[str, bytes]:
+        compare.main(results, params, "first")
+        return {path.name: path.read_bytes() for path in results.comparison("first").iterdir()}
+
+    assert run() == run()
+
+
+def test_a_variant_without_evaluation_is_named(results: Workspace, params: Params, published: Published) -> None:
+    storage.write_json(results.evaluation("first") / "metrics.json", {"wide": {}})
+    with pytest.raises(
+        PipelineError, match=r"evaluation of first: expected metrics of narrow, got only wide\. Run `dvc"
+    ):
+        compare.main(results, params, "first")
+    assert not results.comparison("first").exists()
+    assert published == []
+
+
+def test_unknown_study_is_refused(results: Workspace, params: Params) -> None:
+    with pytest.raises(PipelineError, match="unknown study 'third'; expected one of: first, second"):
+        compare.main(results, params, "third")

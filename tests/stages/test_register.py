@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import pytest
+
+from pipeline import storage
+from pipeline.errors import PipelineError
+from pipeline.params import Params
+from pipeline.paths import Workspace
+from pipeline.stages import register
+
+Published = list[tuple[str, str, set[str]]]
+TASK = "shape-classifier"
+
+
+def selection(results: Workspace, content: dict[str, Any], **rule: Any) -> dict[str, Any]:
+    content["tasks"][TASK].update(rule)
+    register.main(results, Params.model_validate(content), TASK)
+    return storage.read_json(results.selection(TASK))
+
+
+def test_the_smaller_of_variants_within_the_tolerance_is_selected_and_published(
+    results: Workspace, content: dict[str, Any], published: Published
+) -> None:
+    record = selection(results, content)
+    assert record["selected"] == "deep"
+    assert record["reason"] == (
+        "Of the 2 variants within the tolerance of 0.2 points of the best it has the fewest parameters: "
+        "300 at a validation accuracy of 97.90 %, against 400 of wide at 98.00 %."
+    )
+    assert (record["task"], record["metric"], record["tolerance"]) == (TASK, "val_accuracy", 0.002)
+    assert record["prefer_fewer_parameters"] is True
+    ((function, name, files),) = published
+    assert (function, name) == ("publish_selection", TASK)
+    assert f"results/select/{TASK}.json" in files
+
+
+def test_candidates_are_listed_once_from_best_to_worst(
+    results: Workspace, content: dict[str, Any], published: Published
+) -> None:
+    record = selection(results, content)
+    assert [item["variant"] for item in record["candidates"]] == ["wide", "deep", "narrow"]
+    assert record["candidates"][1] == {
+        "variant": "deep",
+        "study": "second",
+        "parameters": 300,
+        "val_accuracy": 0.979,
+        "val_cross_entropy": 0.1,
+    }
+
+
+def test_alternatives_tell_what_other_tolerances_select(
+    results: Workspace, content: dict[str, Any], published: Published
+) -> None:
+    alternatives = selection(results, content)["alternatives"]
+    assert [(item["tolerance"], item["selected"]) for item in alternatives] == [(0.0, "wide"), (0.0075, "deep")]
+
+
+@pytest.mark.parametrize(
+    ("rule", "selected"),
+    [
+        ({"prefer_fewer_parameters": False}, "wide"),
+        ({"tolerance": 0.0}, "wide"),
+        ({"tolerance": 0.01}, "narrow"),
+        ({"metric": "val_cross_entropy", "tolerance": 0.01}, "deep"),
+    ],
+)
+def test_the_rule_of_params_decides(
+    results: Workspace, content: dict[str, Any], published: Published, rule: dict[str, Any], selected: str
+) -> None:
+    assert selection(results, content, **rule)["selected"] == selected
+
+
+def test_test_figures_are_not_needed(results: Workspace, params: Params, published: Published) -> None:
+    shutil.rmtree(results.root / "results" / "evaluate")
+    register.main(results, params, TASK)
+    assert results.selection(TASK).is_file()
+
+
+def test_the_same_bytes_twice(results: Workspace, params: Params, published: Published) -> None:
+    register.main(results, params, TASK)
+    first = results.selection(TASK).read_bytes()
+    register.main(results, params, TASK)
+    assert results.selection(TASK).read_bytes() == first
+
+
+def test_a_task_without_variants_is_refused(
+    workspace: Workspace, content: dict[str, Any], published: Published
+) -> None:
+    content["variants"] = {}
+    with pytest.raises(PipelineError, match=f"tasks.{TASK}: expected a variant that is trained on shapes, got none"):
+        register.main(workspace, Params.model_validate(content), TASK)
+
+
+def test_unknown_task_is_refused(workspace: Workspace, params: Params) -> None:
+    with pytest.raises(PipelineError, match="unknown task 'other'; expected one of: shape-classifier"):
+        register.main(workspace, params, "other")

@@ -1,0 +1,219 @@
+"""The rooms of the package: who may import whom, and that DVC knows the code that each stage runs."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grimp
+import pytest
+from dvc.repo import Repo
+from pydantic import BaseModel
+
+from pipeline import compute, params
+
+# From bottom to top: a room imports rooms of lower rows only.
+LAYERS = (
+    {"errors"},
+    {"params"},
+    {"paths"},
+    {"storage", "compute"},
+    {"progress", "datasets", "preprocessing", "metrics", "models", "plots", "selection", "reported"},
+    {"training", "tables", "scoring"},
+    {"report", "tracking", "entry"},
+    {"stages"},
+    {"demo", "cli", "__main__"},
+)
+
+# These compute: where files lie is not theirs to know.
+ROOMS_WITHOUT_WORKSPACE = {"datasets", "preprocessing", "metrics", "models", "plots", "selection", "training"}
+
+# What cannot change a byte of a stage's output, so DVC need not watch it.
+NOT_IN_OUTPUTS = {
+    "errors": "the texts of errors end a stage, they are in no output",
+    "params": "hands on the values of params.yaml, which DVC tracks; it adds none, see the test of its defaults",
+    "paths": "a path that moves makes DVC miss the declared output",
+    "entry": "starts the stage",
+    "progress": "what a terminal shows meanwhile",
+    "tracking": "a view of the outputs",
+}
+
+# One variant uses one module of each kind, by its family; the others cannot affect it.
+CHOICES_OF_FAMILY = {
+    family: {f"pipeline.models.{family}", f"pipeline.training.{family}"} for family in compute.BACKEND_OF_FAMILY
+}
+
+
+@cache
+def import_graph(*, with_types: bool = True) -> grimp.ImportGraph:
+    return grimp.build_graph(
+        "pipeline", include_external_packages=True, exclude_type_checking_imports=not with_types, cache_dir=None
+    )
+
+
+def room_of(module: str) -> str | None:
+    """The room of a module of the package: pipeline.plots.data is in plots. None for the package itself."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else None
+
+
+def room_imports() -> Iterator[tuple[str, str, str]]:
+    """Every import between two rooms: (room, imported room, the line as text)."""
+    graph = import_graph()
+    for importer in sorted(graph.modules):
+        for imported in sorted(graph.find_modules_directly_imported_by(importer)):
+            if importer.startswith("pipeline.") and imported.startswith("pipeline."):
+                yield room_of(importer) or "", room_of(imported) or "", f"{importer} -> {imported}"
+
+
+def test_every_room_has_its_place() -> None:
+    rooms = {room_of(module) for module in import_graph().modules if module.startswith("pipeline.")}
+    assert rooms - set().union(*LAYERS) == set(), "give the new room its place in LAYERS"
+
+
+def test_imports_point_downwards() -> None:
+    height = {room: row for row, rooms in enumerate(LAYERS) for room in rooms}
+    upwards = [
+        line
+        for room, imported, line in room_imports()
+        if room != imported and height.get(imported, 0) >= height.get(room, 0)
+    ]
+    assert upwards == []
+
+
+def test_computing_rooms_do_not_know_where_files_lie() -> None:
+    assert [line for room, to, line in room_imports() if room in ROOMS_WITHOUT_WORKSPACE and to == "paths"] == []
+
+
+def test_stages_do_not_import_each_other() -> None:
+    assert [line for room, to, line in room_imports() if room == to == "stages"] == []
+
+
+def test_only_tracking_imports_mlflow() -> None:
+    importers = import_graph().find_modules_that_directly_import("mlflow")
+    assert {room_of(module) for module in importers} == {"tracking"}
+
+
+def test_tracking_imports_only_what_it_publishes_from() -> None:
+    allowed = {"tracking", "errors", "params", "paths", "storage"}
+    assert [line for room, to, line in room_imports() if room == "tracking" and to not in allowed] == []
+
+
+def models_of_params() -> list[type[BaseModel]]:
+    return [item for item in vars(params).values() if isinstance(item, type) and issubclass(item, params.Section)]
+
+
+@pytest.mark.parametrize("model", models_of_params(), ids=lambda model: model.__name__)
+def test_an_absent_parameter_means_none(model: type[BaseModel]) -> None:
+    """DVC tracks the values in params.yaml and not params.py, so no default may be a number that shapes a result."""
+    defaults = {
+        name: field.get_default(call_default_factory=True)
+        for name, field in model.model_fields.items()
+        if not field.is_required()
+    }
+    assert {name: default for name, default in defaults.items() if default} == {}
+
+
+def path_of(module: str) -> str:
+    """The file of a module of the package, relative to the project's root: pipeline/plots/__init__.py."""
+    stem = module.replace(".", "/")
+    return f"{stem}/__init__.py" if (Path(__file__).parents[1] / stem).is_dir() else f"{stem}.py"
+
+
+def has_code(path: str) -> bool:
+    """Whether a file holds more than a docstring."""
+    body = ast.parse((Path(__file__).parents[1] / path).read_text()).body
+    return not all(
+        (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        or (isinstance(node, ast.ImportFrom) and node.module == "__future__")
+        for node in body
+    )
+
+
+def code_that_runs(stage_module: str, family: str | None) -> set[str]:
+    """The files of the package that shape what a stage writes, by its imports, the indirect and the late ones included.
+
+    A package's `__init__` runs before its modules, so it counts too. With a family, only that family's choices count.
+    """
+    graph = import_graph(with_types=False)
+    others = set().union(*CHOICES_OF_FAMILY.values()) - CHOICES_OF_FAMILY[family] if family else set()
+    reached: set[str] = set()
+    waiting = {stage_module}
+    while waiting:
+        module = waiting.pop()
+        if module in reached or module in others or room_of(module) in NOT_IN_OUTPUTS:
+            continue
+        reached.add(module)
+        waiting |= {name for name in graph.find_modules_directly_imported_by(module) if name.startswith("pipeline.")}
+        waiting |= {module.rpartition(".")[0]} - {"pipeline", ""}
+    return {path for path in map(path_of, reached) if has_code(path)}
+
+
+def code_that_dvc_watches(stage: Any, root: Path) -> set[str]:
+    """The files of the package among a stage's dependencies; a folder stands for all modules in it."""
+    watched: set[str] = set()
+    for dependency in stage.deps:
+        path = root / dependency.def_path
+        if dependency.def_path.split("/")[0] == "pipeline":
+            files = path.rglob("*.py") if path.is_dir() else [path]
+            watched |= {str(file.relative_to(root)) for file in files}
+    return watched
+
+
+def differences(stages: list[Any], families: dict[str, str], root: Path) -> dict[str, dict[str, list[str]]]:
+    """What dvc.yaml lacks and what it has too much, per stage; nothing for a stage that agrees."""
+    found = {}
+    for stage in stages:
+        module = re.search(r"python -m (pipeline\.stages\.\w+)", stage.cmd)
+        if module is None:
+            found[stage.name] = {"cmd is not `python -m pipeline.stages.<stage> <name>`": [stage.cmd]}
+            continue
+        runs = code_that_runs(module[1], families.get(stage.name.partition("@")[2]))
+        watched = code_that_dvc_watches(stage, root)
+        if runs != watched:
+            found[stage.name] = {"missing": sorted(runs - watched), "superfluous": sorted(watched - runs)}
+    return found
+
+
+def test_dvc_watches_exactly_the_code_that_a_stage_runs(repository: Path) -> None:
+    variants = params.load_params(repository / "params.yaml").all_variants
+    stages = list(Repo(repository).index.stages)
+    assert stages
+    assert differences(stages, {name: variant.family for name, variant in variants.items()}, repository) == {}
+
+
+def test_every_stage_module_is_a_stage(repository: Path) -> None:
+    commands = " ".join(stage.cmd for stage in Repo(repository).index.stages)
+    modules = {path.stem for path in (repository / "pipeline" / "stages").glob("*.py")} - {"__init__"}
+    assert modules == set(re.findall(r"python -m pipeline\.stages\.(\w+)", commands))
+
+
+def test_a_missing_and_a_superfluous_dependency_are_named(repository: Path) -> None:
+    stage = SimpleNamespace(
+        name="prepare@mnist",
+        cmd="python -m pipeline.stages.prepare mnist",
+        deps=[
+            SimpleNamespace(def_path=path)
+            for path in (
+                "data/raw/mnist",
+                "pipeline/stages/prepare.py",
+                "pipeline/preprocessing.py",
+                "pipeline/storage.py",
+                "pipeline/metrics.py",
+            )
+        ],
+    )
+    found = differences([stage], {}, repository)["prepare@mnist"]
+    assert "pipeline/datasets/idx.py" in found["missing"]
+    assert found["superfluous"] == ["pipeline/metrics.py"]
+
+
+def test_a_variant_depends_on_its_own_family_only() -> None:
+    files = code_that_runs("pipeline.stages.train", "cnn")
+    assert {"pipeline/models/cnn.py", "pipeline/training/cnn.py"} <= files
+    assert not {"pipeline/models/mlp.py", "pipeline/training/scan.py"} & files

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from pipeline import report, storage, tables
+from pipeline.errors import PipelineError
+from pipeline.params import Params
+from pipeline.paths import Workspace
+from pipeline.reported import ReportedFigure
+
+PARAMS = Params.model_validate(
+    {
+        "compute": {"seed": 1, "threads": 1},
+        "datasets": {
+            "shapes": {
+                "title": "Shapes",
+                "source": {"kind": "idx_files", "folder": "shapes", "urls": [], "sha256": {}},
+                "classes": ["disc", "star"],
+                "split": {"validation_size": 10, "seed": 0},
+                "example": 0,
+            }
+        },
+        "studies": {
+            "first": {"title": "First study", "dataset": "shapes", "shared_from": "first", "tolerance": 0.004},
+            "second": {"title": "Second study", "dataset": "shapes", "shared_from": "second", "tolerance": 0.006},
+        },
+        "tasks": {
+            "shape-classifier": {
+                "dataset": "shapes",
+                "metric": "val_accuracy",
+                "tolerance": 0.002,
+                "prefer_fewer_parameters": True,
+            }
+        },
+        "variants": {},
+    }
+)
+REPORTED = {
+    ("first", "narrow"): ReportedFigure(0.9650, None),
+    ("first", "wide"): ReportedFigure(0.9900, None),
+    ("first", "revived"): ReportedFigure(0.0892, "the source's network was dead."),
+}
+
+
+HEADER = "| variant | parameters | epochs | validation | test (95 % interval) | reported | difference |"
+
+
+def row(variant: str, study: str, test_accuracy: float) -> dict[str, object]:
+    reported = REPORTED.get((study, variant))
+    return {
+        "variant": variant,
+        "study": study,
+        "dataset": "shapes",
+        "family": "mlp",
+        "params": 55_050,
+        "epochs": 30,
+        "best_epoch": 28,
+        "val_loss": 0.1,
+        "val_accuracy": 0.9761,
+        "test_loss": 0.12,
+        "test_accuracy": test_accuracy,
+        "test_accuracy_low": test_accuracy - 0.01,
+        "test_accuracy_high": test_accuracy + 0.01,
+        "reported_test_accuracy": reported.test_accuracy if reported else None,
+        "difference": test_accuracy - reported.test_accuracy if reported else None,
+    }
+
+
+VARIANTS = tables.variants_table(
+    [
+        row("narrow", "first", 0.9688),
+        row("wide", "first", 0.9805),
+        row("revived", "first", 0.9770),
+        row("deep", "second", 0.9),
+    ]
+)
+
+
+def test_results_table_sets_measured_beside_reported() -> None:
+    assert report.results_table(VARIANTS, PARAMS, REPORTED).splitlines() == [
+        "### First study",
+        "",
+        f"{HEADER} within 0.4 points |",
+        "| --- | --: | --: | --: | --: | --: | --: | :-: |",
+        "| `narrow` | 55,050 | 30 | 97.61 % | 96.88 % (95.88–97.88) | 96.50 % | +0.38 | yes |",
+        "| `wide` | 55,050 | 30 | 97.61 % | 98.05 % (97.05–99.05) | 99.00 % | -0.95 | **no** |",
+        "| `revived` | 55,050 | 30 | 97.61 % | 97.70 % (96.70–98.70) | 8.92 % | +88.78 | not comparable (1) |",
+        "",
+        "1. `revived`: the source's network was dead.",
+        "",
+        "### Second study",
+        "",
+        f"{HEADER} within 0.6 points |",
+        "| --- | --: | --: | --: | --: | --: | --: | :-: |",
+        "| `deep` | 55,050 | 30 | 97.61 % | 90.00 % (89.00–91.00) | – | – | – |",
+    ]
+
+
+def test_readme_keeps_what_stands_around_the_table() -> None:
+    text = f"# Title\n{report.BEGIN}\nold\n{report.END}\nafter\n"
+    assert report.update_readme(text, "new") == f"# Title\n{report.BEGIN}\nnew\n{report.END}\nafter\n"
+
+
+@given(st.text(), st.text(), st.text())
+def test_updating_the_readme_twice_changes_nothing_more(before: str, table: str, after: str) -> None:
+    once = report.update_readme(f"{before}{report.BEGIN}{report.END}{after}", table)
+    assert report.update_readme(once, table) == once
+    assert once.startswith(before)
+    assert once.endswith(after)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("no markers", f"got 0 of {report.BEGIN}"),
+        (f"{report.BEGIN}\n", f"got 0 of {report.END}"),
+        (f"{report.BEGIN}\n{report.BEGIN}\n{report.END}", f"got 2 of {report.BEGIN}"),
+        (f"{report.END}\n{report.BEGIN}\n", "the other way round"),
+    ],
+)
+def test_missing_markers_are_named(text: str, problem: str) -> None:
+    with pytest.raises(PipelineError, match=f"README: expected one line .*{problem}"):
+        report.update_readme(text, "table")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    workspace = Workspace(tmp_path)
+    storage.write_table(workspace.variants_table, VARIANTS)
+    storage.write_json(workspace.selection("shape-classifier"), {"selected": "narrow", "reason": "It is small."})
+    return workspace
+
+
+def shown(workspace: Workspace, tracking_uri: str = "sqlite:////somewhere/mlflow.db", width: int = 200) -> str:
+    console = Console(width=width, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(report.summary(workspace, PARAMS, tracking_uri=tracking_uri))
+    return capture.get()
+
+
+def test_summary_shows_variants_selection_and_where_to_look(workspace: Workspace) -> None:
+    lines = shown(workspace).splitlines()
+
+    def cells(word: str) -> list[str]:
+        line = next(line for line in lines if word in line)
+        return [cell.strip() for cell in line.strip("│").split("│")]
+
+    assert cells("narrow") == ["narrow", "55,050", "97.61 %", "96.88 %", "95.88–97.88", "96.50 %"]
+    assert cells("deep") == ["deep", "55,050", "97.61 %", "90.00 %", "89.00–91.00", "–"]
+    assert cells("shape-classifier") == ["shape-classifier", "narrow", "It is small."]
+    assert cells("first")[0] == "first"
+    assert "mlflow ui --backend-store-uri sqlite:////somewhere/mlflow.db" in shown(workspace)
+    assert "dvc dag" in shown(workspace)
+
+
+def test_summary_without_reported_figures_has_no_column_for_them(workspace: Workspace) -> None:
+    table = VARIANTS.assign(reported_test_accuracy=None, difference=None)
+    storage.write_table(workspace.variants_table, table)
+    table_of_variants = shown(workspace).partition("Selected on validation figures")[0]
+    assert "95 % interval" in table_of_variants
+    assert "reported" not in table_of_variants
+
+
+def test_summary_names_a_tracking_server(workspace: Workspace) -> None:
+    text = shown(workspace, "http://localhost:5000")
+    assert "http://localhost:5000" in text
+    assert "mlflow ui" not in text
+
+
+def test_summary_fits_a_narrow_terminal(workspace: Workspace) -> None:
+    assert max(map(len, shown(workspace, width=80).splitlines())) <= 80
+
+
+def test_summary_before_any_results_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match=r"variants\.csv: expected a CSV table, but the file is missing"):
+        report.summary(Workspace(tmp_path), PARAMS, tracking_uri="sqlite:///mlflow.db")
+
+
+def test_nothing_measured_makes_an_empty_table() -> None:
+    assert report.results_table(pd.DataFrame(columns=list(tables.VARIANTS_COLUMNS)), PARAMS, {}) == ""
