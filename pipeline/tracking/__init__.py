@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.params import Params
 from pipeline.paths import Workspace
-from pipeline.tracking.settings import prepare_environment
+from pipeline.tracking.settings import find_location, prepare_environment
 
 if TYPE_CHECKING:
     from pipeline.tracking.live import EpochLog
@@ -24,6 +24,7 @@ __all__ = [
     "publish_prepare",
     "publish_selection",
     "publish_variant",
+    "shown_uri",
     "sync",
     "training_run",
 ]
@@ -97,6 +98,11 @@ def training_run(workspace: Workspace, params: Params, name: str) -> AbstractCon
     from pipeline.tracking import live
 
     return live.training_run(workspace, params, name)
+
+
+def shown_uri(workspace: Workspace) -> str:
+    """Where the runs of a workspace are recorded, fit to be printed: without a password."""
+    return find_location(workspace).shown
 
 
 def sync(workspace: Workspace, params: Params) -> SyncReport:

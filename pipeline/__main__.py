@@ -1,0 +1,6 @@
+"""Start the command line: `python -m pipeline`."""
+
+from pipeline.cli import app
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,75 @@
+"""`python -m pipeline ...`: what is not a DVC stage."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+
+from pipeline.errors import PipelineError
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def reports_errors(command: Callable[[], None]) -> Callable[[], None]:
+    """A user's mistake ends in its message and exit status 1, without a traceback."""
+
+    @functools.wraps(command)
+    def wrapper() -> None:
+        try:
+            command()
+        except PipelineError as error:
+            sys.exit(f"error: {error}")
+
+    return wrapper
+
+
+@app.command()
+@reports_errors
+def demo() -> None:
+    """Run every stage on small embedded data, in the workspace .demo, and show what came out."""
+    from rich.console import Console
+
+    from pipeline import demo as demonstration
+    from pipeline import report, tracking
+    from pipeline.params import load_params
+
+    workspace = demonstration.prepare(Path.cwd())
+    params = load_params(workspace.params)
+    demonstration.reproduce(workspace)
+    Console().print(report.summary(workspace, params, tracking_uri=tracking.shown_uri(workspace)))
+
+
+@app.command()
+@reports_errors
+def sync() -> None:
+    """Bring MLflow to the state of this workspace's results: make what is missing, repair what is partial."""
+    from rich.console import Console
+
+    from pipeline import tracking
+    from pipeline.params import load_params
+    from pipeline.paths import Workspace
+
+    workspace = Workspace(Path.cwd())
+    Console().print(str(tracking.sync(workspace, load_params(workspace.params))))
+
+
+@app.command()
+@reports_errors
+def report() -> None:
+    """Write the results table into README.md, from results/variants.csv."""
+    from pipeline import report as reporting
+    from pipeline import storage
+    from pipeline.params import load_params
+    from pipeline.paths import Workspace
+    from pipeline.reported import reported_figures
+
+    workspace = Workspace(Path.cwd())
+    params = load_params(workspace.params)
+    figures = reported_figures(workspace.reported_results, params)
+    table = reporting.results_table(storage.read_table(workspace.variants_table), params, figures)
+    readme = workspace.root / "README.md"
+    storage.write_bytes(readme, reporting.update_readme(readme.read_text(), table).encode())

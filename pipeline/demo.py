@@ -1,0 +1,60 @@
+"""The demonstration: all stages on small embedded data, in a workspace of its own below the project."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline.errors import PipelineError
+from pipeline.paths import Workspace
+
+FOLDER = ".demo"
+PARAMS = Path("demo") / "params.yaml"
+# What the workspace has in common with the full study.
+SHARED = ("dvc.yaml", "reported_results.yaml", "pipeline")
+DVC_CONFIG = "[core]\n    no_scm = True\n    analytics = false\n    check_update = false\n"
+
+
+def prepare(project: Path) -> Workspace:
+    """Make or refresh the demo's workspace, and return it; what its stages have made stays.
+
+    Raises PipelineError when `project` is not the project's root.
+    """
+    folder = project / FOLDER
+    missing = [name for name in (*SHARED, str(PARAMS)) if not (project / name).exists()]
+    if missing:
+        raise PipelineError(f"{project}: expected the project's root, but {', '.join(missing)} is missing there.")
+    for name in SHARED:
+        _replace(project / name, folder / name)
+    _replace(project / PARAMS, folder / "params.yaml")
+    config = folder / ".dvc" / "config"
+    config.parent.mkdir(exist_ok=True)
+    config.write_text(DVC_CONFIG)
+    return Workspace(folder)
+
+
+def reproduce(workspace: Workspace) -> None:
+    """Run the stages that are not up to date. Raises PipelineError when one fails."""
+    # DVC_ROOT would lead the runs to the store of a surrounding `dvc` command.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
+    environment["DVC_NO_ANALYTICS"] = "true"
+    # Stages are started as `python -m ...`, which must be this Python.
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+    finished = subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=workspace.root, env=environment, check=False)
+    if finished.returncode:
+        raise PipelineError(
+            f"the demo stopped (see above). Mend what it names, then run it again: it goes on where it stopped. "
+            f"To begin anew, delete {workspace.root}."
+        )
+
+
+def _replace(source: Path, destination: Path) -> None:
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.rmtree(destination, ignore_errors=True)
+        shutil.copytree(source, destination, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy2(source, destination)
