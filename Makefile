@@ -42,11 +42,11 @@ test: $(INSTALLED) ## Run the tests
 repro: $(INSTALLED) ## Run the full study: only the stages whose inputs changed
 	@$(RUN) dvc repro
 
-ui: $(INSTALLED) ## Serve the MLflow UI to this machine: http://127.0.0.1:5000, or another PORT=...
+ui: $(INSTALLED) ## Serve the MLflow UI to this machine: http://127.0.0.1:5000, or another PORT=...; DEMO=1: of the demo
 	@case "$${MLFLOW_TRACKING_URI:-}" in http*) \
 		echo "MLFLOW_TRACKING_URI is a server, which has a UI of its own: $$MLFLOW_TRACKING_URI"; exit;; esac; \
 	$(RUN) mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 \
-		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(if $(DEMO),.demo/)mlflow.db}"
 
 lint: $(INSTALLED) ## Check style, format and types
 	@$(RUN) ruff check .

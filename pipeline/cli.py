@@ -40,7 +40,9 @@ def demo() -> None:
     workspace = demonstration.prepare(Path.cwd())
     params = load_params(workspace.params)
     demonstration.reproduce(workspace)
-    Console().print(report.summary(workspace, params, tracking_uri=tracking.shown_uri(workspace)))
+    uri = tracking.shown_uri(workspace)
+    runs = "make ui DEMO=1" if uri.startswith("sqlite:") else uri
+    Console().print(report.summary(workspace, params, runs=runs))
 
 
 @app.command()

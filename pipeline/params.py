@@ -20,10 +20,8 @@ from pydantic import (
     PositiveInt,
     StringConstraints,
     ValidationError,
-    field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -33,6 +31,14 @@ from pipeline.errors import PipelineError
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+# What pydantic names in Python's words, in those of YAML.
+EXPECTED = {
+    "dict_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "model_type": "a mapping",
+    "string_pattern_mismatch": "text that matches {pattern}",
+    "tuple_type": "a list",
+}
 # Strict validation refuses a list where a tuple is declared; YAML has only lists.
 type_of_sequence = Field(strict=False)
 
@@ -40,7 +46,7 @@ type_of_sequence = Field(strict=False)
 class Section(BaseModel):
     """A part of params.yaml: unknown keys and wrong types are refused, values cannot change."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Compute(Section):
@@ -88,13 +94,6 @@ class Dataset(Section):
     classes: Annotated[tuple[str, ...], type_of_sequence]
     split: Split
     example: NonNegativeInt
-
-    @field_validator("classes")
-    @classmethod
-    def _classes_differ(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(classes)) < len(classes):
-            raise PydanticCustomError("repeated_class", "different names")
-        return classes
 
 
 class Study(Section):
@@ -224,7 +223,7 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _references_exist(self) -> Params:
-        problems = [*_study_problems(self), *_task_problems(self), *_variant_problems(self)]
+        problems = [*_dataset_problems(self), *_study_problems(self), *_task_problems(self), *_variant_problems(self)]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -240,6 +239,8 @@ def load_params(path: Path) -> Params:
         content = YAML(typ="safe").load(path)
     except FileNotFoundError:
         raise PipelineError(f"{path}: not found. Run the command in the folder that holds params.yaml.") from None
+    except OSError as error:
+        raise PipelineError(f"{path}: expected a file that can be read, got: {error.strerror}.") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise PipelineError(f"{path}: expected YAML, but it cannot be parsed: {error}") from None
     if not isinstance(content, dict):
@@ -260,16 +261,19 @@ def require(mapping: Mapping[str, Any], name: str, what: str) -> Any:
 def _describe(error: ValidationError) -> list[str]:
     lines = []
     for item in error.errors(include_url=False):
-        key = ".".join(str(part) for part in item["loc"] if part not in ("mlp", "cnn", "idx_files", "embedded"))
+        key = _key(item["loc"])
         if item["type"] == "extra_forbidden":
             lines.append(f"{key}: unknown key. Remove it, or correct its spelling.")
         elif item["type"] == "missing":
             lines.append(f"{key}: required, but missing. Add it.")
+        elif item["type"] == "union_tag_not_found":
+            lines.append(f"{key}.{item['ctx']['discriminator'].strip(chr(39))}: required, but missing. Add it.")
         elif item["type"] == "value_error":
             lines.extend(str(item["ctx"]["error"]).splitlines())
         else:
             given = item["ctx"]["tag"] if item["type"] == "union_tag_invalid" else item["input"]
-            expected = item["msg"].removeprefix("Input should be ")
+            expected = EXPECTED.get(item["type"], item["msg"].removeprefix("Input should be "))
+            expected = expected.format_map(item.get("ctx", {}))
             if item["type"] == "union_tag_invalid":
                 key = f"{key}.{item['ctx']['discriminator'].strip(chr(39))}"
                 expected = f"one of {item['ctx']['expected_tags']}"
@@ -277,10 +281,29 @@ def _describe(error: ValidationError) -> list[str]:
     return lines
 
 
+def _key(location: tuple[int | str, ...]) -> str:
+    """The key as it stands in the file: without the tag that pydantic puts behind what a union holds."""
+    match [str(part) for part in location if part != "[key]"]:
+        case ["variants" | "warm_started" as group, name, _, *rest]:
+            return ".".join([group, name, *rest])
+        case ["datasets", name, "source", _, *rest]:
+            return ".".join(["datasets", name, "source", *rest])
+        case parts:
+            return ".".join(parts)
+
+
 def _unknown(key: str, value: str, known: Mapping[str, Any]) -> list[str]:
     if value in known:
         return []
     return [f"{key}: expected one of {', '.join(sorted(known)) or '(none)'}, got {value!r}."]
+
+
+def _dataset_problems(params: Params) -> list[str]:
+    return [
+        f"datasets.{name}.classes: expected different names, got {list(dataset.classes)}."
+        for name, dataset in params.datasets.items()
+        if len(set(dataset.classes)) < len(dataset.classes)
+    ]
 
 
 def _study_problems(params: Params) -> list[str]:

@@ -50,15 +50,16 @@ def update_readme(text: str, table: str) -> str:
     return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
 
 
-def summary(workspace: Workspace, params: Params, *, tracking_uri: str) -> Group:
+def summary(workspace: Workspace, params: Params, *, runs: str) -> Group:
     """For the terminal: the variants of each study with their accuracies, the selected models, and where to look next.
 
+    `runs` says where MLflow shows the runs: a command or an address.
     Raises PipelineError when the results are not there yet.
     """
     from rich.console import Group
 
     variants = storage.read_table(workspace.variants_table)
-    return Group(_variants_table(variants), _selections_table(workspace, params), _next(workspace, tracking_uri))
+    return Group(_variants_table(variants), _selections_table(workspace, params), _next(workspace, runs))
 
 
 def _study_section(study: str, rows: list[dict[Hashable, Any]], params: Params, reported: ReportedFigures) -> str:
@@ -125,14 +126,12 @@ def _selections_table(workspace: Workspace, params: Params) -> Table:
     return table
 
 
-def _next(workspace: Workspace, tracking_uri: str) -> Table:
+def _next(workspace: Workspace, runs: str) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     root = workspace.root.resolve()
     shown = root.relative_to(Path.cwd()) if root.is_relative_to(Path.cwd()) else root
-    is_server = tracking_uri.startswith(("http://", "https://"))
-    runs = tracking_uri if is_server else f"mlflow ui --backend-store-uri {tracking_uri}"
     table = Table.grid(padding=(0, 2))
     table.title, table.title_justify = "Where to look next", "left"
     for what, where in {

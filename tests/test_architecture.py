@@ -25,9 +25,11 @@ LAYERS = (
     {"storage", "compute"},
     {"progress", "datasets", "preprocessing", "metrics", "models", "plots", "selection", "reported"},
     {"training", "tables", "scoring"},
-    {"report", "tracking", "entry"},
+    {"tracking", "entry"},
     {"stages"},
-    {"demo", "cli", "__main__"},
+    {"demo", "report"},
+    {"cli"},
+    {"__main__"},
 )
 
 # These compute: where files lie is not theirs to know.

@@ -97,6 +97,8 @@ def test_ui_serves_this_machine_only(clone: Path) -> None:
     called = run("make", "ui", "PORT=5055", cwd=clone).stdout
     assert "-m mlflow ui --host 127.0.0.1 --port 5055" in called
     assert "--backend-store-uri sqlite:///mlflow.db" in called
+    assert "sqlite:///mlflow.db" in called
+    assert "sqlite:///.demo/mlflow.db" in run("make", "ui", "DEMO=1", cwd=clone).stdout
     assert "sqlite:///other.db" in run("make", "ui", cwd=clone, MLFLOW_TRACKING_URI="sqlite:///other.db").stdout
 
 
