@@ -22,6 +22,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -259,26 +260,24 @@ def require(mapping: Mapping[str, Any], name: str, what: str) -> Any:
 
 
 def _describe(error: ValidationError) -> list[str]:
-    lines = []
-    for item in error.errors(include_url=False):
-        key = _key(item["loc"])
-        if item["type"] == "extra_forbidden":
-            lines.append(f"{key}: unknown key. Remove it, or correct its spelling.")
-        elif item["type"] == "missing":
-            lines.append(f"{key}: required, but missing. Add it.")
-        elif item["type"] == "union_tag_not_found":
-            lines.append(f"{key}.{item['ctx']['discriminator'].strip(chr(39))}: required, but missing. Add it.")
-        elif item["type"] == "value_error":
-            lines.extend(str(item["ctx"]["error"]).splitlines())
-        else:
-            given = item["ctx"]["tag"] if item["type"] == "union_tag_invalid" else item["input"]
-            expected = EXPECTED.get(item["type"], item["msg"].removeprefix("Input should be "))
-            expected = expected.format_map(item.get("ctx", {}))
-            if item["type"] == "union_tag_invalid":
-                key = f"{key}.{item['ctx']['discriminator'].strip(chr(39))}"
-                expected = f"one of {item['ctx']['expected_tags']}"
-            lines.append(f"{key}: expected {expected}, got {given!r}.")
-    return lines
+    return [line for item in error.errors(include_url=False) for line in _describe_item(item)]
+
+
+def _describe_item(item: ErrorDetails) -> list[str]:
+    key, kind, context = _key(item["loc"]), item["type"], item.get("ctx", {})
+    if kind == "extra_forbidden":
+        return [f"{key}: unknown key. Remove it, or correct its spelling."]
+    if kind == "value_error":
+        return str(context["error"]).splitlines()
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        # Pydantic quotes the name of the key that decides.
+        key = f"{key}.{context['discriminator'].strip(chr(39))}"
+    if kind in ("missing", "union_tag_not_found"):
+        return [f"{key}: required, but missing. Add it."]
+    if kind == "union_tag_invalid":
+        return [f"{key}: expected one of {context['expected_tags']}, got {context['tag']!r}."]
+    expected = EXPECTED[kind].format_map(context) if kind in EXPECTED else item["msg"].removeprefix("Input should be ")
+    return [f"{key}: expected {expected}, got {item['input']!r}."]
 
 
 def _key(location: tuple[int | str, ...]) -> str:
@@ -310,12 +309,19 @@ def _study_problems(params: Params) -> list[str]:
     problems = []
     for name, study in params.studies.items():
         problems += _unknown(f"studies.{name}.dataset", study.dataset, params.datasets)
-        problems += _unknown(f"studies.{name}.shared_from", study.shared_from, params.studies)
+        problems += _shared_from_problems(f"studies.{name}.shared_from", study, params)
         if not params.variants_of(name):
             problems.append(
                 f"studies.{name}: expected at least one variant of this study, got none. Remove it or add one."
             )
     return problems
+
+
+def _shared_from_problems(key: str, study: Study, params: Params) -> list[str]:
+    unknown = _unknown(key, study.shared_from, params.studies)
+    if unknown or params.studies[study.shared_from].dataset == study.dataset:
+        return unknown
+    return [f"{key}: expected a study about {study.dataset}, got {study.shared_from!r}."]
 
 
 def _task_problems(params: Params) -> list[str]:
@@ -350,7 +356,14 @@ def _parent_problems(key: str, variant: VariantBase, params: Params) -> list[str
         return [
             f"{key}: expected a variant of the same study and dataset, got {variant.start_from!r} of {parent.study}."
         ]
+    # Training goes on with the parent's model as it is: what the variant says of it otherwise would be ignored.
+    if _architecture(parent) != _architecture(variant):
+        return [f"{key}: expected a variant of the same family, blocks and layers, got {variant.start_from!r}."]
     return []
+
+
+def _architecture(variant: VariantBase) -> dict[str, Any]:
+    return variant.model_dump(include={"family", "blocks", "layers"})
 
 
 def _membership_problems(key: str, variant: VariantBase, params: Params) -> list[str]:
@@ -361,7 +374,13 @@ def _membership_problems(key: str, variant: VariantBase, params: Params) -> list
         if not unknown and params.studies[study].dataset != variant.dataset:
             expected = params.studies[study].dataset
             problems.append(f"{key}.{field}: study {study} is about {expected}, got a variant on {variant.dataset}.")
+    if len(set(variant.studies)) < len(variant.studies):
+        listed = list(variant.also_in)
+        problems.append(f"{key}.also_in: expected studies other than {variant.study}, each once, got {listed}.")
     for study in variant.also_in:
         if study in params.studies and params.studies[study].shared_from != variant.study:
-            problems.append(f"{key}.also_in: expected studies.{study}.shared_from to be {variant.study!r}.")
+            shared_from = params.studies[study].shared_from
+            problems.append(
+                f"{key}.also_in: expected studies.{study}.shared_from to be {variant.study!r}, got {shared_from!r}."
+            )
     return problems

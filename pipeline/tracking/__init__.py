@@ -23,6 +23,7 @@ __all__ = [
     "publish_fetch",
     "publish_prepare",
     "publish_selection",
+    "publish_summary",
     "publish_variant",
     "shown_uri",
     "sync",
@@ -74,6 +75,14 @@ def publish_comparison(workspace: Workspace, params: Params, study: str) -> None
     from pipeline.tracking import publish, records
 
     publish.publish(workspace, [records.comparison_record(workspace, params, study)])
+
+
+def publish_summary(workspace: Workspace, params: Params) -> None:
+    """Show the table of all variants in MLflow. MLflow's troubles become a warning on stderr."""
+    prepare_environment()
+    from pipeline.tracking import publish, records
+
+    publish.publish(workspace, [records.summary_record(workspace, params)])
 
 
 def publish_selection(workspace: Workspace, params: Params, task: str) -> None:

@@ -26,6 +26,8 @@ DATA_EXPERIMENT = "data"
 DATA_NOTE = "The datasets: raw files, splits and statistics."
 SELECTION_EXPERIMENT = "model-selection"
 SELECTION_NOTE = "Which variant becomes a version of a registered model, on validation figures only."
+SUMMARY_EXPERIMENT = "summary"
+SUMMARY_NOTE = "Every variant of every study in one table."
 
 # MLflow's UI draws no more than 320 points of a curve, and a point costs 0.1 ms to log: 7 of them for each of 1,000
 # epochs of 5 ms would be 15 % of the training time. Longer runs log every n-th epoch; history.csv has them all.
@@ -286,6 +288,34 @@ def selection_record(workspace: Workspace, params: Params, task: str) -> RunReco
         },
         figures={"num_candidates": float(len(selection["candidates"])), **flatten.numbers(chosen)},
         attachments=(_attachment(workspace, "selection", [path]),),
+    )
+
+
+def summary_record(workspace: Workspace, params: Params) -> RunRecord:
+    """The table of all variants of all studies."""
+    # A single embedded dataset makes the whole table one that must not mix with real figures.
+    dataset = next((name for name in params.datasets if is_embedded(params, name)), next(iter(params.datasets)))
+    path = _existing(workspace.variants_table)
+    table = storage.read_table(path)
+    return RunRecord(
+        experiment=experiment_name(params, dataset, SUMMARY_EXPERIMENT),
+        experiment_tags=experiment_tags(params, dataset, SUMMARY_NOTE),
+        name="summarize",
+        key=content_key(workspace.root, [path]),
+        time=_time([path]),
+        tags={
+            "stage": "summarize",
+            "dvc_stage": "summarize",
+            "data": _origin(params, dataset),
+            "mlflow.source.name": "dvc repro summarize",
+            "mlflow.source.type": "LOCAL",
+        },
+        figures={
+            "num_rows": float(len(table)),
+            "num_variants": float(table["variant"].nunique()),
+            "num_studies": float(table["study"].nunique()),
+        },
+        attachments=(_attachment(workspace, "summary", [path]),),
     )
 
 

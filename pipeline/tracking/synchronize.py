@@ -84,6 +84,7 @@ def _plan(workspace: Workspace, params: Params) -> Iterator[tuple[str, Callable[
     for stage, (make, items) in single.items():
         for item in items:
             yield records.stage_name(stage, item), partial(_only, make, workspace, params, item)
+    yield "summarize", lambda: [records.summary_record(workspace, params)]
 
 
 def _only(

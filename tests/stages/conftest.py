@@ -81,13 +81,13 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, set[str]]
     calls: list[tuple[str, str, set[str]]] = []
 
     def recorder(function: str) -> Callable[[Workspace, Params, str], None]:
-        def record(workspace: Workspace, params: Params, name: str) -> None:
+        def record(workspace: Workspace, params: Params, name: str = "") -> None:
             files = {str(path.relative_to(workspace.root)) for path in workspace.root.rglob("*") if path.is_file()}
             calls.append((function, name, files))
 
         return record
 
-    for function in ("publish_evaluation", "publish_comparison", "publish_selection"):
+    for function in ("publish_evaluation", "publish_comparison", "publish_selection", "publish_summary"):
         monkeypatch.setattr(f"pipeline.tracking.{function}", recorder(function))
     return calls
 

@@ -173,6 +173,10 @@ class FakeStages:
         (folder / "ranking.csv").write_text("variant,validation_rank,test_accuracy,verdict\nsmall,1,0.75,\nlarge,2,,\n")
         (folder / "test_accuracy.png").write_bytes(b"bars")
 
+    def summarize(self) -> None:
+        self.workspace.variants_table.parent.mkdir(parents=True, exist_ok=True)
+        self.workspace.variants_table.write_text("variant,study\nsmall,digits\nlarge,digits\nlarge,activity\n")
+
     def select(self, variant: str = "small", task: str = "mnist-classifier") -> None:
         candidates = [
             {"variant": name, "study": "digits", "parameters": 100, "val_accuracy": 0.9, "val_cross_entropy": 0.3}
@@ -191,6 +195,7 @@ class FakeStages:
         self.train("large")
         self.evaluate("digits")
         self.compare("digits")
+        self.summarize()
         self.select("small")
 
     @property

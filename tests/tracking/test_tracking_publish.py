@@ -25,6 +25,7 @@ def publish_all(stages: Any) -> None:
         tracking.publish_variant(workspace, params, name)
     tracking.publish_evaluation(workspace, params, "digits")
     tracking.publish_comparison(workspace, params, "digits")
+    tracking.publish_summary(workspace, params)
     tracking.publish_selection(workspace, params, "mnist-classifier")
 
 
@@ -85,6 +86,7 @@ def test_publishing_again_changes_nothing(stages: Any) -> None:
         "data": 2,
         "digits": 4,
         "activity": 1,
+        "summary": 1,
         "model-selection": 1,
         "models": 3,
         "versions": 1,
@@ -161,11 +163,21 @@ def test_runs_of_the_data_and_of_the_comparison(stages: Any) -> None:
     assert view.files(compared, "comparison") == {"ranking.csv", "test_accuracy.png"}
 
 
+def test_the_summary_is_a_run_with_the_table(stages: Any) -> None:
+    stages.summarize()
+    tracking.publish_summary(stages.workspace, stages.params)
+    run = stages.view.run("summary", "summarize")
+    assert (run.data.metrics["num_rows"], run.data.metrics["num_variants"]) == (3, 2)
+    assert (run.data.tags["dvc_stage"], run.data.tags["data"]) == ("summarize", "real")
+    artifacts = stages.view.client.list_artifacts(run.info.run_id, "summary")
+    assert [item.path for item in artifacts] == ["summary/variants.csv"]
+
+
 def test_demo_data_has_experiments_of_its_own(make_stages: Callable[..., Any]) -> None:
     stages = make_stages(embedded=True)
     stages.everything()
     publish_all(stages)
-    names = {"data", "digits", "activity", "model-selection"}
+    names = {"data", "digits", "activity", "summary", "model-selection"}
     assert stages.view.experiments() == {f"demo/{name}" for name in names}
     assert stages.view.run("demo/digits", "small").data.tags["data"] == "embedded"
     assert [model.name for model in stages.view.client.search_registered_models()] == ["demo-mnist-classifier"]
