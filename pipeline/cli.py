@@ -62,7 +62,7 @@ def sync() -> None:
 @app.command()
 @reports_errors
 def report() -> None:
-    """Write the results table into README.md, from results/variants.csv."""
+    """Write the results into README.md and docs/findings.md, from the committed figures."""
     from pipeline import report as reporting
     from pipeline import storage
     from pipeline.params import load_params
@@ -75,3 +75,6 @@ def report() -> None:
     table = reporting.results_table(storage.read_table(workspace.variants_table), params, figures)
     readme = workspace.root / "README.md"
     storage.write_bytes(readme, reporting.update_readme(readme.read_text(), table).encode())
+    docs = workspace.root / "docs"
+    text = reporting.findings(workspace, params, (docs / "findings.md.jinja").read_text())
+    storage.write_bytes(docs / "findings.md", text.encode())

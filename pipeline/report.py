@@ -10,7 +10,7 @@ from pipeline import storage, tables
 from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.paths import Workspace
-from pipeline.reported import ReportedFigures
+from pipeline.reported import ReportedFigures, reported_figures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +48,36 @@ def update_readme(text: str, table: str) -> str:
     if END not in rest:
         raise PipelineError(f"{problem}got them the other way round. Swap them.")
     return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
+
+
+def findings(workspace: Workspace, params: Params, template: str) -> str:
+    """Fill a Jinja template with the study's figures, so that no number in its prose is typed.
+
+    The template sees `trained[variant]` and `tested[study][variant]` (metrics.json), `history[variant]` (a data frame
+    with a row per epoch), `selected[task]`, `reported[study, variant]`, and the filters `percent`, `points` and `nats`.
+    Raises PipelineError when a result is missing, or when the template asks for what is not there.
+    """
+    from jinja2 import Environment, StrictUndefined, TemplateError
+
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    environment.filters.update(percent=_percent, points=_points, nats=_nats)
+    variants = params.all_variants.items()
+    try:
+        return environment.from_string(template).render(
+            trained={
+                name: storage.read_json(workspace.training_results(name, variant) / "metrics.json")
+                for name, variant in variants
+            },
+            history={
+                name: storage.read_table(workspace.training_results(name, variant) / "history.csv")
+                for name, variant in variants
+            },
+            tested={study: storage.read_json(workspace.evaluation(study) / "metrics.json") for study in params.studies},
+            selected={task: storage.read_json(workspace.selection(task)) for task in params.tasks},
+            reported=reported_figures(workspace.reported_results, params),
+        )
+    except TemplateError as error:
+        raise PipelineError(f"template of the findings: {error}. Correct what it asks for.") from error
 
 
 def summary(workspace: Workspace, params: Params, *, runs: str) -> Group:
@@ -154,6 +184,10 @@ def _percent(fraction: float) -> str:
 
 def _points(difference: float) -> str:
     return f"{100 * difference:+.2f}"
+
+
+def _nats(cross_entropy: float) -> str:
+    return f"{cross_entropy:.3f}"
 
 
 def _interval(row: Mapping[Any, Any]) -> str:

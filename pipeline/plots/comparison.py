@@ -63,6 +63,24 @@ def validation_curves(
     return figure
 
 
+def accuracy_overlay(histories: Mapping[str, pd.DataFrame], *, title: str) -> Figure:
+    """Training (dashed) and validation accuracy (solid) over the epochs, a colour per variant.
+
+    `histories` holds a table per variant with the columns `epoch`, `accuracy` and `val_accuracy`.
+    """
+    figure = Figure(figsize=(10, 5.5), layout="constrained")
+    axes = figure.subplots()
+    for (name, history), (_, colour) in zip(histories.items(), _styles(), strict=False):
+        axes.plot(history["epoch"], history["accuracy"], color=colour, ls="--", label=f"{name}, training")
+        axes.plot(history["epoch"], history["val_accuracy"], color=colour, label=f"{name}, validation")
+    axes.set(title=title, xlabel="epoch", ylabel="accuracy (%)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", alignment="left", frameon=False, fontsize=9, handlelength=3)
+    return figure
+
+
 def accuracy_chart(ranking: pd.DataFrame, *, title: str) -> Figure:
     """Horizontal bars of test accuracy, best on top, with 95 % intervals and the source's figures.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from pipeline import entry, storage, tables, tracking
 from pipeline.params import Params, require
 from pipeline.paths import Workspace
@@ -9,6 +11,8 @@ from pipeline.plots import comparison as plots
 from pipeline.reported import reported_figures
 
 NUM_TOP = 5
+# As many as the fashion source overlays, in the order of params.yaml.
+NUM_FIRST = 3
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
@@ -37,6 +41,10 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         ),
         "validation_loss": plots.validation_curves(
             histories, "val_cross_entropy", title=f"{study.title}: validation cross-entropy"
+        ),
+        "accuracy_first3": plots.accuracy_overlay(
+            dict(itertools.islice(histories.items(), NUM_FIRST)),
+            title=f"{study.title}: training and validation accuracy of the first {min(NUM_FIRST, len(histories))}",
         ),
         "test_accuracy": plots.accuracy_chart(ranking, title=f"{study.title}: test accuracy"),
     }

@@ -56,6 +56,17 @@ def test_28_variants_all_look_different_and_more_are_still_drawn() -> None:
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 28
 
 
+def test_overlay_pairs_training_and_validation_by_colour() -> None:
+    histories = {name: table.assign(accuracy=table["val_accuracy"] + 0.05) for name, table in HISTORIES.items()}
+    figure = comparison.accuracy_overlay(histories, title="study")
+    lines = figure.axes[0].get_lines()
+    assert legend(figure)[:2] == ["middle, training", "middle, validation"]
+    assert list(lines[0].get_ydata()) == pytest.approx([0.55, 0.95, 0.85])
+    assert list(lines[1].get_ydata()) == [0.5, 0.9, 0.8]
+    assert [lines[0].get_linestyle(), lines[1].get_linestyle()] == ["--", "-"]
+    assert len({line.get_color() for line in lines}) == 3
+
+
 def ranking(*rows: tuple[str, float, float | None]) -> pd.DataFrame:
     return pd.DataFrame(
         [

@@ -16,6 +16,7 @@ FILES = {
     "validation_accuracy.png",
     "validation_accuracy_top5.png",
     "validation_loss.png",
+    "accuracy_first3.png",
     "test_accuracy.png",
 }
 
