@@ -25,7 +25,7 @@ export DATASET_MIRROR := $(CURDIR)/../shared/datasets
 endif
 endif
 
-.PHONY: help setup demo test repro ui lint lock clean
+.PHONY: help setup demo test repro ui bench lint lock clean
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -47,6 +47,10 @@ ui: $(INSTALLED) ## Serve the MLflow UI to this machine: http://127.0.0.1:5000, 
 		echo "MLFLOW_TRACKING_URI is a server, which has a UI of its own: $$MLFLOW_TRACKING_URI"; exit;; esac; \
 	$(RUN) mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 \
 		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(if $(DEMO),.demo/)mlflow.db}"
+
+bench: $(INSTALLED) ## Time the training engines against plain Keras, on the prepared data
+	@$(RUN) dvc repro prepare
+	@$(VENV)/bin/python benchmarks/engines.py compare
 
 lint: $(INSTALLED) ## Check style, format and types
 	@$(RUN) ruff check .
