@@ -22,7 +22,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -263,7 +262,7 @@ def _describe(error: ValidationError) -> list[str]:
     return [line for item in error.errors(include_url=False) for line in _describe_item(item)]
 
 
-def _describe_item(item: ErrorDetails) -> list[str]:
+def _describe_item(item: Mapping[str, Any]) -> list[str]:
     key, kind, context = _key(item["loc"]), item["type"], item.get("ctx", {})
     if kind == "extra_forbidden":
         return [f"{key}: unknown key. Remove it, or correct its spelling."]

@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from pipeline import compute, scoring, storage
+from pipeline.errors import PipelineError
+from pipeline.params import Params
+from pipeline.paths import Workspace
+from pipeline.stages import train
+from pipeline.training.data import HISTORY_COLUMNS, Examples
+
+FIGURES = ("loss", "cross_entropy", "accuracy")
+FOLDER = "results/train/shapes/first/narrow"
+OUTPUTS = {
+    "models/shapes/first/narrow.keras",
+    f"{FOLDER}/history.csv",
+    f"{FOLDER}/metrics.json",
+    f"{FOLDER}/curves.png",
+}
+NUM_TRAIN, NUM_VALIDATION, NUM_EPOCHS = 100, 31, 12
+# Nobody listens on port 9 of this machine.
+DEAD_SERVER = "http://127.0.0.1:9"
+
+NARROW = {
+    "study": "first",
+    "dataset": "shapes",
+    "family": "mlp",
+    "layers": [{"units": 8, "l2": 0.01, "batch_norm": True}],
+    "optimizer": {"name": "adam", "learning_rate": 0.01},
+    "batch_size": 8,
+    "epochs": NUM_EPOCHS,
+}
+SLOW = {"name": "adam", "learning_rate": 0.0001}
+CONTENT = {
+    "compute": {"seed": 1, "threads": 1},
+    "datasets": {
+        "shapes": {
+            "title": "Shapes",
+            "source": {"kind": "idx_files", "folder": "shapes", "urls": [], "sha256": {}},
+            "classes": ["disc", "square", "star"],
+            "split": {"validation_size": NUM_VALIDATION, "seed": 0},
+            "example": 0,
+        }
+    },
+    "studies": {"first": {"title": "First study", "dataset": "shapes", "shared_from": "first", "tolerance": 0.004}},
+    "tasks": {},
+    "variants": {"narrow": NARROW},
+    # Goes on from `narrow` with small steps.
+    "warm_started": {"longer": {**NARROW, "start_from": "narrow", "optimizer": SLOW, "epochs": 1}},
+}
+
+
+def examples(num_examples: int, seed: int) -> dict[str, np.ndarray]:
+    """Images 6x6 of three classes that differ in brightness."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 3, num_examples).astype(np.uint8)
+    images = (random.integers(0, 90, (num_examples, 6, 6)) + 80 * labels[:, None, None]).astype(np.uint8)
+    return {"images": images, "labels": labels}
+
+
+def prepare(workspace: Workspace) -> Workspace:
+    """What is there before training, but for the test images: training has no use for them."""
+    storage.write_arrays(workspace.prepared("shapes", "train"), **examples(NUM_TRAIN, seed=1))
+    storage.write_arrays(workspace.prepared("shapes", "validation"), **examples(NUM_VALIDATION, seed=2))
+    return workspace
+
+
+def outputs(workspace: Workspace) -> set[str]:
+    """All files of models/ and results/, temporary ones included."""
+    files = {path.relative_to(workspace.root) for path in workspace.root.rglob("*") if path.is_file()}
+    return {str(path) for path in files if path.parts[0] in ("models", "results")}
+
+
+@dataclass
+class RecordedRun:
+    """Stands in for the MLflow run: what it heard, how it ended, and the outputs that lay there by then."""
+
+    name: str
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    files: set[str] = field(default_factory=set)
+    error: BaseException | None = None
+    fail_at: ClassVar[int] = 0
+
+    def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
+        if epoch == self.fail_at:
+            raise MemoryError("in the middle")
+        self.epochs.append({"epoch": epoch, **values})
+
+
+@contextlib.contextmanager
+def recorded_runs() -> Iterator[list[RecordedRun]]:
+    """The runs that are opened meanwhile, in place of MLflow's."""
+    recorded: list[RecordedRun] = []
+
+    @contextlib.contextmanager
+    def training_run(workspace: Workspace, params: Params, name: str) -> Iterator[RecordedRun]:
+        run = RecordedRun(name)
+        recorded.append(run)
+        try:
+            yield run
+        except BaseException as error:
+            run.error = error
+            raise
+        run.files = outputs(workspace)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.tracking.training_run", training_run)
+        yield recorded
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return Params.model_validate(CONTENT)
+
+
+@pytest.fixture
+def prepared(workspace: Workspace) -> Workspace:
+    return prepare(workspace)
+
+
+@pytest.fixture
+def runs() -> Iterator[list[RecordedRun]]:
+    with recorded_runs() as recorded:
+        yield recorded
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A workspace in which `narrow` was trained, once for all tests that only look."""
+
+    workspace: Workspace
+    run: RecordedRun
+
+    def model(self) -> Any:
+        return storage.read_model(self.workspace.root / "models/shapes/first/narrow.keras")
+
+    def history(self, name: str = "narrow") -> pd.DataFrame:
+        return storage.read_table(self.workspace.root / FOLDER / ".." / name / "history.csv")
+
+    def metrics(self) -> dict[str, Any]:
+        return storage.read_json(self.workspace.root / FOLDER / "metrics.json")
+
+
+@pytest.fixture(scope="module")
+def trained(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    workspace = prepare(Workspace(tmp_path_factory.mktemp("trained")))
+    # Set up before the fixture that cleans the environment after each test.
+    with mock.patch.dict(os.environ), recorded_runs() as runs:
+        train.main(workspace, params, "narrow")
+    return Trained(workspace, runs[0])
+
+
+def test_writes_model_history_metrics_and_curves(trained: Trained) -> None:
+    assert (trained.run.name, trained.run.error) == ("narrow", None)
+    assert trained.run.files == OUTPUTS, "the run is completed from them: they must be there before it closes"
+    with Image.open(trained.workspace.root / FOLDER / "curves.png") as picture:
+        assert picture.format == "PNG"
+
+
+def test_the_model_takes_raw_pixels_and_gives_probabilities(trained: Trained) -> None:
+    probabilities = np.asarray(trained.model()(examples(7, seed=3)["images"]))
+    assert probabilities.shape == (7, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_history_has_a_row_per_epoch_and_the_run_hears_each(trained: Trained) -> None:
+    history = trained.history()
+    assert tuple(history.columns) == HISTORY_COLUMNS
+    assert list(history["epoch"]) == list(range(1, NUM_EPOCHS + 1))
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+    assert (history["loss"] > history["cross_entropy"]).all()
+    assert trained.run.epochs == history.to_dict("records")
+
+
+def test_metrics_are_those_of_the_history(trained: Trained) -> None:
+    metrics, history = trained.metrics(), trained.history()
+    best = list(history["val_accuracy"]).index(history["val_accuracy"].max())
+    assert (metrics["epochs"], metrics["best_epoch"]) == (NUM_EPOCHS, best + 1)
+    for moment, row in (("last", history.iloc[-1]), ("best", history.iloc[best])):
+        assert metrics["train"][moment] == {figure: row[figure] for figure in FIGURES}
+        assert metrics["validation"][moment] == {figure: row[f"val_{figure}"] for figure in FIGURES}
+
+
+def test_parameters_are_counted_with_and_without_the_moving_averages(trained: Trained) -> None:
+    # 36 inputs and a bias to 8 units, scale and shift of each, 3 outputs.
+    trainable = 37 * 8 + 2 * 8 + 9 * 3
+    assert trained.metrics()["parameters"] == {"total": trainable + 2 * 8, "trainable": trainable}
+    assert trained.model().count_params() == trainable + 2 * 8
+
+
+@pytest.mark.parametrize(
+    ("section", "num_examples", "seed"), [("train_evaluated", NUM_TRAIN, 1), ("validation", NUM_VALIDATION, 2)]
+)
+def test_final_figures_are_those_of_the_saved_model(
+    trained: Trained, section: str, num_examples: int, seed: int
+) -> None:
+    data = examples(num_examples, seed)
+    probabilities, penalty = scoring.predict_in_batches(trained.model(), data["images"])
+    figures = trained.metrics()[section]
+    assert figures.get("last", figures) == pytest.approx(
+        vars(scoring.score(probabilities, data["labels"], penalty)), rel=1e-4
+    )
+    assert penalty > 0
+
+
+def test_the_best_epoch_is_the_first_of_equals() -> None:
+    compute.configure("jax", threads=1)
+    import keras
+
+    inputs = keras.Input((6, 6), name="pixels")
+    outputs = keras.layers.Dense(3, activation="softmax", name="out")(keras.layers.Flatten(name="flat")(inputs))
+    rows = {name: [0.1, 0.2, 0.3, 0.4] for name in HISTORY_COLUMNS}
+    history = pd.DataFrame({**rows, "epoch": [1, 2, 3, 4], "val_accuracy": [0.7, 0.9, 0.8, 0.9]})
+    metrics = train.summarize(history, keras.Model(inputs, outputs), Examples(**examples(10, seed=1)))
+    assert (metrics["epochs"], metrics["best_epoch"]) == (4, 2)
+    assert metrics["validation"]["best"] == {"loss": 0.2, "cross_entropy": 0.2, "accuracy": 0.9}
+    assert metrics["validation"]["last"] == {"loss": 0.4, "cross_entropy": 0.4, "accuracy": 0.9}
+    assert metrics["train"]["best"] == {"loss": 0.2, "cross_entropy": 0.2, "accuracy": 0.2}
+
+
+def test_a_warm_start_goes_on_from_its_parents_weights(
+    trained: Trained, params: Params, runs: list[RecordedRun]
+) -> None:
+    parent = trained.workspace.root / "models/shapes/first/narrow.keras"
+    before = parent.read_bytes()
+    train.main(trained.workspace, params, "longer")
+    assert trained.history("longer")["loss"].iloc[0] < 0.5 * trained.history()["loss"].iloc[0]
+    assert parent.read_bytes() == before
+    after = storage.read_model(parent.with_name("longer.keras")).get_weights()[0]
+    change = np.abs(after - trained.model().get_weights()[0]).max()
+    # 13 steps of Adam, each of about the learning rate.
+    assert 0 < change < 0.002
+
+
+def test_a_warm_start_without_its_parents_model(prepared: Workspace, params: Params, runs: list[RecordedRun]) -> None:
+    with pytest.raises(PipelineError) as raised:
+        train.main(prepared, params, "longer")
+    assert str(raised.value) == (
+        f"{prepared.model('narrow', params.variants['narrow'])}: expected a Keras model, but the file is missing. "
+        "Run `dvc repro` to make it."
+    )
+    assert (outputs(prepared), runs) == (set(), [])
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_corrupt_prepared_file_is_named_and_nothing_is_written(
+    prepared: Workspace, params: Params, runs: list[RecordedRun], split: str
+) -> None:
+    path = prepared.prepared("shapes", split)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(PipelineError) as raised:
+        train.main(prepared, params, "narrow")
+    assert str(raised.value).startswith(
+        f"{path}: expected a NumPy archive with images, labels, but the file is damaged"
+    )
+    assert "Delete it, then run `dvc repro` to make it again." in str(raised.value)
+    assert (outputs(prepared), runs) == (set(), [])
+
+
+def test_labels_beyond_the_classes_are_named(prepared: Workspace, params: Params, runs: list[RecordedRun]) -> None:
+    path = prepared.prepared("shapes", "validation")
+    storage.write_arrays(path, images=np.zeros((2, 6, 6), np.uint8), labels=np.array([0, 3], np.uint8))
+    with pytest.raises(PipelineError, match="expected labels below 3, the number of classes, got 3"):
+        train.main(prepared, params, "narrow")
+    assert (outputs(prepared), runs) == (set(), [])
+
+
+def test_an_unknown_variant_is_named(prepared: Workspace, params: Params, runs: list[RecordedRun]) -> None:
+    with pytest.raises(PipelineError, match="unknown variant 'narow'; expected one of: longer, narrow"):
+        train.main(prepared, params, "narow")
+    assert (outputs(prepared), runs) == (set(), [])
+
+
+def test_training_that_fails_in_the_middle_leaves_no_output(
+    prepared: Workspace, params: Params, runs: list[RecordedRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RecordedRun, "fail_at", 2)
+    with pytest.raises(MemoryError, match="in the middle"):
+        train.main(prepared, params, "narrow")
+    assert len(runs[0].epochs) == 1
+    assert isinstance(runs[0].error, MemoryError)
+    assert outputs(prepared) == set()
+
+
+def test_a_full_disk_leaves_nothing_half_written(
+    prepared: Workspace, params: Params, runs: list[RecordedRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(PipelineError) as raised:
+        train.main(prepared, params, "narrow")
+    path = prepared.model("narrow", params.variants["narrow"])
+    assert str(raised.value).startswith(f"{path}: cannot be written: No space left on device.")
+    assert runs[0].error is raised.value
+    assert outputs(prepared) == set()
+
+
+def run_stage(workspace: Workspace, name: str) -> tuple[dict[str, bytes], str]:
+    """Run the stage as DVC does, in a process of its own: what it wrote, and what it said."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "pipeline.stages.train", name],
+        cwd=workspace.root,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "MLFLOW_TRACKING_URI": DEAD_SERVER},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (finished.returncode, finished.stdout) == (0, "")
+    return {name: (workspace.root / name).read_bytes() for name in outputs(workspace)}, finished.stderr
+
+
+def test_the_same_bytes_twice_and_no_tracking_server_needed(prepared: Workspace) -> None:
+    random = {**NARROW, "layers": [{"units": 8, "dropout": 0.2}], "epochs": 2}
+    with prepared.params.open("w") as file:
+        YAML(typ="safe").dump({**CONTENT, "variants": {"narrow": random}, "warm_started": {}}, file)
+    first, said = run_stage(prepared, "narrow")
+    assert first.keys() == OUTPUTS
+    # Not a word but this one: there is no terminal to draw a progress bar on.
+    assert said.strip().startswith(f"WARNING: MLflow at {DEAD_SERVER} could not be reached")
+    assert len(said.strip().splitlines()) == 2
+    for name in OUTPUTS:
+        (prepared.root / name).unlink()
+    again, _ = run_stage(prepared, "narrow")
+    assert again == first

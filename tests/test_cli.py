@@ -1,0 +1,122 @@
+"""`python -m pipeline`, as a user calls it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline import cli
+
+COMMANDS = [command.callback.__name__ for command in cli.app.registered_commands if command.callback]
+Result = subprocess.CompletedProcess[str]
+Call = Callable[..., Result]
+
+
+@pytest.fixture
+def call(tmp_path: Path, repository: Path) -> Call:
+    """Runs Python in a folder of its own, with the given arguments and variables."""
+
+    def run(*arguments: str, **variables: str) -> Result:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            # A terminal of known width, so that no line of an answer is wrapped.
+            env={**os.environ, "PYTHONPATH": str(repository), "COLUMNS": "300", "NO_COLOR": "1", **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    return run
+
+
+def assert_one_message(result: Result, message: str) -> None:
+    """A user's mistake: exit status 1, nothing on stdout, and one message without a traceback."""
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"error: {message}\n"
+
+
+def test_help_lists_every_command_with_what_it_does(call: Call) -> None:
+    result = call("-m", "pipeline", "--help")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert {"demo", "sync", "report"} <= set(COMMANDS)
+    for command in cli.app.registered_commands:
+        assert command.callback
+        assert re.search(
+            rf"\b{command.callback.__name__} +{re.escape(str(command.callback.__doc__)[:40])}", result.stdout
+        )
+
+
+def test_without_a_command_there_is_help(call: Call) -> None:
+    result = call("-m", "pipeline")
+    assert result.stdout.strip() == call("-m", "pipeline", "--help").stdout.strip() != ""
+
+
+def test_an_unknown_command_is_named(call: Call) -> None:
+    result = call("-m", "pipeline", "retrain")
+    assert result.returncode == 2
+    assert "No such command 'retrain'." in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_importing_the_command_line_is_quick(call: Call) -> None:
+    """Nothing heavy: help and mistakes are answered at once."""
+    result = call("-c", "import sys, pipeline.cli; print(*{name.partition('.')[0] for name in sys.modules})")
+    heavy = {"dvc", "jax", "keras", "matplotlib", "mlflow", "numpy", "pandas", "pydantic", "sklearn", "tensorflow"}
+    assert "typer" in result.stdout.split()
+    assert heavy & set(result.stdout.split()) == set()
+
+
+def test_the_demo_away_from_the_project(call: Call, tmp_path: Path) -> None:
+    assert_one_message(
+        call("-m", "pipeline", "demo"),
+        f"{tmp_path}: expected the project's root, but dvc.yaml, reported_results.yaml, pipeline, demo/params.yaml "
+        "is missing there.",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["sync", "report"])
+def test_a_command_away_from_a_workspace(call: Call, tmp_path: Path, command: str) -> None:
+    assert_one_message(
+        call("-m", "pipeline", command),
+        f"{tmp_path / 'params.yaml'}: not found. Run the command in the folder that holds params.yaml.",
+    )
+
+
+@pytest.mark.parametrize("command", ["sync", "report"])
+def test_a_command_with_a_mistake_in_params(call: Call, tmp_path: Path, repository: Path, command: str) -> None:
+    text = (repository / "demo" / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("name: adam,", "name: adamant,", 1))
+    assert_one_message(
+        call("-m", "pipeline", command),
+        f"{tmp_path / 'params.yaml'}: variants.digits_64x64_l2.optimizer.name: "
+        "expected 'adam', 'rmsprop' or 'sgd', got 'adamant'.",
+    )
+
+
+def test_sync_with_a_server_that_does_not_answer(call: Call, tmp_path: Path, repository: Path) -> None:
+    shutil.copy(repository / "demo" / "params.yaml", tmp_path)
+    # Port 9 of this machine: nobody listens there.
+    result = call("-m", "pipeline", "sync", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: http://127.0.0.1:9: MLflow could not be reached")
+    assert "Traceback" not in result.stderr
+
+
+def test_the_report_before_there_are_results(call: Call, tmp_path: Path, repository: Path) -> None:
+    for name in ("params.yaml", "reported_results.yaml"):
+        shutil.copy(repository / name, tmp_path)
+    table = tmp_path / "results" / "variants.csv"
+    assert_one_message(
+        call("-m", "pipeline", "report"),
+        f"{table}: expected a CSV table, but the file is missing. Run `dvc repro` to make it.",
+    )

@@ -1,0 +1,167 @@
+"""How a stage starts and ends, each tried in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+PREAMBLE = "import os, sys, time\nfrom pathlib import Path\nfrom pipeline import entry\n"
+# Says that it has begun, then works; what it cleans up with, it says too.
+SLOW_STAGE = """
+from pipeline import storage
+def stage(workspace, params, name):
+    '''Work slowly.'''
+    try:
+        with storage.atomic_write(workspace.root / "output") as file:
+            file.write(b"half of it")
+            file.flush()
+            print("begun", os.getpid(), flush=True)
+            time.sleep(60)
+    finally:
+        Path("cleaned").touch()
+entry.run(stage)
+"""
+Start = Callable[..., subprocess.Popen[str]]
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the parent's death is a signal on Linux only")
+
+
+@pytest.fixture
+def start(tmp_path: Path, repository: Path) -> Iterator[Start]:
+    """Starts Python code with the command line of a stage, in a workspace with the params.yaml of the demo."""
+    shutil.copy(repository / "demo" / "params.yaml", tmp_path)
+    processes = contextlib.ExitStack()
+
+    def launch(code: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PREAMBLE + code, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(repository), **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.enter_context(process)
+        processes.callback(process.kill)
+        return process
+
+    with processes:
+        yield launch
+
+
+def result(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    stdout, stderr = process.communicate(timeout=60)
+    return process.returncode, stdout, stderr
+
+
+def test_a_stage_gets_the_workspace_the_params_and_the_name(start: Start, tmp_path: Path) -> None:
+    code = "entry.run(lambda workspace, params, name: print(workspace.root, params.compute.threads, name))"
+    assert result(start(code, "digits_64x64")) == (0, f"{tmp_path} 2 digits_64x64\n", "")
+
+
+def test_a_users_mistake_is_one_line(start: Start) -> None:
+    code = """
+from pipeline.errors import PipelineError
+def stage(workspace, params, name):
+    raise PipelineError("train.npz: expected images. Delete it.")
+entry.run(stage)
+"""
+    assert result(start(code, "x")) == (1, "", "error: train.npz: expected images. Delete it.\n")
+
+
+def test_a_mistake_in_params_is_one_line(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(path.read_text().replace("epochs: 30", "epochs: -30"))
+    code = "entry.run(lambda workspace, params, name: print('not reached'))"
+    expected = f"error: {path}: variants.digits_64x64_l2.epochs: expected greater than 0, got -30.\n"
+    assert result(start(code, "x")) == (1, "", expected)
+
+
+def test_a_workspace_without_params(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").unlink()
+    code = "entry.run(lambda workspace, params, name: print('not reached'))"
+    told = "not found. Run the command in the folder that holds params.yaml."
+    assert result(start(code, "x")) == (1, "", f"error: {tmp_path / 'params.yaml'}: {told}\n")
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(start: Start) -> None:
+    code, _, stderr = result(start("entry.run(lambda workspace, params, name: 1 / 0)", "x"))
+    assert code == 1
+    assert "Traceback" in stderr
+    assert "ZeroDivisionError" in stderr
+
+
+def test_help_is_the_docstring_of_the_stage(start: Start) -> None:
+    code, stdout, _ = result(start(SLOW_STAGE, "--help"))
+    assert code == 0
+    assert "Work slowly." in stdout
+
+
+def test_a_missing_name_is_told_with_the_usage(start: Start) -> None:
+    code, _, stderr = result(start(SLOW_STAGE))
+    assert code == 2
+    assert "the following arguments are required: name" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_termination_cleans_up(start: Start, tmp_path: Path) -> None:
+    process = start(SLOW_STAGE, "x")
+    assert process.stdout
+    assert process.stdout.readline().startswith("begun")
+    process.terminate()
+    assert result(process) == (128 + signal.SIGTERM, "", "")
+    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml", "cleaned"}
+
+
+@on_linux
+@pytest.mark.parametrize("shell", [[], ["bash", "--noprofile", "--norc", "-c"]], ids=["direct", "bash, as DVC does"])
+def test_a_stage_ends_with_its_parent(start: Start, tmp_path: Path, shell: list[str]) -> None:
+    (tmp_path / "stage.py").write_text(PREAMBLE + SLOW_STAGE)
+    stage = [sys.executable, "stage.py", "x"]
+    command = [*shell, shlex.join(stage)] if shell else stage
+    parent = start(f"import subprocess; subprocess.run({command})")
+    assert parent.stdout
+    child = psutil.Process(int(parent.stdout.readline().split()[1]))
+    parent.kill()
+    deadline = time.monotonic() + 30
+    while not has_ended(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert has_ended(child)
+    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml", "stage.py", "cleaned"}
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process is gone, or only waits for whoever adopted it to take note."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+ORPHAN = """
+os.getppid = lambda: 1
+entry.run(lambda workspace, params, name: print("begun"))
+"""
+
+
+@on_linux
+def test_a_stage_whose_dvc_has_ended_already_does_not_begin(start: Start) -> None:
+    """A parent that dies before the stage asks to be told of it is never told."""
+    assert result(start(ORPHAN, "x", DVC_STAGE="train@x")) == (1, "", "error: DVC has ended before its stage began.\n")
+
+
+@on_linux
+def test_without_dvc_the_first_process_may_start_a_stage(start: Start) -> None:
+    """As in a container whose first process is the shell."""
+    assert result(start(ORPHAN, "x")) == (0, "begun\n", "")
