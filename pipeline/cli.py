@@ -74,7 +74,7 @@ def report() -> None:
     figures = reported_figures(workspace.reported_results, params)
     table = reporting.results_table(storage.read_table(workspace.variants_table), params, figures)
     readme = workspace.root / "README.md"
-    storage.write_bytes(readme, reporting.update_readme(readme.read_text(), table).encode())
+    storage.write_bytes(readme, reporting.update_readme(storage.read_text(readme), table).encode())
     docs = workspace.root / "docs"
-    text = reporting.findings(workspace, params, (docs / "findings.md.jinja").read_text())
+    text = reporting.findings(workspace, params, storage.read_text(docs / "findings.md.jinja"))
     storage.write_bytes(docs / "findings.md", text.encode())

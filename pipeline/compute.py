@@ -21,15 +21,20 @@ def configure(backend: Backend, *, threads: int) -> None:
 
     Call before anything imports keras. Raises RuntimeError when keras was imported with another backend.
     """
+    _refuse_a_change(backend)
     os.environ["KERAS_BACKEND"] = backend
     if backend == "jax":
         _prepare_jax(threads)
     else:
         _prepare_tensorflow(threads)
-    import keras
+    # Keras keeps the backend that it finds when it is imported.
+    import keras  # noqa: F401
 
-    if keras.backend.backend() != backend:
-        raise RuntimeError(f"keras already runs on {keras.backend.backend()}: configure({backend!r}) came too late")
+
+def _refuse_a_change(backend: Backend) -> None:
+    running = sys.modules["keras"].backend.backend() if "keras" in sys.modules else backend
+    if running != backend:
+        raise RuntimeError(f"keras already runs on {running}: configure({backend!r}) came too late")
 
 
 def _prepare_jax(threads: int) -> None:

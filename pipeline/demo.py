@@ -27,12 +27,12 @@ def prepare(project: Path) -> Workspace:
     missing = [name for name in (*SHARED, str(PARAMS)) if not (project / name).exists()]
     if missing:
         raise PipelineError(f"{project}: expected the project's root, but {', '.join(missing)} is missing there.")
-    for name in SHARED:
-        _replace(project / name, folder / name)
-    _replace(project / PARAMS, folder / "params.yaml")
-    config = folder / ".dvc" / "config"
-    config.parent.mkdir(exist_ok=True)
-    config.write_text(DVC_CONFIG)
+    try:
+        _fill(project, folder)
+    except OSError as error:
+        raise PipelineError(
+            f"{folder}: cannot be written: {error}. Free space or permissions, then run it again."
+        ) from None
     return Workspace(folder)
 
 
@@ -49,6 +49,15 @@ def reproduce(workspace: Workspace) -> None:
             f"the demo stopped (see above). Mend what it names, then run it again: it goes on where it stopped. "
             f"To begin anew, delete {workspace.root}."
         )
+
+
+def _fill(project: Path, folder: Path) -> None:
+    for name in SHARED:
+        _replace(project / name, folder / name)
+    _replace(project / PARAMS, folder / "params.yaml")
+    config = folder / ".dvc" / "config"
+    config.parent.mkdir(exist_ok=True)
+    config.write_text(DVC_CONFIG)
 
 
 def _replace(source: Path, destination: Path) -> None:

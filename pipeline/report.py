@@ -60,7 +60,7 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
     from jinja2 import Environment, StrictUndefined, TemplateError
 
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    environment.filters.update(percent=_percent, points=_points, nats=_nats)
+    environment.filters.update(percent=_percent, points=_unsigned_points, nats=_nats)
     variants = params.all_variants.items()
     try:
         return environment.from_string(template).render(
@@ -188,6 +188,10 @@ def _points(difference: float) -> str:
 
 def _nats(cross_entropy: float) -> str:
     return f"{cross_entropy:.3f}"
+
+
+def _unsigned_points(difference: float) -> str:
+    return f"{100 * difference:.2f}"
 
 
 def _interval(row: Mapping[Any, Any]) -> str:

@@ -66,6 +66,16 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_text(path: Path) -> str:
+    """Read a text file of the project. Raises PipelineError when it is missing."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        raise PipelineError(
+            f"{path}: expected a text of the project, but the file is missing. Restore it from Git."
+        ) from None
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write indented JSON, keys in the order given. Raises ValueError for NaN and infinities, which JSON lacks."""
     write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
@@ -90,7 +100,8 @@ def read_table(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     with _explained(path, "a CSV table"):
-        return pd.read_csv(path)
+        # A variant may be named `nan`.
+        return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
@@ -136,11 +147,7 @@ def write_model(path: Path, model: keras.Model) -> None:
 
     The model is written as built and trained, without an optimizer: save an uncompiled one.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        saved = Path(folder) / "model.keras"
-        model.save(saved)
-        with zipfile.ZipFile(saved) as archive:
-            members = {name: archive.read(name) for name in sorted(archive.namelist())}
+    members = _saved_members(path, model)
     metadata = json.loads(members["metadata.json"])
     metadata.pop("date_saved", None)
     members["metadata.json"] = json.dumps(metadata, sort_keys=True).encode()
@@ -149,6 +156,20 @@ def write_model(path: Path, model: keras.Model) -> None:
     with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name, ZIP_EPOCH), content)
+
+
+def _saved_members(path: Path, model: keras.Model) -> dict[str, bytes]:
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            saved = Path(folder) / "model.keras"
+            model.save(saved)
+            with zipfile.ZipFile(saved) as archive:
+                return {name: archive.read(name) for name in sorted(archive.namelist())}
+    except OSError as error:
+        raise PipelineError(
+            f"{path}: cannot be written: {error.strerror or error} in {tempfile.gettempdir()}. "
+            "Free space there or set TMPDIR, then run the same command again."
+        ) from error
 
 
 def read_model(path: Path) -> keras.Model:
@@ -173,7 +194,7 @@ def _explained(path: Path, expected: str) -> Iterator[None]:
         raise PipelineError(f"{path}: expected {expected}, but the file is missing. Run `dvc repro` to make it.")
     try:
         yield
-    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise PipelineError(
             f"{path}: expected {expected}, but the file is damaged ({error}). "
             "Delete it, then run `dvc repro` to make it again."

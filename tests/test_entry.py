@@ -125,11 +125,14 @@ def test_termination_cleans_up(start: Start, tmp_path: Path) -> None:
 
 
 @on_linux
-@pytest.mark.parametrize("shell", [[], ["bash", "--noprofile", "--norc", "-c"]], ids=["direct", "bash, as DVC does"])
+@pytest.mark.parametrize(
+    "shell", [[], ["bash", "--noprofile", "--norc", "-c"], ["sh", "-c"]], ids=["direct", "bash, as DVC does", "sh"]
+)
 def test_a_stage_ends_with_its_parent(start: Start, tmp_path: Path, shell: list[str]) -> None:
     (tmp_path / "stage.py").write_text(PREAMBLE + SLOW_STAGE)
     stage = [sys.executable, "stage.py", "x"]
-    command = [*shell, shlex.join(stage)] if shell else stage
+    # With exec, as in dvc.yaml: not every shell makes way for a single command by itself.
+    command = [*shell, f"exec {shlex.join(stage)}"] if shell else stage
     parent = start(f"import subprocess; subprocess.run({command})")
     assert parent.stdout
     child = psutil.Process(int(parent.stdout.readline().split()[1]))

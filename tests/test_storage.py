@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
 import string
 import subprocess
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -152,6 +154,19 @@ def test_a_full_disk_leaves_nothing_half_written(small_disk: Path, write: Callab
     assert str(raised.value) == f"{path}: cannot be written: No space left on device. {NOT_HALF}"
     assert files_in(small_disk) == {}
     storage.write_bytes(path, bytes(30_000))
+
+
+def test_a_full_folder_for_temporary_files_is_named(
+    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute.configure("jax", threads=1)
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    path = tmp_path / "model.keras"
+    with pytest.raises(PipelineError) as raised:
+        storage.write_model(path, small_model(units=200))
+    assert str(raised.value).startswith(f"{path}: cannot be written: ")
+    assert f"in {small_disk}. Free space there or set TMPDIR" in str(raised.value)
+    assert not path.exists()
 
 
 @writers
@@ -412,6 +427,34 @@ def test_a_truncated_file_is_named(tmp_path: Path, name: str) -> None:
         with pytest.raises(PipelineError) as raised:
             read(path)
         assert str(raised.value).startswith(damaged(path, expected))
+
+
+def test_damaged_headers_of_an_archive_are_named_or_harmless(tmp_path: Path) -> None:
+    path = tmp_path / "file.npz"
+    storage.write_arrays(path, images=np.zeros(3), labels=np.ones(3))
+    whole = path.read_bytes()
+    num_named = 0
+    for position in range(whole.rfind(b"PK\x01\x02"), len(whole)):
+        for flip in (0x01, 0x80):
+            path.write_bytes(whole[:position] + bytes([whole[position] ^ flip]) + whole[position + 1 :])
+            with contextlib.suppress(PipelineError):
+                assert storage.read_arrays(path, "labels")[0].tolist() == [1, 1, 1]
+                continue
+            num_named += 1
+    assert num_named > 20
+
+
+def test_a_column_may_hold_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "file.csv"
+    storage.write_table(path, pd.DataFrame({"variant": ["nan", "null", "NA"], "figure": [1.5, None, 2.5]}))
+    table = storage.read_table(path)
+    assert list(table["variant"]) == ["nan", "null", "NA"]
+    assert list(table["figure"].isna()) == [False, True, False]
+
+
+def test_a_text_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match=r"README\.md: expected a text of the project, but the file is missing"):
+        storage.read_text(tmp_path / "README.md")
 
 
 @pytest.mark.parametrize("content", [b"[1, 2]", b"3", b'"text"', b"null"])

@@ -1,6 +1,7 @@
 """What the families have in common: the scaled input, the dense layers, the softmax output.
 
 Every layer has a name of its own, because automatic names count up within a process and would change the saved bytes.
+(The scaling, an operation, cannot have one: it is "multiply" in the one model that a stage builds.)
 """
 
 from __future__ import annotations

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline import compute, entry, models, progress, scoring, storage, tracking, training
+from pipeline.errors import PipelineError
 from pipeline.params import CnnVariant, MlpVariant, Params, require
 from pipeline.paths import Workspace
 from pipeline.plots import curves
@@ -48,6 +50,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
             seed=params.compute.seed,
             on_epoch=on_epoch,
         )
+        check_converged(history, f"{params.variant_group(name)}.{name}")
         results = workspace.training_results(name, variant)
         storage.write_model(workspace.model(name, variant), model)
         storage.write_table(results / "history.csv", history)
@@ -67,6 +70,16 @@ def initial_model(
         num_classes=len(params.datasets[variant.dataset].classes),
         seed=params.compute.seed,
     )
+
+
+def check_converged(history: pd.DataFrame, key: str) -> None:
+    """Raises PipelineError when training has diverged to NaN or infinity."""
+    epochs = history["epoch"][~np.isfinite(history.to_numpy(dtype=float)).all(axis=1)]
+    if len(epochs):
+        raise PipelineError(
+            f"{key}: training diverged, its figures are NaN or infinite from epoch {epochs.iloc[0]} on. "
+            "Lower optimizer.learning_rate."
+        )
 
 
 def summarize(history: pd.DataFrame, model: keras.Model, examples: Examples) -> dict[str, Any]:

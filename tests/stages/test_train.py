@@ -297,6 +297,20 @@ def test_training_that_fails_in_the_middle_leaves_no_output(
     assert outputs(prepared) == set()
 
 
+def test_training_that_diverges_is_told_and_leaves_no_output(
+    prepared: Workspace, runs: list[RecordedRun], params: Params
+) -> None:
+    content = params.model_dump()
+    content["variants"]["narrow"]["optimizer"] = {"name": "sgd", "learning_rate": 1e30}
+    with pytest.raises(PipelineError) as raised:
+        train.main(prepared, Params.model_validate(content), "narrow")
+    assert str(raised.value).startswith(
+        "variants.narrow: training diverged, its figures are NaN or infinite from epoch"
+    )
+    assert str(raised.value).endswith("Lower optimizer.learning_rate.")
+    assert outputs(prepared) == set()
+
+
 def test_a_full_disk_leaves_nothing_half_written(
     prepared: Workspace, params: Params, runs: list[RecordedRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
