@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.container import Container
@@ -117,8 +118,9 @@ def _styles() -> Iterator[tuple[str, str]]:
 
 def _enlarged_limits(table: pd.DataFrame) -> tuple[float, float]:
     floor = table["test_accuracy"].max() - ENLARGED_SPAN
-    figures = table[["test_accuracy_low", "test_accuracy_high", "reported_test_accuracy"]].to_numpy(dtype=float).ravel()
-    shown = figures[figures >= floor]
+    measured = table.loc[table["test_accuracy"] >= floor, ["test_accuracy_low", "test_accuracy_high"]]
+    reported = table["reported_test_accuracy"].astype(float)
+    shown = np.concatenate([measured.to_numpy(dtype=float).ravel(), reported[reported >= floor]])
     margin = 0.05 * (shown.max() - shown.min())
     return 100 * (shown.min() - margin), 100 * (shown.max() + margin)
 

@@ -44,7 +44,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         ),
         "accuracy_first3": plots.accuracy_overlay(
             dict(itertools.islice(histories.items(), NUM_FIRST)),
-            title=f"{study.title}: training and validation accuracy of the first {min(NUM_FIRST, len(histories))}",
+            title=f"{study.title}\ntraining and validation accuracy of the first {min(NUM_FIRST, len(histories))}",
         ),
         "test_accuracy": plots.accuracy_chart(ranking, title=f"{study.title}: test accuracy"),
     }

@@ -111,6 +111,13 @@ def test_accuracy_chart_marks_reported_figures_where_there_are_any() -> None:
         assert list(markers.get_ydata()) == ["low"]
 
 
+def test_an_interval_around_a_shown_figure_is_shown_whole() -> None:
+    """Here the lower end of an interval lies further below the best figure than the enlarged part reaches."""
+    figure = comparison.accuracy_chart(ranking(("best", 0.93, None), ("worst", 0.832, 0.84)), title="study")
+    assert figure.axes[1].get_xlim()[0] < 82.6
+    assert len(figure.axes[1].texts) == 0
+
+
 def test_what_lies_left_of_the_enlarged_part_is_told_in_words() -> None:
     figure = comparison.accuracy_chart(
         ranking(("fine", 0.97, 0.97), ("dead", 0.95, 0.0892), ("poor", 0.57, 0.56)), title="study"

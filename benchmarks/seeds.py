@@ -1,0 +1,82 @@
+"""How far apart trainings of one variant end that differ in the seed alone: what a single reported figure is worth.
+
+`python benchmarks/seeds.py spread VARIANT...` trains each under several seeds on the prepared data, without DVC and
+MLflow, and adds a row to benchmarks/seeds.md. It measures on the validation images: the test set is the business of
+`evaluate`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).with_name("seeds.md")
+HEADER = """# Validation accuracy over seeds
+
+Of the last epoch's weights; the first seed is that of the study. Written by `python benchmarks/seeds.py spread`.
+
+| variant | seeds | validation accuracy under each | largest difference, points |
+|---|--:|---|--:|
+"""
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def spread(
+    variants: Annotated[list[str], typer.Argument(help="variants of params.yaml")],
+    seeds: Annotated[int, typer.Option(min=2, help="how many seeds")] = 3,
+) -> None:
+    """Train variants under several seeds and note where they end."""
+    for name in variants:
+        accuracies = [_in_a_process(name, number) for number in range(seeds)]
+        shown = ", ".join(f"{100 * accuracy:.2f} %" for accuracy in accuracies)
+        row = f"| `{name}` | {seeds} | {shown} | {100 * (max(accuracies) - min(accuracies)):.2f} |\n"
+        text = RESULTS.read_text() if RESULTS.exists() else HEADER
+        RESULTS.write_text(text + row)
+
+
+@app.command(hidden=True)
+def one(variant: str, number: int) -> None:
+    """Train once under the study's seed plus a number, and print the last validation accuracy as JSON."""
+    from pipeline import compute, models, storage, training
+    from pipeline.params import load_params
+    from pipeline.paths import Workspace
+
+    workspace = Workspace(ROOT)
+    params = load_params(workspace.params)
+    spec = params.all_variants[variant]
+    classes = len(params.datasets[spec.dataset].classes)
+    seed = params.compute.seed + number
+    compute.configure(compute.BACKEND_OF_FAMILY[spec.family], threads=params.compute.threads)
+    examples, validation = (
+        training.Examples(*storage.read_examples(workspace.prepared(spec.dataset, split), num_classes=classes))
+        for split in ("train", "validation")
+    )
+    model = models.build(spec, input_shape=examples.images.shape[1:], num_classes=classes, seed=seed)
+    history = training.train(
+        model, spec, training=examples, validation=validation, seed=seed, on_epoch=lambda epoch, values: None
+    )
+    json.dump(float(history["val_accuracy"].iloc[-1]), sys.stdout)
+
+
+def _in_a_process(name: str, number: int) -> float:
+    finished = subprocess.run(
+        [sys.executable, __file__, "one", name, str(number)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return float(json.loads(finished.stdout))
+
+
+if __name__ == "__main__":
+    app()
