@@ -89,8 +89,9 @@ def test_the_same_bytes_twice(results: Workspace, params: Params, published: Pub
 def test_a_task_without_variants_is_refused(
     workspace: Workspace, content: dict[str, Any], published: Published
 ) -> None:
-    content["variants"] = {}
-    with pytest.raises(PipelineError, match=f"tasks.{TASK}: expected a variant that is trained on shapes, got none"):
+    content["datasets"]["others"] = content["datasets"]["shapes"]
+    content["tasks"][TASK]["dataset"] = "others"
+    with pytest.raises(PipelineError, match=f"tasks.{TASK}: expected a variant that is trained on others, got none"):
         register.main(workspace, Params.model_validate(content), TASK)
 
 
