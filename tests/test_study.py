@@ -1,0 +1,915 @@
+"""The whole line as a user of DVC and MLflow meets it, on a study so small that a stage takes seconds.
+
+One workspace is built by `dvc repro`, in a folder with a space in its name. What changes a workspace works on a copy,
+as a scenario: two of them run at a time behind the tests, because nearly all of a stage's time is imports.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from ruamel.yaml import YAML
+
+pytestmark = [
+    # The first test that asks for a scenario waits for it.
+    pytest.mark.timeout(1800),
+    # MLflow uses parts of SQLAlchemy that will be gone one day; its pinned version does not matter to us.
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
+]
+
+PARAMS = Path(__file__).parent / "study" / "params.yaml"
+COPIED = ("dvc.yaml", "reported_results.yaml", ".gitignore", ".dvcignore", "MLproject", "conda.yaml", "pipeline")
+DVC_FOLDER = ("config", ".gitignore")
+
+STAGES = {
+    "fetch@digits",
+    "prepare@digits",
+    "train@shared",
+    "train@penalized",
+    "warm_start@continued",
+    "evaluate@basics",
+    "evaluate@extras",
+    "compare@basics",
+    "compare@extras",
+    "summarize",
+    "register@digit-classifier",
+}
+# What depends on the list of variants.
+AFTER_TRAINING = {stage for stage in STAGES if stage.startswith(("evaluate", "compare", "summarize", "register"))}
+VARIANTS_OF_STUDY = {"basics": {"shared", "continued"}, "extras": {"shared", "penalized"}}
+EPOCHS = {"shared": 2, "penalized": 1, "continued": 2}
+
+PREPARED = Path("data/prepared/digits")
+# Of the variant that is trained again and again, because nothing but the comparison depends on it.
+MODEL = Path("models/digits/extras/penalized.keras")
+RESULTS = Path("results/train/digits/extras/penalized")
+RESULT_FILES = ("history.csv", "metrics.json", "curves.png")
+# Of the run that trained, and of no run that `sync` makes.
+COSTS = {"wall_seconds", "peak_memory_mib"}
+
+# Epochs of a millisecond or more.
+LONG_TRAINING = 100_000
+
+# Seconds.
+LIMIT = 900
+
+
+@dataclass(frozen=True)
+class Study:
+    """A workspace, and what a user would do in it."""
+
+    root: Path
+    environment: Mapping[str, str]
+
+    def run(self, *command: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+        result = subprocess.run(
+            command,
+            cwd=self.root,
+            env={**self.environment, **variables},
+            text=True,
+            capture_output=True,
+            check=False,
+            timeout=LIMIT,
+        )
+        if check and result.returncode:
+            raise RuntimeError(f"{command} exited with {result.returncode}:\n{result.stdout}\n{result.stderr}")
+        return result
+
+    def dvc(self, *arguments: str) -> str:
+        return self.run(sys.executable, "-m", "dvc", *arguments).stdout
+
+    def git(self, *arguments: str) -> str:
+        return self.run("git", *arguments).stdout
+
+    def stage(self, stage: str, name: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """A stage without DVC, so that it meets the files that the test has put there."""
+        return self.run(sys.executable, "-m", f"pipeline.stages.{stage}", name, check=False, **variables)
+
+    def sync(self) -> str:
+        # As a terminal of 80 columns would wrap it.
+        return " ".join(self.run(sys.executable, "-m", "pipeline", "sync").stdout.split())
+
+    def status(self) -> dict[str, Any]:
+        """What `dvc repro` would run because of what."""
+        return dict(json.loads(self.dvc("status", "--json")))
+
+    def repro(self, *arguments: str) -> set[str]:
+        """The stages that ran."""
+        return ran(self.dvc("repro", *arguments))
+
+    def commit(self) -> None:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", "results")
+
+    @contextlib.contextmanager
+    def params(self) -> Iterator[dict[str, Any]]:
+        """params.yaml to be edited."""
+        yaml = YAML()
+        path = self.root / "params.yaml"
+        content = yaml.load(path)
+        yield content
+        yaml.dump(content, path)
+
+    def table(self, path: str) -> list[dict[str, str]]:
+        with (self.root / path).open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    def content(self) -> dict[str, str]:
+        """The hash of every file that stages make."""
+        folders = [self.root / name for name in ("data", "models", "predictions", "results")]
+        files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        return {str(path.relative_to(self.root)): sha256(path.read_bytes()).hexdigest() for path in files}
+
+    def client(self) -> MlflowClient:
+        return MlflowClient(f"sqlite:///{self.root / 'mlflow.db'}")
+
+    def runs(self, filter_string: str = "") -> list[tuple[str, Run]]:
+        """Every run, with its experiment's name."""
+        client = self.client()
+        names = {item.experiment_id: item.name for item in client.search_experiments()}
+        return [(names[run.info.experiment_id], run) for run in client.search_runs(list(names), filter_string)]
+
+    def copy(self, root: Path) -> Study:
+        shutil.copytree(self.root, root)
+        return Study(root, self.environment)
+
+
+@dataclass(frozen=True)
+class Built:
+    """The workspace after its first `dvc repro`, and what was seen on the way; nobody changes it."""
+
+    study: Study
+    ran: set[str]
+    untracked: set[str]
+    second_repro: set[str]
+    second_repro_seconds: float
+
+
+def ran(output: str) -> set[str]:
+    return set(re.findall(r"Running stage '([^']+)'", output))
+
+
+def curve(client: MlflowClient, run: Run, name: str) -> list[tuple[int, float]]:
+    points = client.get_metric_history(run.info.run_id, name)
+    return sorted((point.step, point.value) for point in points)
+
+
+def files_of(client: MlflowClient, run: Run, folder: str) -> set[str]:
+    return {Path(item.path).name for item in client.list_artifacts(run.info.run_id, folder)}
+
+
+def clean_environment(folder: Path) -> dict[str, str]:
+    """No settings of the user or of other tests, the Python of these tests, and caches below `folder`."""
+    foreign = ("MLFLOW_", "DVC_", "PIPELINE_", "GIT_", "KERAS_", "JAX_", "DATASET_MIRROR")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    return {
+        **inherited,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "TMPDIR": str(temporary),
+        "DVC_NO_ANALYTICS": "true",
+        "DVC_GLOBAL_CONFIG_DIR": str(folder / "global"),
+        "DVC_SYSTEM_CONFIG_DIR": str(folder / "system"),
+        "DVC_SITE_CACHE_DIR": str(folder / "site"),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        **{f"GIT_{role}_{key}": "tests" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")},
+    }
+
+
+def make_study(root: Path, repository: Path, environment: Mapping[str, str]) -> Study:
+    (root / ".dvc").mkdir(parents=True)
+    for name in (*COPIED, *(f".dvc/{name}" for name in DVC_FOLDER)):
+        source = repository / name
+        if source.is_dir():
+            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, root / name)
+    shutil.copy2(PARAMS, root / "params.yaml")
+    study = Study(root, environment)
+    study.git("init", "--quiet", "--initial-branch", "main")
+    study.commit()
+    return study
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    folder = tmp_path_factory.mktemp("study")
+    study = make_study(folder / "a study", Path(__file__).parents[1], clean_environment(folder))
+    stages = study.repro()
+    untracked = set(study.git("status", "--porcelain").splitlines())
+    study.commit()
+    start = time.monotonic()
+    again = study.repro()
+    return Built(study, stages, untracked, again, time.monotonic() - start)
+
+
+Scenario = Callable[[Study], Any]
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(work: Scenario) -> Any:
+    """A fixture: what `work` returns after it ran on a copy of the study."""
+    SCENARIOS[work.__name__] = work
+
+    def outcome(outcomes: dict[str, Future[Any]]) -> Any:
+        return outcomes[work.__name__].result()
+
+    return pytest.fixture(scope="session", name=work.__name__)(outcome)
+
+
+@pytest.fixture(scope="session")
+def outcomes(
+    request: pytest.FixtureRequest, built: Built, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Any]]]:
+    """The scenarios that the selected tests ask for, two at a time."""
+    asked = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        yield {
+            name: pool.submit(work, built.study.copy(tmp_path_factory.mktemp(name) / "a study"))
+            for name, work in SCENARIOS.items()
+            if name in asked
+        }
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture
+def study(built: Built, tmp_path: Path) -> Study:
+    """A copy to change."""
+    return built.study.copy(tmp_path / "a study")
+
+
+# The study as built.
+
+
+def test_one_repro_runs_every_stage(built: Built) -> None:
+    assert built.ran == STAGES
+    assert set(built.study.dvc("stage", "list", "--all", "--name-only").split()) == STAGES
+
+
+def test_repro_leaves_nothing_but_the_lock_file_and_results_to_git(built: Built) -> None:
+    assert built.untracked == {"?? dvc.lock", "?? results/"}
+    tracked = built.study.git("ls-files", "results").splitlines()
+    assert {Path(name).suffix for name in tracked} == {".csv", ".json", ".png"}
+    leftovers = [path for path in built.study.root.rglob(".*.tmp") if "cache" not in path.parts]
+    assert leftovers == []
+
+
+def test_second_repro_runs_nothing_and_is_quick(built: Built) -> None:
+    assert built.study.status() == {}
+    assert built.second_repro == set()
+    assert built.second_repro_seconds < 20
+    assert built.study.git("status", "--porcelain") == ""
+
+
+def test_table_of_all_variants_has_a_row_per_study_and_variant(built: Built) -> None:
+    rows = built.study.table("results/variants.csv")
+    assert ",".join(rows[0]) == (
+        "variant,study,dataset,family,params,epochs,best_epoch,val_loss,val_accuracy,test_loss,test_accuracy,"
+        "test_accuracy_low,test_accuracy_high,reported_test_accuracy,difference"
+    )
+    expected = {(study, variant) for study, variants in VARIANTS_OF_STUDY.items() for variant in variants}
+    assert len(rows) == len(expected)
+    assert {(row["study"], row["variant"]) for row in rows} == expected
+    for row in rows:
+        assert (row["dataset"], row["family"], int(row["epochs"])) == ("digits", "mlp", EPOCHS[row["variant"]])
+        assert float(row["test_accuracy_low"]) < float(row["test_accuracy"]) < float(row["test_accuracy_high"])
+        # What the sources report is not about this data.
+        assert row["reported_test_accuracy"] == row["difference"] == ""
+
+
+def test_shared_variant_is_trained_once_and_has_the_same_figures_in_both_studies(built: Built) -> None:
+    first, second = (
+        {key: value for key, value in row.items() if key != "study"}
+        for row in built.study.table("results/variants.csv")
+        if row["variant"] == "shared"
+    )
+    assert first == second
+    assert len(list(built.study.root.glob("models/**/shared.keras"))) == 1
+    assert len(list(built.study.root.glob("predictions/*/shared.npz"))) == 2
+
+
+def test_dag_leads_from_fetch_to_register(built: Built) -> None:
+    edges = set(re.findall(r'"([^"]+)" -> "([^"]+)"', built.study.dvc("dag", "--dot")))
+    assert edges >= {
+        ("fetch@digits", "prepare@digits"),
+        ("prepare@digits", "train@penalized"),
+        ("train@shared", "warm_start@continued"),
+        ("warm_start@continued", "evaluate@basics"),
+        ("train@shared", "evaluate@extras"),
+        ("evaluate@basics", "compare@basics"),
+        ("evaluate@extras", "summarize"),
+        ("train@penalized", "register@digit-classifier"),
+    }
+    # The choice must not depend on test figures.
+    assert not [source for source, target in edges if target.startswith("register") and "evaluate" in source]
+
+
+def test_metrics_show_lists_training_and_evaluation(built: Built) -> None:
+    metrics = json.loads(built.study.dvc("metrics", "show", "--json"))[""]["data"]
+    assert metrics.keys() == {
+        *(f"results/evaluate/{study}/metrics.json" for study in VARIANTS_OF_STUDY),
+        *(f"results/train/digits/basics/{variant}/metrics.json" for variant in VARIANTS_OF_STUDY["basics"]),
+        "results/train/digits/extras/penalized/metrics.json",
+    }
+    for study, variants in VARIANTS_OF_STUDY.items():
+        scores = metrics[f"results/evaluate/{study}/metrics.json"]["data"]
+        assert scores.keys() == variants
+        # Every test example is scored.
+        assert {score["num_examples"] for score in scores.values()} == {100}
+
+
+def test_plots_show_writes_a_page_with_curves_and_pictures(built: Built, tmp_path: Path) -> None:
+    built.study.dvc("plots", "show", "--out", str(tmp_path / "page"))
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert f"{RESULTS}/history.csv" in page
+    pictures = {path.name for path in (tmp_path / "page" / "static").iterdir()}
+    assert "workspace_results_data_digits_examples.png" in pictures
+    assert "workspace_results_train_digits_extras_penalized_curves.png" in pictures
+    assert "workspace_results_compare_basics_validation_accuracy_top5.png" in pictures
+
+
+# What an edit of params.yaml makes DVC run again.
+
+
+def test_editing_a_variant_trains_that_one_alone(study: Study) -> None:
+    with study.params() as params:
+        params["variants"]["penalized"]["epochs"] = 3
+    status = study.status()
+    assert status.keys() == {"train@penalized", *AFTER_TRAINING}
+    assert status["train@penalized"] == [{"changed deps": {"params.yaml": {"variants.penalized": "modified"}}}]
+    diff = json.loads(study.dvc("params", "diff", "--json"))
+    assert diff == {"params.yaml": {"variants.penalized.epochs": {"old": 1, "new": 3, "diff": 2}}}
+
+
+def reordered(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: mapping[name] for name in reversed(list(mapping))}
+
+
+def test_reordering_variants_trains_none(study: Study) -> None:
+    with study.params() as params:
+        params["variants"] = reordered(params["variants"])
+        params["variants"]["shared"] = reordered(params["variants"]["shared"])
+    assert study.status().keys() <= AFTER_TRAINING
+
+
+@pytest.mark.parametrize(
+    ("section", "item", "key", "value", "expected"),
+    [
+        ("tasks", "digit-classifier", "tolerance", 0.5, {"register@digit-classifier"}),
+        ("studies", "extras", "title", "More", {"compare@extras", "summarize"}),
+        ("datasets", "digits", "title", "Figures", {"prepare@digits", "summarize"}),
+        ("datasets", "digits", "example", 4, {"prepare@digits", "summarize"}),
+    ],
+)
+def test_editing_a_threshold_or_a_title_trains_nothing(
+    study: Study, section: str, item: str, key: str, value: object, expected: set[str]
+) -> None:
+    with study.params() as params:
+        params[section][item][key] = value
+    assert study.status().keys() == expected
+
+
+@dataclass(frozen=True)
+class Restored:
+    checked_out: dict[str, str]
+    ran_after_checkout: set[str]
+    ran_without_checkout: set[str]
+    content: dict[str, str]
+    changes: str
+
+
+@scenario
+def restored(study: Study) -> Restored:
+    """Lose outputs that DVC keeps, twice."""
+    for name in ("data", "models", "predictions"):
+        shutil.rmtree(study.root / name)
+    study.dvc("checkout")
+    checked_out, after_checkout = study.content(), study.repro()
+    # Without the prepared data DVC would run `prepare` too, whose other outputs are kept by Git.
+    for name in ("data/raw", "models"):
+        shutil.rmtree(study.root / name)
+    without_checkout = study.repro()
+    return Restored(checked_out, after_checkout, without_checkout, study.content(), study.git("status", "--porcelain"))
+
+
+def test_lost_outputs_come_back_without_training(built: Built, restored: Restored) -> None:
+    assert restored.checked_out == restored.content == built.study.content()
+    assert restored.ran_after_checkout == restored.ran_without_checkout == set()
+    assert restored.changes == ""
+
+
+@dataclass(frozen=True)
+class Edited:
+    study: Study
+    ran: set[str]
+    status: dict[str, Any]
+
+
+@scenario
+def edited(study: Study) -> Edited:
+    """Take one variant out and put another in before the rest."""
+    with study.params() as params:
+        del params["warm_started"]["continued"]
+        added = {**params["variants"]["penalized"], "batch_size": 32}
+        params["variants"] = {"added": added, **params["variants"]}
+    return Edited(study, study.repro(), study.status())
+
+
+def test_adding_a_variant_trains_that_one_alone(edited: Edited) -> None:
+    assert edited.ran == {"train@added", *AFTER_TRAINING}
+    assert edited.status == {}
+
+
+def test_removed_variant_is_in_no_table(edited: Edited) -> None:
+    study = edited.study
+    assert {row["variant"] for row in study.table("results/compare/basics/ranking.csv")} == {"shared"}
+    assert json.loads((study.root / "results/evaluate/basics/metrics.json").read_text()).keys() == {"shared"}
+    expected = {"added", "shared", "penalized"}
+    assert {row["variant"] for row in study.table("results/compare/extras/ranking.csv")} == expected
+    assert {row["variant"] for row in study.table("results/variants.csv")} == expected
+    selection = json.loads((study.root / "results/select/digit-classifier.json").read_text())
+    assert {candidate["variant"] for candidate in selection["candidates"]} == expected
+
+
+def test_copied_workspace_writes_into_its_own_store(edited: Edited) -> None:
+    # MLflow stores absolute paths, which pointed to the original.
+    locations = {run.info.artifact_uri for _, run in edited.study.runs()}
+    assert {location.startswith(f"{edited.study.root}/mlartifacts/demo/") for location in locations} == {True}
+
+
+@dataclass(frozen=True)
+class Cloned:
+    pulled: dict[str, Any]
+    ran: set[str]
+    content: dict[str, str]
+    syncs: list[str]
+    study: Study
+
+
+@scenario
+def cloned(study: Study) -> Cloned:
+    """Give the study to a colleague by Git and a DVC remote, who has no MLflow database and no runs yet."""
+    remote = study.root.parent / "remote"
+    study.dvc("remote", "add", "--local", "--default", "there", str(remote))
+    study.dvc("push")
+    clone = Study(study.root.parent / "clone", study.environment)
+    study.git("clone", "--quiet", ".", str(clone.root))
+    clone.dvc("remote", "add", "--local", "--default", "there", str(remote))
+    clone.dvc("pull")
+    pulled, stages = clone.status(), clone.repro()
+    return Cloned(pulled, stages, clone.content(), [clone.sync(), clone.sync()], clone)
+
+
+def test_clone_needs_to_run_nothing(built: Built, cloned: Cloned) -> None:
+    assert cloned.pulled == {}
+    assert cloned.ran == set()
+    assert cloned.content == built.study.content()
+
+
+def summary(study: Study) -> dict[tuple[str, str], dict[str, Any]]:
+    """All that MLflow shows of the runs, without ids, times and what training cost."""
+    client = study.client()
+    return {
+        (experiment, str(run.info.run_name)): {
+            "status": run.info.status,
+            "key": run.data.tags["content_key"],
+            "params": run.data.params,
+            "metrics": {name: value for name, value in run.data.metrics.items() if name not in COSTS},
+            "curve": curve(client, run, "val_accuracy"),
+            "files": {
+                folder.path: files_of(client, run, folder.path) for folder in client.list_artifacts(run.info.run_id)
+            },
+            "datasets": {(item.dataset.name, item.dataset.digest) for item in run.inputs.dataset_inputs},
+            "num_models": len(run.outputs.model_outputs) if run.outputs else 0,
+        }
+        for experiment, run in study.runs()
+    }
+
+
+def test_sync_makes_mlflow_anew_and_changes_nothing_the_second_time(built: Built, cloned: Cloned) -> None:
+    first, second = cloned.syncs
+    expected = summary(built.study)
+    # The registered model is one more.
+    assert first.startswith(f"{len(expected) + 1} created, 0 repaired, 0 unchanged, 0 skipped")
+    assert second.startswith(f"0 created, 0 repaired, {len(expected) + 1} unchanged, 0 skipped")
+    assert "0 removed, 0 closed" in second
+    assert summary(cloned.study) == expected
+    assert len(cloned.study.runs()) == len(expected)
+    assert aliases(cloned.study) == aliases(built.study)
+
+
+# What MLflow shows.
+
+
+def aliases(study: Study) -> dict[str, dict[str, str]]:
+    """By registered model and alias: the variant of the version."""
+    client = study.client()
+    return {
+        model.name: {
+            alias: client.get_model_version(model.name, str(version)).tags["variant"]
+            for alias, version in model.aliases.items()
+        }
+        for model in client.search_registered_models()
+    }
+
+
+def test_mlflow_has_one_finished_run_per_stage_and_study(built: Built) -> None:
+    names = sorted((experiment, run.info.run_name) for experiment, run in built.study.runs())
+    variants = [(f"demo/{study}", variant) for study, variants in VARIANTS_OF_STUDY.items() for variant in variants]
+    stages = [(f"demo/{study}", f"{stage}@{study}") for study in VARIANTS_OF_STUDY for stage in ("evaluate", "compare")]
+    others = [
+        ("demo/data", "fetch@digits"),
+        ("demo/data", "prepare@digits"),
+        ("demo/model-selection", "register@digit-classifier"),
+        ("demo/summary", "summarize"),
+    ]
+    assert names == sorted([*variants, *stages, *others])
+    assert {run.info.status for _, run in built.study.runs()} == {"FINISHED"}
+
+
+def test_run_of_a_variant_holds_all_that_is_known_of_it(built: Built) -> None:
+    client = built.study.client()
+    rows = {(row["study"], row["variant"]): row for row in built.study.table("results/variants.csv")}
+    statistics = json.loads((built.study.root / "results/data/digits/statistics.json").read_text())
+    variants = [(name, run) for name, run in built.study.runs() if "variant" in run.data.tags]
+    assert len(variants) == len(rows)
+    for experiment, run in variants:
+        variant, tags = run.data.tags["variant"], run.data.tags
+        row = rows[tags["study"], variant]
+        assert (experiment, run.info.run_name) == (f"demo/{row['study']}", variant)
+        assert (tags["dataset"], tags["data"]) == ("digits", "embedded")
+        assert run.data.params["epochs"] == str(EPOCHS[variant])
+        assert run.data.params["parameters.total"] == row["params"]
+        for name in ("val_loss", "val_accuracy", "test_loss", "test_accuracy", "test_accuracy_low"):
+            assert run.data.metrics[name] == float(row[name])
+        assert [step for step, _ in curve(client, run, "val_accuracy")] == list(range(1, EPOCHS[variant] + 1))
+        assert "curves.png" in files_of(client, run, "training")
+        assert "confusion_matrix.png" in files_of(client, run, "evaluation")
+        digests = {item.dataset.name: item.dataset.digest for item in run.inputs.dataset_inputs}
+        assert digests.keys() == {"digits-train", "digits-validation", "digits-test"}
+        for name, digest in digests.items():
+            # Of the 64 characters MLflow keeps 36.
+            assert statistics["sha256"][name.removeprefix("digits-")].startswith(digest)
+            assert len(digest) == 36
+        (model,) = run.outputs.model_outputs
+        assert client.get_logged_model(model.model_id).status.name == "READY"
+
+
+def test_selected_variant_is_challenger_and_champion(built: Built) -> None:
+    selection = json.loads((built.study.root / "results/select/digit-classifier.json").read_text())
+    best = max(built.study.table("results/variants.csv"), key=lambda row: float(row["val_accuracy"]))["variant"]
+    assert selection["selected"] == best
+    assert aliases(built.study) == {"demo-digit-classifier": {"challenger": best, "champion": best}}
+
+
+PREDICT = """
+import sys
+import mlflow
+import numpy as np
+data, predictions = np.load(sys.argv[1]), np.load(sys.argv[2])
+model = mlflow.pyfunc.load_model("models:/demo-digit-classifier@champion")
+np.testing.assert_allclose(model.predict(data["images"]), predictions["probabilities"], atol=1e-5)
+print(len(data["images"]), "alike")
+"""
+
+
+@scenario
+def served(study: Study) -> str:
+    """Load the champion as a client would, knowing nothing of this project."""
+    selection = json.loads((study.root / "results/select/digit-classifier.json").read_text())
+    predictions = study.root / "predictions" / "basics" / f"{selection['selected']}.npz"
+    arguments = (str(study.root / PREPARED / "test.npz"), str(predictions))
+    elsewhere = Study(study.root.parent, study.environment)
+    uri = f"sqlite:///{study.root / 'mlflow.db'}"
+    return elsewhere.run(sys.executable, "-c", PREDICT, *arguments, MLFLOW_TRACKING_URI=uri).stdout
+
+
+def test_champion_predicts_from_raw_pixels_what_was_evaluated(served: str) -> None:
+    assert served == "100 alike\n"
+
+
+# The test set is read by `evaluate` alone.
+
+
+@dataclass(frozen=True)
+class Sealed:
+    forced: set[str]
+    changes: str
+    evaluation: subprocess.CompletedProcess[str]
+    selection: str
+
+
+@scenario
+def sealed(study: Study) -> Sealed:
+    """Run stages again without the test images; then with the test figures turned around."""
+    (study.root / PREPARED / "test.npz").write_bytes(b"not to be read")
+    forced = study.repro("--force", "--single-item", *WITHOUT_TEST_SET)
+    changes = study.git("diff", "--stat")
+    evaluation = study.stage("evaluate", "extras")
+    for path in study.root.glob("results/evaluate/*/metrics.json"):
+        scores = json.loads(path.read_text())
+        for score in scores.values():
+            score["accuracy"] = 1 - score["accuracy"]
+        path.write_text(json.dumps(scores))
+    study.repro("--force", "--single-item", "register@digit-classifier")
+    return Sealed(forced, changes, evaluation, study.git("diff", "--stat", "results/select"))
+
+
+WITHOUT_TEST_SET = {"train@shared", "warm_start@continued", "compare@extras", "summarize", "register@digit-classifier"}
+
+
+def test_no_stage_but_evaluate_reads_the_test_set(sealed: Sealed) -> None:
+    assert sealed.forced == WITHOUT_TEST_SET
+    # Neither in dvc.lock, which has the hash of every output, nor in the results.
+    assert sealed.changes == ""
+    assert sealed.evaluation.returncode == 1
+    assert str(PREPARED / "test.npz") in sealed.evaluation.stderr
+
+
+def test_test_figures_do_not_change_the_selection(sealed: Sealed) -> None:
+    assert sealed.selection == ""
+
+
+@dataclass(frozen=True)
+class Forced:
+    ran: set[str]
+    changes: str
+
+
+@scenario
+def forced(study: Study) -> Forced:
+    """Run again the stages that `sealed` does not."""
+    return Forced(study.repro("--force", "--single-item", *WITH_TEST_SET), study.git("diff", "--stat"))
+
+
+WITH_TEST_SET = ("fetch@digits", "prepare@digits", "evaluate@extras")
+
+
+def test_stages_that_run_again_give_the_same_bytes(forced: Forced) -> None:
+    assert forced.ran == set(WITH_TEST_SET)
+    assert forced.changes == ""
+
+
+# Failures.
+
+
+@dataclass(frozen=True)
+class Broken:
+    unreadable: subprocess.CompletedProcess[str]
+    unwritable: subprocess.CompletedProcess[str]
+    before: dict[str, str]
+    after: dict[str, str]
+    study: Study
+
+
+@scenario
+def broken(study: Study) -> Broken:
+    """Train on a corrupt file, then where the results cannot be written."""
+    before = study.content()
+    path = study.root / PREPARED / "train.npz"
+    kept = path.read_bytes()
+    path.write_bytes(kept[: len(kept) // 2])
+    unreadable = study.stage("train", "penalized")
+    path.write_bytes(kept)
+    shutil.rmtree(study.root / RESULTS)
+    (study.root / RESULTS).write_text("in the way")
+    unwritable = study.stage("train", "penalized")
+    return Broken(unreadable, unwritable, before, study.content(), study)
+
+
+def test_corrupt_input_is_named_and_changes_nothing(broken: Broken) -> None:
+    assert broken.unreadable.returncode == 1
+    assert re.fullmatch(rf"error: .*{PREPARED}/train.npz: expected a NumPy archive.*\n", broken.unreadable.stderr)
+
+
+def test_failed_training_leaves_other_outputs_alone_and_no_running_run(broken: Broken) -> None:
+    assert broken.unwritable.returncode == 1
+    assert str(RESULTS) in broken.unwritable.stderr
+    assert "Traceback" not in broken.unwritable.stderr
+    changed = {name for name in broken.before | broken.after if broken.before.get(name) != broken.after.get(name)}
+    assert changed <= {str(RESULTS), *(f"{RESULTS}/{name}" for name in RESULT_FILES)}
+    assert [run.info.status for _, run in broken.study.runs("attributes.status != 'FINISHED'")] == ["FAILED"]
+
+
+@dataclass
+class Killed:
+    study: Study
+    exit_codes: dict[str, int] = field(default_factory=dict)
+    output: str = ""
+    left_alive: list[str] = field(default_factory=list)
+    left_behind: list[str] = field(default_factory=list)
+    statuses: list[str] = field(default_factory=list)
+    ran_afterwards: set[str] = field(default_factory=set)
+    epochs_afterwards: int = 0
+
+
+@scenario
+def killed(study: Study) -> Killed:
+    """End a long training in more than one way, then have a short one."""
+    with study.params() as params:
+        params["variants"]["penalized"]["epochs"] = LONG_TRAINING
+    outcome = Killed(study)
+    for how in ("Ctrl-C", "SIGTERM"):
+        with training(study, "penalized") as (repro, trainer):
+            if how == "Ctrl-C":
+                os.killpg(repro.pid, signal.SIGINT)
+            else:
+                terminate_again_and_again(trainer)
+            outcome.exit_codes[how] = repro.wait(LIMIT)
+            _, alive = psutil.wait_procs([trainer], timeout=60)
+        outcome.output += (study.root.parent / "repro.log").read_text()
+        outcome.left_alive += [how for _ in alive]
+        outcome.left_behind += [
+            f"{how}: {path}"
+            for path in (MODEL, *(RESULTS / name for name in RESULT_FILES))
+            if (study.root / path).exists()
+        ]
+    outcome.statuses = [run.info.status for _, run in study.runs("attributes.status != 'FINISHED'")]
+    with study.params() as params:
+        params["variants"]["penalized"]["epochs"] = 2
+    outcome.ran_afterwards = study.repro("train@penalized")
+    outcome.epochs_afterwards = len(study.table(str(RESULTS / "history.csv")))
+    return outcome
+
+
+def terminate_again_and_again(process: psutil.Process) -> None:
+    """As when DVC and its stages are ended together: a stage gets a signal from that, and others from DVC's death.
+
+    The first one starts the cleaning up, which the others must not stop.
+    """
+    deadline = time.monotonic() + LIMIT
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while process.is_running() and time.monotonic() < deadline:
+            process.terminate()
+            time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def training(study: Study, variant: str) -> Iterator[tuple[subprocess.Popen[bytes], psutil.Process]]:
+    """`dvc repro` in the middle of training a variant: itself, and the stage."""
+    command = (sys.executable, "-m", "dvc", "repro", f"train@{variant}")
+    with (study.root.parent / "repro.log").open("wb") as log:
+        repro = subprocess.Popen(
+            command, cwd=study.root, env=study.environment, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        deadline = time.monotonic() + LIMIT
+        while not any(run.data.metrics for _, run in study.runs("attributes.status = 'RUNNING'")):
+            if repro.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"did not train:\n{(study.root.parent / 'repro.log').read_text()}")
+            time.sleep(0.5)
+        children = psutil.Process(repro.pid).children(recursive=True)
+        (trainer,) = [child for child in children if "pipeline.stages.train" in child.cmdline()]
+        yield repro, trainer
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(repro.pid, signal.SIGKILL)
+        repro.wait()
+
+
+def test_killed_training_leaves_no_process_no_output_and_no_running_run(killed: Killed) -> None:
+    assert 0 not in killed.exit_codes.values()
+    assert "Traceback" not in killed.output
+    assert killed.left_alive == []
+    assert killed.left_behind == []
+    assert killed.statuses == ["KILLED"] * len(killed.exit_codes)
+
+
+def test_repro_goes_on_after_a_kill(killed: Killed) -> None:
+    assert killed.ran_afterwards == {"train@penalized"}
+    assert killed.epochs_afterwards == 2
+
+
+@dataclass(frozen=True)
+class Unreachable:
+    uri: str
+    training: subprocess.CompletedProcess[str]
+    sync: str
+    study: Study
+
+
+@scenario
+def unreachable(study: Study) -> Unreachable:
+    """Train while the tracking server is away, and catch up later."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    with study.params() as params:
+        params["variants"]["penalized"]["epochs"] = 3
+    result = study.stage("train", "penalized", MLFLOW_TRACKING_URI=uri)
+    return Unreachable(uri, result, study.sync(), study)
+
+
+def test_training_outlives_an_unreachable_server(unreachable: Unreachable) -> None:
+    assert unreachable.training.returncode == 0
+    assert f"WARNING: MLflow at {unreachable.uri} could not be reached" in unreachable.training.stderr
+    assert "python -m pipeline sync" in unreachable.training.stderr
+    assert len(unreachable.study.table(str(RESULTS / "history.csv"))) == 3
+
+
+def test_sync_publishes_what_was_trained_without_a_server(unreachable: Unreachable) -> None:
+    assert unreachable.sync.startswith("1 created, 0 repaired")
+    runs = [run for _, run in unreachable.study.runs() if run.info.run_name == "penalized"]
+    assert {run.data.params["epochs"]: len(curve(unreachable.study.client(), run, "loss")) for run in runs} == {
+        "1": 1,
+        "3": 3,
+    }
+
+
+# Experiments of DVC, projects of MLflow.
+
+
+@dataclass(frozen=True)
+class Experimented:
+    study: Study
+    ran: dict[str, set[str]]
+    names: list[str]
+    head: tuple[str, str]
+    head_before: tuple[str, str]
+    workspace_epochs: int
+
+
+@scenario
+def experimented(study: Study) -> Experimented:
+    """Try other numbers of epochs, in the workspace and in a temporary folder."""
+
+    def head() -> tuple[str, str]:
+        return study.git("rev-parse", "HEAD"), study.git("show", "HEAD:dvc.lock")
+
+    before = head()
+    target = "train@penalized"
+    stages = {
+        "workspace": ran(study.dvc("exp", "run", "--set-param", "variants.penalized.epochs=3", target)),
+        "temporary": ran(study.dvc("exp", "run", "--temp", "--set-param", "variants.penalized.epochs=4", target)),
+    }
+    names = study.dvc("exp", "list", "--name-only").split()
+    epochs = len(study.table("results/train/digits/extras/penalized/history.csv"))
+    return Experimented(study, stages, names, head(), before, epochs)
+
+
+def test_experiments_train_what_they_change_and_leave_the_commit_alone(experimented: Experimented) -> None:
+    assert experimented.ran == {"workspace": {"train@penalized"}, "temporary": {"train@penalized"}}
+    assert len(experimented.names) == 2
+    assert experimented.head == experimented.head_before
+    # The temporary experiment does not touch the workspace.
+    assert experimented.workspace_epochs == 3
+
+
+def test_experiments_are_recorded_in_the_projects_mlflow(experimented: Experimented) -> None:
+    runs = [run for _, run in experimented.study.runs() if run.info.run_name == "penalized"]
+    assert sorted(run.data.params["epochs"] for run in runs) == ["1", "3", "4"]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    # The temporary folder is gone by now; what the run refers to is not.
+    for run in runs:
+        assert "curves.png" in files_of(experimented.study.client(), run, "training")
+
+
+@dataclass(frozen=True)
+class Project:
+    study: Study
+    output: str
+
+
+@scenario
+def project(study: Study) -> Project:
+    """`mlflow run` with a fresh store and something to train."""
+    (study.root / "mlflow.db").unlink()
+    shutil.rmtree(study.root / "mlartifacts")
+    with study.params() as params:
+        params["variants"]["penalized"]["epochs"] = 2
+    command = ("mlflow", "run", ".", "--env-manager", "local", "-P", "stage=register@digit-classifier")
+    return Project(study, study.run(sys.executable, "-m", *command).stdout)
+
+
+def test_stages_under_mlflow_run_are_below_its_run(project: Project) -> None:
+    assert ran(project.output) == {"train@penalized", "register@digit-classifier"}
+    runs = [run for _, run in project.study.runs()]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = [run for run in runs if run is not parent]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    # The fresh store lacked the run of the variant that was selected.
+    assert sorted(str(run.info.run_name) for run in children) == ["penalized", "register@digit-classifier", "shared"]
+    assert parent.data.tags["mlflow.project.entryPoint"] == "main"
