@@ -24,7 +24,8 @@ Stage = Callable[[Workspace, Params, str], None]
 def run(stage: Stage) -> None:
     """Parse the name of the item, load params.yaml, run the stage. A user's mistake ends in one message."""
     die_with_parent()
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _terminate)
     parser = argparse.ArgumentParser(description=stage.__doc__)
     parser.add_argument("name", help="the item of params.yaml that this stage works on")
     name = parser.parse_args().name
@@ -44,5 +45,8 @@ def die_with_parent() -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
+    # What comes after the first one must not stop the cleaning up that it starts.
+    for further in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(further, signal.SIG_IGN)
     # As an exception, so that open runs are closed and temporary files removed on the way out.
     sys.exit(128 + number)
