@@ -13,7 +13,9 @@ from typing import Literal
 Backend = Literal["jax", "tensorflow"]
 
 # Dense networks are 2-8 times faster as one compiled scan on JAX; convolutions 17 times faster on TensorFlow's kernels.
-BACKEND_OF_FAMILY: dict[str, Backend] = {"mlp": "jax", "cnn": "tensorflow"}
+# What is trained of a MobileNetV2 is dense, but to predict with it takes convolutions.
+BACKEND_OF_FAMILY: dict[str, Backend] = {"mlp": "jax", "cnn": "tensorflow", "mobilenet_v2": "jax", "regressor": "jax"}
+CONVOLUTIONAL = ("cnn", "mobilenet_v2")
 
 
 def configure(backend: Backend, *, threads: int) -> None:

@@ -6,9 +6,10 @@ number. DVC tracks the values themselves, so a stage need not rerun when only th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import (
     BaseModel,
@@ -79,41 +80,141 @@ class EmbeddedImages(Section):
     seed: NonNegativeInt
 
 
+Source = Annotated[IdxFiles | EmbeddedImages, Field(discriminator="kind")]
+
+
+class WeightsFile(Section):
+    """One published file of a source: where it lies, and the hash of its content (which differs between publishers)."""
+
+    url: str
+    sha256: Sha256
+
+
+class PublishedWeights(Section):
+    """ImageNet weights of a Keras application, without its top.
+
+    `mirrored` is the file's place below a mirror, with the hash of that file; `published` are public files, tried in
+    this order.
+    """
+
+    kind: Literal["published"]
+    architecture: Literal["mobilenet_v2"]
+    mirrored: WeightsFile
+    published: Annotated[tuple[WeightsFile, ...], type_of_sequence]
+
+
+class RandomWeights(Section):
+    """Untrained weights in place of published ones, for demonstration without a network."""
+
+    kind: Literal["random"]
+    architecture: Literal["mobilenet_v2"]
+    seed: NonNegativeInt
+
+
+Weights = Annotated[PublishedWeights | RandomWeights, Field(discriminator="kind")]
+
+
 class Split(Section):
-    """The stratified split of the training images into training and validation."""
+    """The stratified split of the training images into training and validation.
+
+    Without `train_size`, all that is not for validation is for training.
+    """
 
     validation_size: PositiveInt
+    train_size: PositiveInt | None = None
     seed: NonNegativeInt
 
 
 class Dataset(Section):
-    """Images with one label each; `example` is the training image that the study shows."""
+    """Images with one label each; `example` is the training image that the study shows.
+
+    `source` names the raw files. With `keep`, only images with these labels are in the dataset, and their labels become
+    0, 1, ... in the order of `keep`.
+    """
 
     title: str
-    source: Annotated[IdxFiles | EmbeddedImages, Field(discriminator="kind")]
+    source: Name
+    keep: Annotated[tuple[NonNegativeInt, ...], type_of_sequence] = ()
     classes: Annotated[tuple[str, ...], type_of_sequence]
     split: Split
     example: NonNegativeInt
 
 
+Wave = Annotated[tuple[float, float, float, float], type_of_sequence]
+
+
+class Signal(Section):
+    """Waves a sin(b x) + c cos(d x) and their (a, b, c, d).
+
+    x are `num_points` equally spaced points from 0 to `length_in_pi` pi. The parameters of the training, validation and
+    test rows are uniform in [0, 1]; those of the `extended` test rows are given. `example` is a wave that is shown.
+    `demonstration` marks sizes that are too small for figures to mean anything. A signal is at once a dataset and the
+    study of what is learnt from it.
+    """
+
+    title: str
+    num_points: PositiveInt
+    length_in_pi: PositiveFloat
+    train_size: PositiveInt
+    validation_size: PositiveInt
+    test_size: PositiveInt
+    seed: NonNegativeInt
+    example: Wave
+    extended: Annotated[tuple[Wave, ...], Field(strict=False, min_length=1)]
+    demonstration: bool = False
+
+
+class Features(Section):
+    """What a frozen network makes of a dataset's images: computed once, trained on by many.
+
+    Images are brought to `size` x `size` by zero padding or bilinear interpolation, their pixels left `raw` (0-255) or
+    scaled to [-1, 1] (`symmetric`), and the grey channel repeated to RGB.
+    """
+
+    dataset: Name
+    weights: Name
+    size: PositiveInt
+    resize: Literal["pad", "bilinear"]
+    pixels: Literal["raw", "symmetric"]
+
+
 class Study(Section):
     """A group of variants that are compared; one MLflow experiment.
 
-    `tolerance` is how far a test accuracy may lie from the reported one and still count as reproduced, as a fraction.
-    `shared_from` names the study whose folder holds the variants that this one also lists (itself if there are none).
+    `tolerance` is how far a test accuracy may lie from the reported one and still count as reproduced, as a fraction;
+    without it nothing is judged. `shared_from` names the study whose folder holds the variants that this one also lists
+    (itself if there are none); with `beside_all` every variant of that study is set beside its own when it is compared.
     """
 
     title: str
     dataset: Name
-    tolerance: NonNegativeFloat
+    tolerance: NonNegativeFloat | None = None
     shared_from: Name
+    beside_all: bool = False
+
+
+class Conclusions(Section):
+    """A study whose searches and refitted networks are set against what its source concluded."""
+
+    dataset: Name
+
+
+class Contrast(Section):
+    """A study whose variants are each held against one of them, the baseline."""
+
+    dataset: Name
+    baseline: Name
 
 
 class Task(Section):
-    """A registered model and the rule that selects the variant behind it, on validation figures only."""
+    """A registered model and the rule that selects the variant behind it, on validation figures only.
+
+    `candidates` is the folder below results/train of the variants that compete: a dataset, or one of its studies.
+    """
 
     dataset: Name
-    metric: Literal["val_accuracy", "val_cross_entropy"]
+    candidates: str
+    metric: Literal["val_accuracy", "val_cross_entropy", "val_mean_absolute_error"]
     tolerance: NonNegativeFloat
     prefer_fewer_parameters: bool
 
@@ -140,6 +241,47 @@ class DenseLayer(Section):
     activity_l1: NonNegativeFloat = 0.0
 
 
+class Output(Section):
+    """The last layer of a classifier, and the loss that goes with it.
+
+    `softmax` is trained on the categorical cross-entropy; `sigmoid`, one per class, on the binary cross-entropy, mean
+    over the classes. `l1` and `l2` penalize the kernel.
+    """
+
+    activation: Literal["softmax", "sigmoid"]
+    l1: NonNegativeFloat = 0.0
+    l2: NonNegativeFloat = 0.0
+
+
+class Augmentation(Section):
+    """Random affine changes of each training image, anew in each epoch; pixels beyond the edge repeat the nearest.
+
+    Angles are drawn from [-shear, shear] and [-rotation, rotation], the zoom of each axis from [1 - zoom, 1 + zoom].
+    """
+
+    shear_degrees: NonNegativeFloat
+    rotation_degrees: NonNegativeFloat
+    zoom: Rate
+
+
+class EarlyStopping(Section):
+    """Stop when a validation figure has not improved for `patience` epochs; the last epoch's weights stay."""
+
+    monitor: Literal["val_accuracy", "val_loss"]
+    patience: PositiveInt
+
+
+class ReduceOnPlateau(Section):
+    """Multiply the learning rate by `factor` when a validation figure has not improved for `patience` epochs."""
+
+    monitor: Literal["val_accuracy", "val_loss"]
+    factor: Annotated[float, Field(gt=0, lt=1)]
+    patience: PositiveInt
+
+
+Objective = Literal["categorical_crossentropy", "binary_crossentropy", "mean_absolute_error"]
+
+
 class ConvBlock(Section):
     """Conv 3x3 (ReLU), then batch normalization if asked for, then 2x2 max pooling, then dropout if asked for."""
 
@@ -164,6 +306,8 @@ class VariantBase(Section):
     dataset: Name
     optimizer: Optimizer
     schedule: Annotated[tuple[RateStep, ...], type_of_sequence] = ()
+    early_stopping: EarlyStopping | None = None
+    reduce_on_plateau: ReduceOnPlateau | None = None
     batch_size: PositiveInt
     epochs: PositiveInt
     start_from: Name | None = None
@@ -172,12 +316,46 @@ class VariantBase(Section):
     def studies(self) -> tuple[str, ...]:
         return (self.study, *self.also_in)
 
+    @property
+    def objective(self) -> Objective:
+        """The loss without penalties."""
+        return "categorical_crossentropy"
 
-class MlpVariant(VariantBase):
-    """A multilayer perceptron on flattened images."""
+
+class MlpBase(VariantBase):
+    """What multilayer perceptrons state besides their hidden layers.
+
+    `output` is softmax without a penalty if it is absent, `kernel_initializer` (of the hidden layers) Keras's default.
+    With `augmentation`, an epoch has `steps_per_epoch` full batches, from as many passes as that takes.
+    """
 
     family: Literal["mlp"]
+    kernel_initializer: Literal["he_normal"] | None = None
+    output: Output | None = None
+    augmentation: Augmentation | None = None
+    steps_per_epoch: PositiveInt | None = None
+
+    @property
+    def objective(self) -> Objective:
+        is_binary = self.output is not None and self.output.activation == "sigmoid"
+        return "binary_crossentropy" if is_binary else "categorical_crossentropy"
+
+
+class MlpVariant(MlpBase):
+    """A multilayer perceptron on flattened images."""
+
     layers: Annotated[tuple[DenseLayer, ...], type_of_sequence]
+
+
+class DerivedVariant(MlpBase):
+    """A multilayer perceptron whose hidden layers are the outcome of a search or a sweep."""
+
+    layers_from: Name
+
+    def resolved(self, layers: Sequence[DenseLayer]) -> MlpVariant:
+        """The variant with the layers of the outcome."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields if name != "layers_from"}
+        return MlpVariant(**fields, layers=tuple(layers))
 
 
 class CnnVariant(VariantBase):
@@ -188,42 +366,182 @@ class CnnVariant(VariantBase):
     layers: Annotated[tuple[DenseLayer, ...], type_of_sequence]
 
 
+class MobileNetVariant(VariantBase):
+    """Batch normalization and dense layers on the pooled features of a frozen MobileNetV2."""
+
+    family: Literal["mobilenet_v2"]
+    features: Name
+    layers: Annotated[tuple[DenseLayer, ...], type_of_sequence]
+
+
+class RegressorVariant(VariantBase):
+    """A multilayer perceptron from a signal (n, num_points) to the parameters of its wave (n, 4), linear at the end."""
+
+    family: Literal["regressor"]
+    layers: Annotated[tuple[DenseLayer, ...], type_of_sequence]
+
+    @property
+    def objective(self) -> Objective:
+        return "mean_absolute_error"
+
+
 Variant = Annotated[MlpVariant | CnnVariant, Field(discriminator="family")]
+Classifier = MlpVariant | CnnVariant | DerivedVariant | MobileNetVariant
+VariantGroup = Literal["variants", "warm_started", "swept", "derived", "transfers", "regressors"]
+
+
+class SearchBlock(Section):
+    """What follows each hidden layer of a searched network, as in DenseLayer."""
+
+    batch_norm: bool = False
+    dropout: Rate = 0.0
+
+
+class Search(Section):
+    """An exhaustive search over the units of the hidden layers, by stratified k-fold cross-validation.
+
+    `grid` lists the units to try for each hidden layer. The images are those of training and validation together.
+    """
+
+    study: Name
+    dataset: Name
+    grid: Annotated[tuple[Annotated[tuple[PositiveInt, ...], type_of_sequence], ...], type_of_sequence]
+    block: SearchBlock
+    kernel_initializer: Literal["he_normal"] | None = None
+    optimizer: Optimizer
+    batch_size: PositiveInt
+    epochs: PositiveInt
+    folds: Annotated[int, Field(ge=2)]
+
+    @property
+    def configurations(self) -> tuple[tuple[int, ...], ...]:
+        """The units of every configuration, in the order of the grid."""
+        return tuple(itertools.product(*self.grid))
+
+    def layers(self, units: Sequence[int]) -> tuple[DenseLayer, ...]:
+        """The hidden layers of a configuration."""
+        return tuple(
+            DenseLayer(units=number, batch_norm=self.block.batch_norm, dropout=self.block.dropout) for number in units
+        )
+
+    def variant(self, units: Sequence[int]) -> MlpVariant:
+        """The network of a configuration."""
+        return MlpVariant(
+            study=self.study,
+            dataset=self.dataset,
+            family="mlp",
+            kernel_initializer=self.kernel_initializer,
+            layers=self.layers(units),
+            optimizer=self.optimizer,
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+        )
+
+
+class Sweep(Section):
+    """A choice among the variants of `swept` that name it: the best validation accuracy, of equals the first."""
+
+    study: Name
+    dataset: Name
+
+
+class SweptVariant(MlpVariant):
+    """A member of a sweep, whose best member gives its layers to a derived variant."""
+
+    sweep: Name
 
 
 class Params(Section):
     """The whole of params.yaml.
 
-    `variants` start from fresh weights, `warm_started` from the trained model of another variant of the same study:
-    two groups because DVC gives them different dependencies.
+    Classifiers are in groups, because DVC gives them different dependencies: `variants` start from fresh weights,
+    `warm_started` from the trained model of another variant of the same study, `swept` are chosen from, `derived` take
+    their layers from a search or a sweep, `transfers` stand on frozen features. `regressors` learn signals.
     """
 
     compute: Compute
+    sources: Mapping[Name, Source]
+    weights: Mapping[Name, Weights] = {}
     datasets: Mapping[Name, Dataset]
+    signals: Mapping[Name, Signal] = {}
+    features: Mapping[Name, Features] = {}
     studies: Mapping[Name, Study]
+    conclusions: Mapping[Name, Conclusions] = {}
+    contrasts: Mapping[Name, Contrast] = {}
     tasks: Mapping[Name, Task]
+    searches: Mapping[Name, Search] = {}
+    sweeps: Mapping[Name, Sweep] = {}
     variants: Mapping[Name, Variant]
     warm_started: Mapping[Name, Variant] = {}
+    swept: Mapping[Name, SweptVariant] = {}
+    derived: Mapping[Name, DerivedVariant] = {}
+    transfers: Mapping[Name, MobileNetVariant] = {}
+    regressors: Mapping[Name, RegressorVariant] = {}
 
     @property
-    def all_variants(self) -> dict[str, MlpVariant | CnnVariant]:
-        return {**self.variants, **self.warm_started}
+    def classifiers(self) -> dict[str, Classifier]:
+        """Every classifier of every group."""
+        return {**self.variants, **self.warm_started, **self.swept, **self.derived, **self.transfers}
 
-    def variants_of(self, study: str) -> dict[str, MlpVariant | CnnVariant]:
-        """The variants that a study lists, its own and shared ones, in the order of the file."""
-        return {name: variant for name, variant in self.all_variants.items() if study in variant.studies}
+    @property
+    def all_variants(self) -> dict[str, Classifier | RegressorVariant]:
+        """Every model that is trained."""
+        return {**self.classifiers, **self.regressors}
 
-    def candidates_for(self, task: str) -> dict[str, MlpVariant | CnnVariant]:
-        """The variants that compete for a registered model: all that were trained on its dataset."""
-        dataset = self.tasks[task].dataset
-        return {name: variant for name, variant in self.all_variants.items() if variant.dataset == dataset}
+    def variants_of(self, study: str) -> dict[str, Classifier]:
+        """The classifiers that a study lists, its own and shared ones, in the order of the file."""
+        return {name: variant for name, variant in self.classifiers.items() if study in variant.studies}
 
-    def variant_group(self, variant: str) -> Literal["variants", "warm_started"]:
-        return "variants" if variant in self.variants else "warm_started"
+    def compared_with(self, study: str) -> dict[str, Classifier]:
+        """What is set beside a study's own variants when they are compared, in the order of the file."""
+        spec = self.studies[study]
+        beside = self.variants_of(spec.shared_from) if spec.beside_all else {}
+        own = self.variants_of(study)
+        return {name: variant for name, variant in beside.items() if name not in own}
+
+    def members_of(self, sweep: str) -> dict[str, SweptVariant]:
+        """The variants that a sweep chooses from, in the order of the file."""
+        return {name: variant for name, variant in self.swept.items() if variant.sweep == sweep}
+
+    def candidates_for(self, task: str) -> dict[str, Classifier | RegressorVariant]:
+        """The variants that compete for a registered model."""
+        dataset, _, study = self.tasks[task].candidates.partition("/")
+        return {
+            name: variant
+            for name, variant in self.all_variants.items()
+            if variant.dataset == dataset and study in ("", variant.study)
+        }
+
+    def variant_group(self, variant: str) -> VariantGroup:
+        """The group of params.yaml that holds a variant. Raises KeyError for an unknown one."""
+        for group in get_args(VariantGroup):
+            if variant in getattr(self, group):
+                return cast(VariantGroup, group)
+        raise KeyError(variant)
+
+    def source_of(self, dataset: str) -> IdxFiles | EmbeddedImages:
+        """Where the raw files of a dataset come from."""
+        return self.sources[self.datasets[dataset].source]
+
+    def is_embedded(self, data: str) -> bool:
+        """Whether a dataset or signal is for demonstration, so that its figures must not mix with real ones."""
+        if data in self.signals:
+            return self.signals[data].demonstration
+        return isinstance(self.source_of(data), EmbeddedImages)
+
+    def title_of(self, experiment: str) -> str:
+        """The title of a study, which may be a signal."""
+        return self.signals[experiment].title if experiment in self.signals else self.studies[experiment].title
 
     @model_validator(mode="after")
     def _references_exist(self) -> Params:
-        problems = [*_dataset_problems(self), *_study_problems(self), *_task_problems(self), *_variant_problems(self)]
+        problems = [
+            *_data_problems(self),
+            *_study_problems(self),
+            *_task_problems(self),
+            *_choice_problems(self),
+            *_variant_problems(self),
+        ]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -282,10 +600,8 @@ def _describe_item(item: Mapping[str, Any]) -> list[str]:
 def _key(location: tuple[int | str, ...]) -> str:
     """The key as it stands in the file: without the tag that pydantic puts behind what a union holds."""
     match [str(part) for part in location if part != "[key]"]:
-        case ["variants" | "warm_started" as group, name, _, *rest]:
+        case ["variants" | "warm_started" | "sources" | "weights" as group, name, _, *rest]:
             return ".".join([group, name, *rest])
-        case ["datasets", name, "source", _, *rest]:
-            return ".".join(["datasets", name, "source", *rest])
         case parts:
             return ".".join(parts)
 
@@ -296,12 +612,23 @@ def _unknown(key: str, value: str, known: Mapping[str, Any]) -> list[str]:
     return [f"{key}: expected one of {', '.join(sorted(known)) or '(none)'}, got {value!r}."]
 
 
-def _dataset_problems(params: Params) -> list[str]:
-    return [
-        f"datasets.{name}.classes: expected different names, got {list(dataset.classes)}."
-        for name, dataset in params.datasets.items()
-        if len(set(dataset.classes)) < len(dataset.classes)
-    ]
+def _data_problems(params: Params) -> list[str]:
+    problems = []
+    for name, dataset in params.datasets.items():
+        key = f"datasets.{name}"
+        problems += _unknown(f"{key}.source", dataset.source, params.sources)
+        if len(set(dataset.classes)) < len(dataset.classes):
+            problems.append(f"{key}.classes: expected different names, got {list(dataset.classes)}.")
+        if dataset.keep and len(set(dataset.keep)) != len(dataset.classes):
+            problems.append(
+                f"{key}.keep: expected one label for each of {len(dataset.classes)} classes, got {list(dataset.keep)}."
+            )
+    for name, features in params.features.items():
+        problems += _unknown(f"features.{name}.dataset", features.dataset, params.datasets)
+        problems += _unknown(f"features.{name}.weights", features.weights, params.weights)
+    for name in params.signals.keys() & (params.datasets.keys() | params.studies.keys()):
+        problems.append(f"signals.{name}: the name is taken by a dataset or a study. Rename one of them.")
+    return problems
 
 
 def _study_problems(params: Params) -> list[str]:
@@ -309,9 +636,20 @@ def _study_problems(params: Params) -> list[str]:
     for name, study in params.studies.items():
         problems += _unknown(f"studies.{name}.dataset", study.dataset, params.datasets)
         problems += _shared_from_problems(f"studies.{name}.shared_from", study, params)
-        if not params.variants_of(name):
+        if not any(variant.study == name for variant in params.classifiers.values()):
             problems.append(
-                f"studies.{name}: expected at least one variant of this study, got none. Remove it or add one."
+                f"studies.{name}: expected at least one variant with this study as its `study`, got none. "
+                "Remove it or add one."
+            )
+    for name, conclusions in params.conclusions.items():
+        problems += _membership_of("conclusions", name, name, conclusions.dataset, params)
+    for name, contrast in params.contrasts.items():
+        unknown = _unknown(f"contrasts.{name}", name, params.studies)
+        problems += unknown or _unknown(f"contrasts.{name}.baseline", contrast.baseline, params.variants_of(name))
+        if not unknown and params.studies[name].dataset != contrast.dataset:
+            problems.append(
+                f"contrasts.{name}.dataset: expected {params.studies[name].dataset!r}, as the study has it, "
+                f"got {contrast.dataset!r}."
             )
     return problems
 
@@ -326,22 +664,93 @@ def _shared_from_problems(key: str, study: Study, params: Params) -> list[str]:
 def _task_problems(params: Params) -> list[str]:
     problems = []
     for name, task in params.tasks.items():
-        problems += _unknown(f"tasks.{name}.dataset", task.dataset, params.datasets)
+        unknown = _unknown(f"tasks.{name}.dataset", task.dataset, {**params.datasets, **params.signals})
+        problems += unknown
+        if not unknown and task.candidates.partition("/")[0] != task.dataset:
+            problems.append(
+                f"tasks.{name}.candidates: expected {task.dataset!r}, or a study of it as '{task.dataset}/<study>', "
+                f"got {task.candidates!r}."
+            )
+        elif not unknown and not params.candidates_for(name):
+            problems.append(f"tasks.{name}.candidates: expected a variant in {task.candidates!r}, got none. Add one.")
+        if not unknown and (task.dataset in params.signals) != (task.metric == "val_mean_absolute_error"):
+            expected = (
+                "val_mean_absolute_error" if task.dataset in params.signals else "val_accuracy or val_cross_entropy"
+            )
+            problems.append(f"tasks.{name}.metric: expected {expected}, got {task.metric!r}.")
+    return problems
+
+
+def _choice_problems(params: Params) -> list[str]:
+    """Searches and sweeps, and the variants that hang on them."""
+    problems = []
+    for group in ("searches", "sweeps"):
+        for name, choice in getattr(params, group).items():
+            problems += _membership_of(f"{group}.{name}", "study", choice.study, choice.dataset, params)
+    for name, search in params.searches.items():
+        if not search.grid or not all(search.grid):
+            problems.append(
+                f"searches.{name}.grid: expected at least one number of units per layer, got {search.grid}."
+            )
+    for name in params.searches.keys() & params.sweeps.keys():
+        problems.append(f"sweeps.{name}: the name is taken by searches.{name}. Rename one of them.")
+    for name in params.sweeps:
+        if not params.members_of(name):
+            problems.append(f"sweeps.{name}: expected at least one variant under swept that names it, got none.")
+    for name, swept in params.swept.items():
+        key = f"swept.{name}"
+        unknown = _unknown(f"{key}.sweep", swept.sweep, params.sweeps)
+        problems += unknown
+        if not unknown and (params.sweeps[swept.sweep].study, params.sweeps[swept.sweep].dataset) != (
+            swept.study,
+            swept.dataset,
+        ):
+            problems.append(f"{key}.sweep: expected a sweep of the same study and dataset, got {swept.sweep!r}.")
+    for name, derived in params.derived.items():
+        problems += _unknown(f"derived.{name}.layers_from", derived.layers_from, {**params.searches, **params.sweeps})
     return problems
 
 
 def _variant_problems(params: Params) -> list[str]:
     problems = []
-    for name in params.variants.keys() & params.warm_started.keys():
-        problems.append(f"warm_started.{name}: the name is taken by variants.{name}. Rename one of them.")
-    for name, variant in params.variants.items():
-        if variant.start_from is not None:
-            problems.append(f"variants.{name}.start_from: only variants under warm_started may have it. Move it there.")
+    groups = {group: getattr(params, group) for group in get_args(VariantGroup)}
+    seen: dict[str, str] = {}
+    for group, variants in groups.items():
+        for name, variant in variants.items():
+            if name in seen:
+                problems.append(f"{group}.{name}: the name is taken by {seen[name]}.{name}. Rename one of them.")
+            seen.setdefault(name, group)
+            if group != "warm_started" and variant.start_from is not None:
+                problems.append(
+                    f"{group}.{name}.start_from: only variants under warm_started may have it. Move it there."
+                )
     for name, variant in params.warm_started.items():
         problems += _parent_problems(f"warm_started.{name}.start_from", variant, params)
-    for name, variant in params.all_variants.items():
-        problems += _membership_problems(f"{params.variant_group(name)}.{name}", variant, params)
+    for name, classifier in params.classifiers.items():
+        key = f"{params.variant_group(name)}.{name}"
+        problems += _membership_problems(key, classifier, params)
+        problems += _augmentation_problems(key, classifier)
+    for name, transfer in params.transfers.items():
+        unknown = _unknown(f"transfers.{name}.features", transfer.features, params.features)
+        problems += unknown
+        if not unknown and params.features[transfer.features].dataset != transfer.dataset:
+            problems.append(
+                f"transfers.{name}.features: expected features of {transfer.dataset}, got {transfer.features!r}."
+            )
+    for name, regressor in params.regressors.items():
+        problems += _unknown(f"regressors.{name}.dataset", regressor.dataset, params.signals)
+        if regressor.study != regressor.dataset or regressor.also_in:
+            problems.append(
+                f"regressors.{name}.study: expected {regressor.dataset!r}, its signal, alone, "
+                f"got {', '.join(regressor.studies)}."
+            )
     return problems
+
+
+def _augmentation_problems(key: str, variant: Classifier) -> list[str]:
+    if not isinstance(variant, MlpBase) or (variant.augmentation is None) == (variant.steps_per_epoch is None):
+        return []
+    return [f"{key}.steps_per_epoch: expected together with augmentation, and not without it."]
 
 
 def _parent_problems(key: str, variant: VariantBase, params: Params) -> list[str]:
@@ -362,17 +771,13 @@ def _parent_problems(key: str, variant: VariantBase, params: Params) -> list[str
 
 
 def _architecture(variant: VariantBase) -> dict[str, Any]:
-    return variant.model_dump(include={"family", "blocks", "layers"})
+    return variant.model_dump(include={"family", "blocks", "layers", "kernel_initializer", "output"})
 
 
 def _membership_problems(key: str, variant: VariantBase, params: Params) -> list[str]:
     problems = _unknown(f"{key}.dataset", variant.dataset, params.datasets)
     for field, study in [("study", variant.study), *(("also_in", study) for study in variant.also_in)]:
-        unknown = _unknown(f"{key}.{field}", study, params.studies)
-        problems += unknown
-        if not unknown and params.studies[study].dataset != variant.dataset:
-            expected = params.studies[study].dataset
-            problems.append(f"{key}.{field}: study {study} is about {expected}, got a variant on {variant.dataset}.")
+        problems += _membership_of(key, field, study, variant.dataset, params)
     if len(set(variant.studies)) < len(variant.studies):
         listed = list(variant.also_in)
         problems.append(f"{key}.also_in: expected studies other than {variant.study}, each once, got {listed}.")
@@ -383,3 +788,11 @@ def _membership_problems(key: str, variant: VariantBase, params: Params) -> list
                 f"{key}.also_in: expected studies.{study}.shared_from to be {variant.study!r}, got {shared_from!r}."
             )
     return problems
+
+
+def _membership_of(key: str, field: str, study: str, dataset: str, params: Params) -> list[str]:
+    unknown = _unknown(f"{key}.{field}", study, params.studies)
+    if unknown or params.studies[study].dataset == dataset:
+        return unknown
+    expected = params.studies[study].dataset
+    return [f"{key}.{field}: study {study} is about {expected}, got a variant on {dataset}."]

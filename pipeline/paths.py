@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.params import VariantBase
+from pipeline.params import SweptVariant, VariantBase
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,33 @@ class Workspace:
     def variants_table(self) -> Path:
         return self.root / "results" / "variants.csv"
 
-    def raw(self, dataset: str) -> Path:
-        """Folder of the four IDX files, gzip-compressed."""
-        return self.root / "data" / "raw" / dataset
+    @property
+    def searches_table(self) -> Path:
+        return self.root / "results" / "searches.csv"
+
+    @property
+    def block_costs(self) -> Path:
+        """What batch normalization and dropout cost per epoch, as the benchmark measured it."""
+        return self.root / "benchmarks" / "block_costs.csv"
+
+    def raw(self, source: str) -> Path:
+        """Folder of the four IDX files of a source, gzip-compressed."""
+        return self.root / "data" / "raw" / source
+
+    def weights(self, name: str) -> Path:
+        """Published weights of a frozen network, as Keras loads them."""
+        return self.root / "data" / "weights" / f"{name}.weights.h5"
+
+    def features(self, name: str, split: str) -> Path:
+        """An .npz with `features` (n, channels) float32 and `labels` (n,) uint8; split is train or validation."""
+        return self.root / "data" / "features" / name / f"{split}.npz"
 
     def prepared(self, dataset: str, split: str) -> Path:
-        """An .npz with `images` (n, 28, 28) uint8 and `labels` (n,) uint8; split is train, validation or test."""
+        """An .npz with one row per example; split is train, validation or test, and of a signal also extended.
+
+        A dataset has `images` (n, 28, 28) uint8 and `labels` (n,) uint8, a signal `inputs` (n, num_points) float32 and
+        `targets` (n, 4) float32.
+        """
         return self.root / "data" / "prepared" / dataset / f"{split}.npz"
 
     def dataset_results(self, dataset: str) -> Path:
@@ -43,8 +64,33 @@ class Workspace:
         return self.root / "models" / variant.dataset / variant.study / f"{name}.keras"
 
     def training_results(self, name: str, variant: VariantBase) -> Path:
-        """history.csv, metrics.json and curves.png of a trained variant."""
-        return self.root / "results" / "train" / variant.dataset / variant.study / name
+        """history.csv, metrics.json and curves.png of a trained variant; those of a sweep lie in its folder."""
+        study = self.root / "results" / "train" / variant.dataset / variant.study
+        return study / variant.sweep / name if isinstance(variant, SweptVariant) else study / name
+
+    def search_results(self, name: str) -> Path:
+        """folds.csv and a picture of every configuration of a search."""
+        return self.root / "results" / "search" / name
+
+    def outcome(self, name: str) -> Path:
+        """What a search or a sweep chose: the hidden layers that derived variants take, and why."""
+        return self.root / "results" / "outcomes" / f"{name}.json"
+
+    def unfinished_search(self, name: str) -> Path:
+        """The configurations of a search that are done while others are not: no output, gone when all are."""
+        return self.root / "data" / "unfinished" / name
+
+    def kernels(self, name: str) -> Path:
+        """statistics.csv and a picture of the weights of every dense layer of a derived variant."""
+        return self.root / "results" / "kernels" / name
+
+    def contrast(self, study: str) -> Path:
+        """The variants of a study against its baseline."""
+        return self.root / "results" / "contrast" / study
+
+    def conclusions(self, study: str) -> Path:
+        """What the grid searches of a study say about its source's conclusions."""
+        return self.root / "results" / "conclude" / study
 
     def evaluation(self, study: str) -> Path:
         """metrics.json: the test metrics of every variant that a study lists."""

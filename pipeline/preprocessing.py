@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -13,20 +14,37 @@ from pipeline.errors import PipelineError
 BLOCK_SIZE = 1_000
 
 
-def stratified_split(labels: np.ndarray, validation_size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def kept(images: np.ndarray, labels: np.ndarray, keep: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The images (n, height, width) whose labels are in `keep`, and their places in it as new labels (n,) uint8."""
+    is_kept = np.isin(labels, keep)
+    places = {label: place for place, label in enumerate(keep)}
+    return images[is_kept], np.array([places[label] for label in labels[is_kept].tolist()], np.uint8)
+
+
+def stratified_split(
+    labels: np.ndarray, validation_size: int, seed: int, train_size: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Split examples so that both parts have the same share of each class, as nearly as whole examples allow.
 
-    Returns the sorted indices (int64) of the training and of the validation examples: disjoint, together all of them.
+    Returns the sorted indices (int64) of the training and of the validation examples: disjoint, without repetition,
+    and together all of them unless `train_size` asks for fewer.
     Raises PipelineError when there are too few examples for the split.
     """
     try:
         train, validation = train_test_split(
-            np.arange(len(labels)), test_size=validation_size, stratify=labels, random_state=seed
+            np.arange(len(labels)),
+            train_size=train_size,
+            test_size=validation_size,
+            stratify=labels,
+            random_state=seed,
         )
     except ValueError as error:
+        sizes = (
+            f"{validation_size:,}" if train_size is None else f"{validation_size:,} beside {train_size:,} to train on"
+        )
         raise PipelineError(
             f"split.validation_size: expected a number that leaves every class examples on both sides of "
-            f"{len(labels):,} labelled images, got {validation_size:,} ({error}). Change it in params.yaml."
+            f"{len(labels):,} labelled images, got {sizes} ({error}). Change it in params.yaml."
         ) from None
     return np.sort(train), np.sort(validation)
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.params import Objective
+
 if TYPE_CHECKING:
     import keras
 
@@ -27,27 +29,28 @@ class Score:
 
 
 def predict_in_batches(
-    model: keras.Model, images: NDArray[np.uint8], batch_size: int = BATCH_SIZE
+    model: keras.Model, inputs: NDArray[Any], batch_size: int = BATCH_SIZE
 ) -> tuple[NDArray[np.float32], float]:
-    """Probabilities (n, num_classes) of images (n, height, width), and the mean penalty per example, dropout off.
+    """What a model gives (n, num_outputs) for inputs (n, ...), and the mean penalty per example, dropout off.
 
     Keras divides an activity penalty by the size of its batch; weighted by that size, the sum over batches is the mean
     over examples, and a kernel penalty, the same for every batch, stays what it is.
     """
     import keras
 
-    probabilities, penalty = [], 0.0
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size]
-        probabilities.append(keras.ops.convert_to_numpy(model(batch, training=False)))
+    outputs, penalty = [], 0.0
+    for start in range(0, len(inputs), batch_size):
+        batch = inputs[start : start + batch_size]
+        outputs.append(keras.ops.convert_to_numpy(model(batch, training=False)))
         penalty += sum(float(loss) for loss in model.losses) * len(batch)
-    return np.concatenate(probabilities), penalty / len(images)
+    return np.concatenate(outputs), penalty / len(inputs)
 
 
-def score(probabilities: NDArray[Any], labels: NDArray[Any], penalty: float) -> Score:
-    """Score predictions (n, num_classes) against labels (n,), by exact counts."""
-    of_label = cross_entropy(probabilities, labels)
-    return Score(of_label + penalty, of_label, count_correct(probabilities, labels) / len(labels))
+def score(probabilities: NDArray[Any], labels: NDArray[Any], penalty: float, objective: Objective) -> Score:
+    """Score predictions (n, num_classes) against labels (n,), by exact counts and the objective's cross-entropy."""
+    is_binary = objective == "binary_crossentropy"
+    entropy = (binary_cross_entropy if is_binary else cross_entropy)(probabilities, labels)
+    return Score(entropy + penalty, entropy, count_correct(probabilities, labels) / len(labels))
 
 
 def predicted_classes(probabilities: NDArray[Any]) -> NDArray[np.intp]:
@@ -67,3 +70,13 @@ def cross_entropy(probabilities: NDArray[Any], labels: NDArray[Any]) -> float:
     """
     of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return float(-np.log(np.clip(of_label, KERAS_EPSILON, 1 - KERAS_EPSILON)).mean())
+
+
+def binary_cross_entropy(probabilities: NDArray[Any], labels: NDArray[Any]) -> float:
+    """Mean binary cross-entropy in nats over all examples and classes, each class against the others.
+
+    `probabilities` are (n, num_classes), each for itself between 0 and 1; clipped and summed like `cross_entropy`.
+    """
+    is_label = labels[:, np.newaxis] == np.arange(probabilities.shape[1])
+    clipped = np.clip(probabilities.astype(np.float64), KERAS_EPSILON, 1 - KERAS_EPSILON)
+    return float(-np.log(np.where(is_label, clipped, 1 - clipped)).mean())

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Metric = Literal["val_accuracy", "val_cross_entropy"]
+Metric = Literal["val_accuracy", "val_cross_entropy", "val_mean_absolute_error"]
+
+# What a person reads; all but the accuracy are better when they are smaller.
+METRIC_NAMES: dict[Metric, str] = {
+    "val_accuracy": "validation accuracy",
+    "val_cross_entropy": "validation cross-entropy",
+    "val_mean_absolute_error": "mean absolute validation error",
+}
 
 # Metrics that differ by less are equal: finer than one validation image, coarser than float32 rounding.
 DECIMALS = 6
@@ -15,13 +22,12 @@ DECIMALS = 6
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trained variant as selection sees it: validation figures of the last epoch's weights, and its size."""
+    """A trained variant as selection sees it: validation figures of the last epoch's weights by name, and its size."""
 
     variant: str
     study: str
     parameters: int
-    val_accuracy: float
-    val_cross_entropy: float
+    figures: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,8 @@ def select(
     if not candidates:
         raise ValueError("expected at least one candidate, got none")
     for candidate in candidates:
-        if not math.isfinite(getattr(candidate, metric)):
-            raise ValueError(f"{candidate.variant}: expected a finite {metric}, got {getattr(candidate, metric)}")
+        if not math.isfinite(candidate.figures.get(metric, math.nan)):
+            raise ValueError(f"{candidate.variant}: expected a finite {metric}, got {candidate.figures.get(metric)}")
     ranked = tuple(
         sorted(candidates, key=lambda item: (-_goodness(item, metric), item.parameters, item.variant, item.study))
     )
@@ -67,7 +73,8 @@ def gap(candidate: Candidate, best: Candidate, metric: Metric) -> float:
 
 
 def _goodness(candidate: Candidate, metric: Metric) -> float:
-    return round(candidate.val_accuracy if metric == "val_accuracy" else -candidate.val_cross_entropy, DECIMALS)
+    value = candidate.figures[metric]
+    return round(value if metric == "val_accuracy" else -value, DECIMALS)
 
 
 def _reason(
@@ -90,12 +97,12 @@ def _reason(
 
 
 def _figure(candidate: Candidate, metric: Metric) -> str:
-    name = "validation accuracy" if metric == "val_accuracy" else "validation cross-entropy"
-    return f"{name} of {_value(candidate, metric)}"
+    return f"{METRIC_NAMES[metric]} of {_value(candidate, metric)}"
 
 
 def _value(candidate: Candidate, metric: Metric) -> str:
-    return f"{100 * candidate.val_accuracy:.2f} %" if metric == "val_accuracy" else f"{candidate.val_cross_entropy:.4f}"
+    value = candidate.figures[metric]
+    return f"{100 * value:.2f} %" if metric == "val_accuracy" else f"{value:.4f}"
 
 
 def _amount(tolerance: float, metric: Metric) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from pipeline.errors import PipelineError
-from pipeline.params import Variant
-from pipeline.reported import ReportedFigure, ReportedFigures
+from pipeline.params import Classifier
+from pipeline.reported.variants import ReportedFigure, ReportedFigures
 
 VARIANTS_COLUMNS = (
     "variant",
@@ -54,7 +54,7 @@ DIFFERENCE_DECIMALS = 6
 
 def study_rows(
     study: str,
-    variants: Mapping[str, Variant],
+    variants: Mapping[str, Classifier],
     *,
     trained: Mapping[str, Mapping[str, Any]],
     tested: Mapping[str, Mapping[str, Any]],
@@ -72,8 +72,10 @@ def study_rows(
             f"evaluation of {study}: expected metrics of {', '.join(missing)}, got only {', '.join(tested) or 'none'}. "
             f"Run `dvc repro evaluate@{study}`."
         )
+    # A variant that is only set beside a study's own is compared with what its own source reports.
+    homes = {name: study if study in variant.studies else variant.study for name, variant in variants.items()}
     return [
-        _variant_row(name, study, variant, trained[name], tested[name], reported.get((study, name)))
+        _variant_row(name, homes[name], variant, trained[name], tested[name], reported.get((homes[name], name)))
         for name, variant in variants.items()
     ]
 
@@ -89,7 +91,7 @@ def ranking(
     trained: Mapping[str, Mapping[str, Any]],
     histories: Mapping[str, pd.DataFrame],
     reported: ReportedFigures,
-    tolerance: float,
+    tolerance: float | None,
 ) -> pd.DataFrame:
     """The ranking of one study's variants, best validation accuracy first, with the columns RANKING_COLUMNS.
 
@@ -111,9 +113,12 @@ def difference(measured: float, reported: float) -> float:
     return round(measured - reported, DIFFERENCE_DECIMALS)
 
 
-def within_tolerance(measured: float, reported: ReportedFigure | None, tolerance: float) -> bool | None:
-    """Whether an accuracy reproduces the reported one; None without one, or where a fault of its source made it."""
-    if reported is None or reported.fault:
+def within_tolerance(measured: float, reported: ReportedFigure | None, tolerance: float | None) -> bool | None:
+    """Whether an accuracy reproduces the reported one.
+
+    None without one, where a fault of its source made it, or in a study without a tolerance.
+    """
+    if reported is None or reported.fault or tolerance is None:
         return None
     return abs(difference(measured, reported.test_accuracy)) <= tolerance
 
@@ -121,7 +126,7 @@ def within_tolerance(measured: float, reported: ReportedFigure | None, tolerance
 def _variant_row(
     name: str,
     study: str,
-    variant: Variant,
+    variant: Classifier,
     trained: Mapping[str, Any],
     tested: Mapping[str, Any],
     reported: ReportedFigure | None,

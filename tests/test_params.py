@@ -14,12 +14,25 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from pipeline.errors import PipelineError
-from pipeline.params import CnnVariant, MlpVariant, Params, load_params, require
+from pipeline.params import (
+    CnnVariant,
+    DenseLayer,
+    DerivedVariant,
+    MlpVariant,
+    MobileNetVariant,
+    Params,
+    PublishedWeights,
+    RandomWeights,
+    RegressorVariant,
+    SweptVariant,
+    load_params,
+    require,
+)
 
 Edit = Callable[..., str]
 REQUIRED = "required, but missing. Add it."
 UNKNOWN_KEY = "unknown key. Remove it, or correct its spelling."
-STUDIES = "expected one of activity, digits, fashion"
+STUDIES = "expected one of activity, digits, fashion, transfer"
 VARIANTS = "expected one of conv, deep, wide"
 DEEP = {
     "study": "digits",
@@ -38,45 +51,150 @@ CONV = {
     "blocks": [{"filters": 4, "padding": "same"}],
     "schedule": [{"from_epoch": 2, "learning_rate": 0.0001}],
 }
+REST = {key: value for key, value in DEEP.items() if key not in ("study", "layers")}
 CONTENT = {
     "compute": {"seed": 1, "threads": 2},
+    "sources": {
+        "digit-files": {
+            "kind": "idx_files",
+            "folder": "mnist",
+            "urls": ["https://x.test/"],
+            "sha256": {"a.gz": "0" * 64},
+        },
+        "drawn": {"kind": "embedded", "images": "garments", "train_size": 20, "test_size": 10, "seed": 1},
+    },
+    "weights": {
+        "published": {
+            "kind": "published",
+            "architecture": "mobilenet_v2",
+            "mirrored": {"url": "slim.h5", "sha256": "1" * 64},
+            "published": [{"url": "https://x.test/keras.h5", "sha256": "2" * 64}],
+        },
+        "noise": {"kind": "random", "architecture": "mobilenet_v2", "seed": 1},
+    },
     "datasets": {
         "mnist": {
             "title": "MNIST",
-            "source": {
-                "kind": "idx_files",
-                "folder": "mnist",
-                "urls": ["https://x.test/"],
-                "sha256": {"a.gz": "0" * 64},
-            },
-            "classes": ["zero", "one"],
-            "split": {"validation_size": 10, "seed": 7},
+            "source": "digit-files",
+            "keep": [4, 9],
+            "classes": ["four", "nine"],
+            "split": {"train_size": 30, "validation_size": 10, "seed": 7},
             "example": 0,
         },
         "garments": {
             "title": "Garments",
-            "source": {"kind": "embedded", "images": "garments", "train_size": 20, "test_size": 10, "seed": 1},
+            "source": "drawn",
             "classes": ["shirt", "dress"],
             "split": {"validation_size": 5, "seed": 7},
             "example": 0,
         },
     },
+    "signals": {
+        "waves": {
+            "title": "Waves",
+            "num_points": 50,
+            "length_in_pi": 10,
+            "train_size": 20,
+            "validation_size": 10,
+            "test_size": 10,
+            "seed": 7,
+            "example": [0.1, 0.2, 0.3, 0.4],
+            "extended": [[0, 0, 0, 0], [-1, 1, 0, 0]],
+        }
+    },
+    "features": {
+        "pooled": {"dataset": "garments", "weights": "noise", "size": 32, "resize": "pad", "pixels": "raw"},
+        "digit-pooled": {
+            "dataset": "mnist",
+            "weights": "noise",
+            "size": 96,
+            "resize": "bilinear",
+            "pixels": "symmetric",
+        },
+    },
     "studies": {
         "digits": {"title": "Digits", "dataset": "mnist", "tolerance": 0.004, "shared_from": "digits"},
-        "activity": {"title": "Activity", "dataset": "mnist", "tolerance": 0.004, "shared_from": "digits"},
+        "activity": {"title": "Activity", "dataset": "mnist", "shared_from": "digits"},
         "fashion": {"title": "Fashion", "dataset": "garments", "tolerance": 0.006, "shared_from": "fashion"},
+        "transfer": {"title": "Transfer", "dataset": "garments", "shared_from": "fashion", "beside_all": True},
     },
+    "conclusions": {"digits": {"dataset": "mnist"}},
+    "contrasts": {"activity": {"dataset": "mnist", "baseline": "wide"}},
     "tasks": {
         "digit-classifier": {
             "dataset": "mnist",
+            "candidates": "mnist",
             "metric": "val_accuracy",
             "tolerance": 0.002,
             "prefer_fewer_parameters": True,
+        },
+        "wave-regressor": {
+            "dataset": "waves",
+            "candidates": "waves",
+            "metric": "val_mean_absolute_error",
+            "tolerance": 0.0,
+            "prefer_fewer_parameters": True,
+        },
+    },
+    "searches": {
+        "grid": {
+            "study": "digits",
+            "dataset": "mnist",
+            "grid": [[8, 4], [2, 3]],
+            "block": {"batch_norm": True, "dropout": 0.5},
+            "kernel_initializer": "he_normal",
+            "optimizer": {"name": "adam", "learning_rate": 0.001},
+            "batch_size": 16,
+            "epochs": 3,
+            "folds": 3,
         }
     },
+    "sweeps": {"rates": {"study": "activity", "dataset": "mnist"}},
     "variants": {"deep": DEEP, "wide": {**DEEP, "also_in": ["activity"]}, "conv": CONV},
     "warm_started": {"longer": {**DEEP, "start_from": "deep", "epochs": 1}},
+    "swept": {
+        "rate_10": {**DEEP, "study": "activity", "layers": [{"units": 4, "dropout": 0.1}], "sweep": "rates"},
+        "rate_20": {**DEEP, "study": "activity", "layers": [{"units": 4, "dropout": 0.2}], "sweep": "rates"},
+    },
+    "derived": {
+        # Of the same name as the search: they are in rooms of their own.
+        "grid": {**REST, "study": "digits", "layers_from": "grid", "kernel_initializer": "he_normal"},
+        "augmented": {
+            **REST,
+            "study": "activity",
+            "layers_from": "rates",
+            "output": {"activation": "sigmoid", "l1": 0.1},
+            "augmentation": {"shear_degrees": 10, "rotation_degrees": 10, "zoom": 0.2},
+            "steps_per_epoch": 5,
+        },
+    },
+    "transfers": {
+        "mobile": {
+            **DEEP,
+            "study": "transfer",
+            "dataset": "garments",
+            "family": "mobilenet_v2",
+            "features": "pooled",
+            "early_stopping": {"monitor": "val_accuracy", "patience": 3},
+            "reduce_on_plateau": {"monitor": "val_loss", "factor": 0.1, "patience": 2},
+        }
+    },
+    "regressors": {"sine": {**DEEP, "study": "waves", "dataset": "waves", "family": "regressor"}},
 }
+OPTIONAL = (
+    "weights",
+    "signals",
+    "features",
+    "conclusions",
+    "contrasts",
+    "searches",
+    "sweeps",
+    "warm_started",
+    "swept",
+    "derived",
+    "transfers",
+    "regressors",
+)
 
 
 def fresh() -> dict[str, Any]:
@@ -132,14 +250,35 @@ def test_the_files_of_the_project_load(repository: Path) -> None:
     full = load_params(repository / "params.yaml")
     demo = load_params(repository / "demo" / "params.yaml")
     assert {"handwritten-digits", "regularization-activity", "fashion"} <= full.studies.keys()
-    assert all(dataset.source.kind == "idx_files" for dataset in full.datasets.values())
-    assert all(dataset.source.kind == "embedded" for dataset in demo.datasets.values())
+    assert not any(full.is_embedded(data) for data in (*full.datasets, *full.signals))
+    assert all(demo.is_embedded(data) for data in (*demo.datasets, *demo.signals))
+
+
+def test_the_full_study_has_44_models_and_113_configurations(repository: Path) -> None:
+    full = load_params(repository / "params.yaml")
+    assert len(full.all_variants) == 44
+    assert len(full.searches) == 7
+    assert [len(search.configurations) for search in full.searches.values()] == [9, 9, 9, 18, 18, 18, 32]
+    assert all(search.folds == 3 for search in full.searches.values())
+
+
+def test_every_refit_of_the_full_study_is_of_the_kind_that_was_searched(repository: Path) -> None:
+    full = load_params(repository / "params.yaml")
+    refits = {name: spec for name, spec in full.derived.items() if spec.layers_from in full.searches}
+    assert len(refits) == 8
+    for name, spec in refits.items():
+        search = full.searches[spec.layers_from]
+        assert name.startswith(spec.layers_from)
+        for field in ("study", "dataset", "kernel_initializer", "optimizer", "batch_size"):
+            assert getattr(spec, field) == getattr(search, field), (name, field)
 
 
 def test_the_demo_has_every_family_a_warm_start_a_shared_variant_and_a_schedule(repository: Path) -> None:
-    variants = load_params(repository / "demo" / "params.yaml").all_variants.values()
-    full = load_params(repository / "params.yaml").all_variants.values()
+    demo, params = load_params(repository / "demo" / "params.yaml"), load_params(repository / "params.yaml")
+    variants, full = demo.all_variants.values(), params.all_variants.values()
     assert {variant.family for variant in variants} == {variant.family for variant in full}
+    groups = [demo.searches, demo.sweeps, demo.contrasts, demo.conclusions, demo.features, demo.signals]
+    assert all(groups), "the demo shows every kind of stage"
     for feature in ("start_from", "also_in", "schedule"):
         assert any(getattr(variant, feature) for variant in variants), feature
 
@@ -150,7 +289,18 @@ def test_sections_become_typed_objects(file: Path) -> None:
     assert isinstance(params.variants["conv"], CnnVariant)
     assert params.variants["deep"].layers[1].dropout == 0.5
     assert params.variants["deep"].layers[0].dropout == 0.0
-    assert params.datasets["mnist"].classes == ("zero", "one")
+    assert params.datasets["mnist"].classes == ("four", "nine")
+    assert params.datasets["mnist"].keep == (4, 9)
+    assert params.datasets["garments"].keep == ()
+    assert params.datasets["garments"].split.train_size is None
+    assert isinstance(params.derived["augmented"], DerivedVariant)
+    assert isinstance(params.swept["rate_10"], SweptVariant)
+    assert isinstance(params.transfers["mobile"], MobileNetVariant)
+    assert isinstance(params.regressors["sine"], RegressorVariant)
+    assert isinstance(params.weights["published"], PublishedWeights)
+    assert isinstance(params.weights["noise"], RandomWeights)
+    assert params.signals["waves"].extended == ((0, 0, 0, 0), (-1, 1, 0, 0))
+    assert (params.studies["activity"].tolerance, params.studies["digits"].beside_all) == (None, False)
 
 
 def test_values_cannot_change(file: Path) -> None:
@@ -161,18 +311,115 @@ def test_values_cannot_change(file: Path) -> None:
 
 def test_groups_and_memberships(file: Path) -> None:
     params = load_params(file)
-    assert list(params.all_variants) == ["deep", "wide", "conv", "longer"]
-    assert list(params.variants_of("digits")) == ["deep", "wide", "longer"]
-    assert list(params.variants_of("activity")) == ["wide"]
-    assert list(params.candidates_for("digit-classifier")) == ["deep", "wide", "longer"]
+    classifiers = ["deep", "wide", "conv", "longer", "rate_10", "rate_20", "grid", "augmented", "mobile"]
+    assert list(params.classifiers) == classifiers
+    assert list(params.all_variants) == [*classifiers, "sine"]
+    assert list(params.variants_of("digits")) == ["deep", "wide", "longer", "grid"]
+    assert list(params.variants_of("activity")) == ["wide", "rate_10", "rate_20", "augmented"]
+    assert list(params.members_of("rates")) == ["rate_10", "rate_20"]
     assert params.variants["wide"].studies == ("digits", "activity")
-    assert params.variant_group("deep") == "variants"
-    assert params.variant_group("longer") == "warm_started"
+    groups = {name: params.variant_group(name) for name in ("deep", "longer", "rate_10", "grid", "mobile", "sine")}
+    assert groups == {
+        "deep": "variants",
+        "longer": "warm_started",
+        "rate_10": "swept",
+        "grid": "derived",
+        "mobile": "transfers",
+        "sine": "regressors",
+    }
+    with pytest.raises(KeyError, match="shallow"):
+        params.variant_group("shallow")
 
 
-def test_warm_started_may_be_absent(file: Path) -> None:
-    write(file, {key: value for key, value in CONTENT.items() if key != "warm_started"})
-    assert load_params(file).warm_started == {}
+def test_candidates_are_those_of_a_dataset_or_of_one_of_its_studies(file: Path) -> None:
+    params = load_params(file)
+    of_mnist = ["deep", "wide", "longer", "rate_10", "rate_20", "grid", "augmented"]
+    assert list(params.candidates_for("digit-classifier")) == of_mnist
+    assert list(params.candidates_for("wave-regressor")) == ["sine"]
+    content = fresh()
+    content["tasks"]["digit-classifier"]["candidates"] = "mnist/activity"
+    narrower = Params.model_validate(content)
+    # By the home study: a shared variant's folder lies in it.
+    assert list(narrower.candidates_for("digit-classifier")) == ["rate_10", "rate_20", "augmented"]
+
+
+def test_variants_set_beside_a_study(file: Path) -> None:
+    params = load_params(file)
+    assert list(params.compared_with("transfer")) == ["conv"]
+    assert list(params.compared_with("fashion")) == []
+    assert list(params.compared_with("activity")) == []
+
+
+def test_objectives_follow_the_output(file: Path) -> None:
+    params = load_params(file)
+    objectives = {name: variant.objective for name, variant in params.all_variants.items()}
+    assert objectives.pop("augmented") == "binary_crossentropy"
+    assert objectives.pop("sine") == "mean_absolute_error"
+    assert set(objectives.values()) == {"categorical_crossentropy"}
+
+
+def test_demonstration_data_is_told_from_real_data(file: Path) -> None:
+    params = load_params(file)
+    assert {data: params.is_embedded(data) for data in ("mnist", "garments", "waves")} == {
+        "mnist": False,
+        "garments": True,
+        "waves": False,
+    }
+    content = fresh()
+    content["signals"]["waves"]["demonstration"] = True
+    assert Params.model_validate(content).is_embedded("waves")
+    assert params.source_of("mnist") == params.sources["digit-files"]
+    assert (params.title_of("digits"), params.title_of("waves")) == ("Digits", "Waves")
+
+
+def test_a_search_describes_its_configurations(file: Path) -> None:
+    search = load_params(file).searches["grid"]
+    assert search.configurations == ((8, 2), (8, 3), (4, 2), (4, 3))
+    assert search.layers((8, 3)) == (
+        DenseLayer(units=8, batch_norm=True, dropout=0.5),
+        DenseLayer(units=3, batch_norm=True, dropout=0.5),
+    )
+    variant = search.variant((8, 3))
+    assert variant.layers == search.layers((8, 3))
+    for field in ("study", "dataset", "kernel_initializer", "optimizer", "batch_size", "epochs"):
+        assert getattr(variant, field) == getattr(search, field), field
+
+
+def test_a_derived_variant_is_itself_but_for_the_layers(file: Path) -> None:
+    derived = load_params(file).derived["augmented"]
+    layers = (DenseLayer(units=3, dropout=0.2),)
+    resolved = derived.resolved(layers)
+    assert isinstance(resolved, MlpVariant)
+    assert resolved.layers == layers
+    assert resolved.model_dump(exclude={"layers"}) == derived.model_dump(exclude={"layers_from"})
+    assert resolved.objective == derived.objective == "binary_crossentropy"
+
+
+@pytest.mark.parametrize("section", OPTIONAL)
+def test_a_section_may_be_absent_with_what_hangs_on_it(file: Path, section: str) -> None:
+    hanging = {
+        "weights": ("features", "transfers"),
+        "features": ("transfers",),
+        "signals": ("regressors",),
+        "regressors": ("signals",),
+        "searches": ("derived",),
+        "sweeps": ("swept", "derived"),
+        "swept": ("sweeps", "derived"),
+    }
+    content = fresh()
+    for absent in (section, *hanging.get(section, ())):
+        del content[absent]
+    if "signals" not in content:
+        del content["tasks"]["wave-regressor"]
+    if "transfers" not in content:
+        del content["studies"]["transfer"]
+    if "swept" not in content:
+        # The study would be left without a variant of its own.
+        for gone in ("studies", "contrasts"):
+            del content[gone]["activity"]
+        del content["variants"]["wide"]["also_in"]
+    write(file, content)
+    assert getattr(load_params(file), section) == {}
 
 
 @pytest.mark.parametrize("text", ["1e-4", "1.0e-4", "0.0001", "1E-4"])
@@ -194,13 +441,32 @@ def test_numbers_are_read_as_dvc_reads_them(file: Path, text: str) -> None:
         ("variants.deep.layers.1.droput", 0.5, UNKNOWN_KEY),
         ("variants.deep.blocks", [], UNKNOWN_KEY),
         ("warm_started.longer.momentum", 0.9, UNKNOWN_KEY),
-        ("datasets.garments.source.folder", "garments", UNKNOWN_KEY),
+        ("sources.drawn.folder", "garments", UNKNOWN_KEY),
         ("compute", ..., REQUIRED),
         ("variants.deep.epochs", ..., REQUIRED),
         ("variants.conv.blocks.0.padding", ..., REQUIRED),
         ("variants.deep.family", ..., REQUIRED),
-        ("datasets.mnist.source.kind", ..., REQUIRED),
-        ("datasets.mnist.source.sha256", ..., REQUIRED),
+        ("sources.digit-files.kind", ..., REQUIRED),
+        ("sources.digit-files.sha256", ..., REQUIRED),
+        ("weights.published.seed", 1, UNKNOWN_KEY),
+        ("weights.noise.kind", ..., REQUIRED),
+        ("weights.published.mirrored.sha256", ..., REQUIRED),
+        ("datasets.mnist.split.test_size", 3, UNKNOWN_KEY),
+        ("datasets.mnist.source", ..., REQUIRED),
+        ("signals.waves.length_in_pi", ..., REQUIRED),
+        ("features.pooled.resize", ..., REQUIRED),
+        ("searches.grid.block.l1", 0.1, UNKNOWN_KEY),
+        ("searches.grid.folds", ..., REQUIRED),
+        ("sweeps.rates.members", [], UNKNOWN_KEY),
+        ("contrasts.activity.baseline", ..., REQUIRED),
+        ("tasks.digit-classifier.candidates", ..., REQUIRED),
+        ("swept.rate_10.sweep", ..., REQUIRED),
+        ("derived.grid.layers", [], UNKNOWN_KEY),
+        ("derived.grid.layers_from", ..., REQUIRED),
+        ("transfers.mobile.features", ..., REQUIRED),
+        ("regressors.sine.output", {"activation": "softmax"}, UNKNOWN_KEY),
+        ("derived.augmented.output.units", 3, UNKNOWN_KEY),
+        ("derived.augmented.augmentation.flip", True, UNKNOWN_KEY),
         # Wrong types
         ("variants.deep.epochs", "ten", "expected a valid integer, got 'ten'."),
         ("variants.deep.epochs", 2.5, "expected a valid integer, got 2.5."),
@@ -218,7 +484,22 @@ def test_numbers_are_read_as_dvc_reads_them(file: Path, text: str) -> None:
         ("datasets.mnist.title", 3, "expected a valid string, got 3."),
         ("datasets.mnist.classes.0", 0, "expected a valid string, got 0."),
         ("tasks.digit-classifier.prefer_fewer_parameters", "no", "expected a valid boolean, got 'no'."),
+        ("datasets.mnist.source", {"kind": "idx_files"}, "expected a valid string, got {'kind': 'idx_files'}."),
+        ("datasets.mnist.keep", 4, "expected a list, got 4."),
+        ("signals.waves.example.1", "b", "expected a valid number, got 'b'."),
+        ("searches.grid.grid.0", 8, "expected a list, got 8."),
+        ("searches.grid.grid.0.1", "8", "expected a valid integer, got '8'."),
         # Values out of range
+        ("datasets.mnist.split.train_size", 0, "expected greater than 0, got 0."),
+        ("datasets.mnist.keep.0", -1, "expected greater than or equal to 0, got -1."),
+        ("searches.grid.folds", 1, "expected greater than or equal to 2, got 1."),
+        ("searches.grid.block.dropout", 1.0, "expected less than 1, got 1.0."),
+        ("derived.augmented.steps_per_epoch", 0, "expected greater than 0, got 0."),
+        ("derived.augmented.augmentation.zoom", 1.0, "expected less than 1, got 1.0."),
+        ("derived.augmented.output.l1", -0.1, "expected greater than or equal to 0, got -0.1."),
+        ("transfers.mobile.early_stopping.patience", 0, "expected greater than 0, got 0."),
+        ("transfers.mobile.reduce_on_plateau.factor", 1.0, "expected less than 1, got 1.0."),
+        ("transfers.mobile.reduce_on_plateau.factor", 0.0, "expected greater than 0, got 0.0."),
         ("variants.deep.epochs", -1, "expected greater than 0, got -1."),
         ("variants.deep.epochs", 0, "expected greater than 0, got 0."),
         ("variants.deep.layers.1.dropout", 1.0, "expected less than 1, got 1.0."),
@@ -230,12 +511,26 @@ def test_numbers_are_read_as_dvc_reads_them(file: Path, text: str) -> None:
         ("variants.deep.family", "rnn", "expected one of 'mlp', 'cnn', got 'rnn'."),
         ("variants.deep.optimizer.name", "adamw", "expected 'adam', 'rmsprop' or 'sgd', got 'adamw'."),
         ("variants.conv.blocks.0.padding", "full", "expected 'same' or 'valid', got 'full'."),
-        ("datasets.mnist.source.kind", "web", "expected one of 'idx_files', 'embedded', got 'web'."),
-        ("datasets.garments.source.images", "cats", "expected 'digits' or 'garments', got 'cats'."),
+        ("sources.digit-files.kind", "web", "expected one of 'idx_files', 'embedded', got 'web'."),
+        ("sources.drawn.images", "cats", "expected 'digits' or 'garments', got 'cats'."),
         (
             "tasks.digit-classifier.metric",
             "test_accuracy",
-            "expected 'val_accuracy' or 'val_cross_entropy', got 'test_accuracy'.",
+            "expected 'val_accuracy', 'val_cross_entropy' or 'val_mean_absolute_error', got 'test_accuracy'.",
+        ),
+        ("weights.noise.kind", "trained", "expected one of 'published', 'random', got 'trained'."),
+        ("weights.noise.architecture", "vgg16", "expected 'mobilenet_v2', got 'vgg16'."),
+        ("features.pooled.resize", "crop", "expected 'pad' or 'bilinear', got 'crop'."),
+        ("features.pooled.pixels", "scaled", "expected 'raw' or 'symmetric', got 'scaled'."),
+        ("derived.augmented.output.activation", "relu", "expected 'softmax' or 'sigmoid', got 'relu'."),
+        ("derived.grid.family", "cnn", "expected 'mlp', got 'cnn'."),
+        ("transfers.mobile.family", "mlp", "expected 'mobilenet_v2', got 'mlp'."),
+        ("regressors.sine.family", "mlp", "expected 'regressor', got 'mlp'."),
+        ("derived.grid.kernel_initializer", "ones", "expected 'he_normal', got 'ones'."),
+        (
+            "transfers.mobile.early_stopping.monitor",
+            "test_accuracy",
+            "expected 'val_accuracy' or 'val_loss', got 'test_accuracy'.",
         ),
         ("datasets.mnist.classes", ["one", "one"], "expected different names, got ['one', 'one']."),
         ("variants.deep.dataset", "No.Dots", "expected text that matches ^[a-z][a-z0-9_-]*$, got 'No.Dots'."),
@@ -246,8 +541,8 @@ def test_a_wrong_value_is_named_by_its_key(error_after: Edit, key: str, value: A
 
 
 def test_a_wrong_hash_is_named_by_its_file(error_after: Edit) -> None:
-    assert error_after({"datasets.mnist.source.sha256": {"a.gz": "0"}}) == (
-        "datasets.mnist.source.sha256.a.gz: expected text that matches ^[0-9a-f]{64}$, got '0'."
+    assert error_after({"sources.digit-files.sha256": {"a.gz": "0"}}) == (
+        "sources.digit-files.sha256.a.gz: expected text that matches ^[0-9a-f]{64}$, got '0'."
     )
 
 
@@ -257,7 +552,40 @@ def test_a_wrong_hash_is_named_by_its_file(error_after: Edit) -> None:
         ("variants.conv.study", "shoes", f"{STUDIES}, got 'shoes'."),
         ("variants.wide.also_in", ["shoes"], f"{STUDIES}, got 'shoes'."),
         ("warm_started.longer.dataset", "cifar", "expected one of garments, mnist, got 'cifar'."),
-        ("tasks.digit-classifier.dataset", "cifar", "expected one of garments, mnist, got 'cifar'."),
+        ("tasks.digit-classifier.dataset", "cifar", "expected one of garments, mnist, waves, got 'cifar'."),
+        ("datasets.mnist.source", "cifar", "expected one of digit-files, drawn, got 'cifar'."),
+        ("features.pooled.dataset", "cifar", "expected one of garments, mnist, got 'cifar'."),
+        ("features.pooled.weights", "vgg16", "expected one of noise, published, got 'vgg16'."),
+        ("searches.grid.study", "shoes", f"{STUDIES}, got 'shoes'."),
+        ("searches.grid.study", "fashion", "study fashion is about garments, got a variant on mnist."),
+        ("sweeps.rates.study", "shoes", f"{STUDIES}, got 'shoes'."),
+        ("swept.rate_10.sweep", "rate", "expected one of rates, got 'rate'."),
+        ("derived.grid.layers_from", "rate_10", "expected one of grid, rates, got 'rate_10'."),
+        ("transfers.mobile.features", "pool", "expected one of digit-pooled, pooled, got 'pool'."),
+        ("transfers.mobile.features", "digit-pooled", "expected features of garments, got 'digit-pooled'."),
+        ("regressors.sine.dataset", "mnist", "expected one of waves, got 'mnist'."),
+        ("regressors.sine.study", "digits", "expected 'waves', its signal, alone, got digits."),
+        ("contrasts.activity.baseline", "deep", "expected one of augmented, rate_10, rate_20, wide, got 'deep'."),
+        ("contrasts.activity.dataset", "garments", "expected 'mnist', as the study has it, got 'garments'."),
+        (
+            "tasks.digit-classifier.candidates",
+            "garments",
+            "expected 'mnist', or a study of it as 'mnist/<study>', got 'garments'.",
+        ),
+        ("tasks.digit-classifier.candidates", "mnist/shoes", "expected a variant in 'mnist/shoes', got none. Add one."),
+        (
+            "tasks.digit-classifier.metric",
+            "val_mean_absolute_error",
+            "expected val_accuracy or val_cross_entropy, got 'val_mean_absolute_error'.",
+        ),
+        ("tasks.wave-regressor.metric", "val_accuracy", "expected val_mean_absolute_error, got 'val_accuracy'."),
+        ("derived.augmented.steps_per_epoch", ..., "expected together with augmentation, and not without it."),
+        ("variants.deep.steps_per_epoch", 5, "expected together with augmentation, and not without it."),
+        ("swept.rate_10.start_from", "wide", "only variants under warm_started may have it. Move it there."),
+        ("searches.grid.grid", [[8], []], "expected at least one number of units per layer, got ((8,), ())."),
+        ("searches.grid.grid", [], "expected at least one number of units per layer, got ()."),
+        ("datasets.mnist.keep", [4], "expected one label for each of 2 classes, got [4]."),
+        ("datasets.mnist.keep", [4, 4], "expected one label for each of 2 classes, got [4, 4]."),
         ("studies.fashion.dataset", "cifar", "expected one of garments, mnist, got 'cifar'."),
         ("studies.fashion.shared_from", "shoes", f"{STUDIES}, got 'shoes'."),
         ("studies.fashion.shared_from", "digits", "expected a study about garments, got 'digits'."),
@@ -312,14 +640,90 @@ def test_a_warm_start_has_the_layers_of_its_parent(error_after: Edit) -> None:
 def test_a_study_without_variants(error_after: Edit) -> None:
     empty = {**CONTENT["studies"]["fashion"], "shared_from": "empty"}
     assert error_after({"studies.empty": empty}) == (
-        "studies.empty: expected at least one variant of this study, got none. Remove it or add one."
+        "studies.empty: expected at least one variant with this study as its `study`, got none. Remove it or add one."
     )
 
 
-def test_a_name_may_be_taken_once(error_after: Edit) -> None:
-    assert error_after({"warm_started.deep": CONTENT["warm_started"]["longer"]}) == (
-        "warm_started.deep: the name is taken by variants.deep. Rename one of them."
+def test_a_study_needs_a_variant_of_its_own_beside_shared_ones(error_after: Edit) -> None:
+    second = {**CONTENT["studies"]["activity"]}
+    lines = error_after({"studies.second": second, "variants.deep": {**DEEP, "also_in": ["second"]}}).splitlines()
+    assert lines == [
+        "studies.second: expected at least one variant with this study as its `study`, got none. Remove it or add one."
+    ]
+
+
+def test_a_shared_variant_comes_from_the_study_that_is_named(error_after: Edit) -> None:
+    assert error_after({"studies.activity.shared_from": "activity"}) == (
+        "variants.wide.also_in: expected studies.activity.shared_from to be 'digits', got 'activity'."
     )
+
+
+def test_a_warm_start_goes_on_with_the_same_architecture(error_after: Edit) -> None:
+    for changes in (
+        {"warm_started.longer.layers": [{"units": 8}]},
+        {"warm_started.longer.output": {"activation": "sigmoid"}},
+        {"warm_started.longer.kernel_initializer": "he_normal"},
+    ):
+        assert error_after(changes) == (
+            "warm_started.longer.start_from: expected a variant of the same family, blocks and layers, got 'deep'."
+        )
+
+
+def test_a_sweep_without_members(error_after: Edit) -> None:
+    assert error_after({"sweeps.others": CONTENT["sweeps"]["rates"]}) == (
+        "sweeps.others: expected at least one variant under swept that names it, got none."
+    )
+
+
+def test_a_member_of_a_sweep_is_of_its_study(error_after: Edit) -> None:
+    assert error_after({"swept.rate_10.study": "digits"}) == (
+        "swept.rate_10.sweep: expected a sweep of the same study and dataset, got 'rates'."
+    )
+
+
+def test_searches_and_sweeps_have_different_names(error_after: Edit) -> None:
+    changes = {
+        "sweeps": {"grid": CONTENT["sweeps"]["rates"]},
+        "swept.rate_10.sweep": "grid",
+        "swept.rate_20.sweep": "grid",
+        "derived.augmented.layers_from": "grid",
+    }
+    assert error_after(changes) == "sweeps.grid: the name is taken by searches.grid. Rename one of them."
+
+
+@pytest.mark.parametrize("name", ["mnist", "digits"])
+def test_a_signal_is_no_dataset_and_no_study(error_after: Edit, name: str) -> None:
+    assert f"signals.{name}: the name is taken by a dataset or a study. Rename one of them." in (
+        error_after({f"signals.{name}": CONTENT["signals"]["waves"]}).splitlines()
+    )
+
+
+@pytest.mark.parametrize("section", ["contrasts", "conclusions"])
+def test_a_report_on_an_unknown_study(error_after: Edit, section: str) -> None:
+    content = {"dataset": "mnist"} | ({"baseline": "deep"} if section == "contrasts" else {})
+    (line,) = error_after({f"{section}.shoes": content}).splitlines()
+    assert line.startswith(f"{section}.shoes")
+    assert line.endswith(f"{STUDIES}, got 'shoes'.")
+
+
+def test_conclusions_are_about_the_dataset_of_their_study(error_after: Edit) -> None:
+    assert error_after({"conclusions.digits.dataset": "garments"}).startswith("conclusions.digits")
+
+
+def test_a_signal_has_extended_rows(error_after: Edit) -> None:
+    assert error_after({"signals.waves.extended": []}).startswith("signals.waves.extended: expected ")
+
+
+@pytest.mark.parametrize("length", [3, 5])
+def test_a_wave_has_four_parameters(error_after: Edit, length: int) -> None:
+    assert error_after({"signals.waves.extended.1": [0.5] * length}).startswith("signals.waves.extended.1")
+
+
+@pytest.mark.parametrize("group", ["warm_started", "swept", "derived", "transfers", "regressors"])
+def test_a_name_may_be_taken_once(error_after: Edit, group: str) -> None:
+    (first,) = list(CONTENT[group])[:1]
+    lines = error_after({f"{group}.deep": CONTENT[group][first]}).splitlines()
+    assert f"{group}.deep: the name is taken by variants.deep. Rename one of them." in lines
 
 
 @pytest.mark.parametrize("name", ["Upper", "2layers", "", "a b"])
@@ -341,6 +745,10 @@ def test_a_name_that_is_also_a_kind_is_kept_in_the_key(error_after: Edit, name: 
     )
     study = {**CONTENT["studies"]["digits"], "title": 3}
     assert error_after({f"studies.{name}": study}) == f"studies.{name}.title: expected a valid string, got 3."
+    source = {**CONTENT["sources"]["drawn"], "seed": -1}
+    assert error_after({f"sources.{name}": source}) == (
+        f"sources.{name}.seed: expected greater than or equal to 0, got -1."
+    )
     dataset = {**CONTENT["datasets"]["garments"], "example": -1}
     assert error_after({f"datasets.{name}": dataset}) == (
         f"datasets.{name}.example: expected greater than or equal to 0, got -1."

@@ -31,6 +31,36 @@ def test_split_is_disjoint_complete_and_proportional(case: tuple[np.ndarray, int
     assert (np.abs(counts - total * validation_size / len(labels)) <= 1).all()
 
 
+@given(splittable(), st.integers(0, 2**32 - 1), st.data())
+def test_a_smaller_split_is_disjoint_and_proportional_too(
+    case: tuple[np.ndarray, int], seed: int, data: st.DataObject
+) -> None:
+    labels, validation_size = case
+    train_size = data.draw(st.integers(labels.max() + 1, len(labels) - validation_size))
+    train, validation = preprocessing.stratified_split(labels, validation_size, seed, train_size)
+    assert (len(train), len(validation)) == (train_size, validation_size)
+    assert len({*train, *validation}) == train_size + validation_size
+    assert (np.diff(train) > 0).all()
+    # Of what the validation split leaves of each class, so that both parts' rounding may add up.
+    counts = np.bincount(labels[train], minlength=labels.max() + 1)
+    assert (np.abs(counts - np.bincount(labels) * train_size / len(labels)) <= 2).all()
+
+
+@given(
+    st.lists(st.integers(0, 5), min_size=1, max_size=60),
+    st.lists(st.integers(0, 5), min_size=1, max_size=6, unique=True),
+)
+def test_kept_images_are_those_with_the_wanted_labels_and_have_their_places_as_labels(
+    labels: list[int], keep: list[int]
+) -> None:
+    images = np.arange(len(labels), dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
+    kept_images, kept_labels = preprocessing.kept(images, np.array(labels, np.uint8), keep)
+    expected = [(index, label) for index, label in enumerate(labels) if label in keep]
+    assert [int(image[0, 0]) for image in kept_images] == [index for index, _ in expected]
+    assert [keep[label] for label in kept_labels] == [label for _, label in expected]
+    assert (kept_labels.dtype, kept_images.shape[1:]) == (np.uint8, (2, 2))
+
+
 def test_split_depends_on_the_seed_alone() -> None:
     labels = np.arange(100) % 10
     first, again, other = (preprocessing.stratified_split(labels, 20, seed)[1].tolist() for seed in (1, 1, 2))
@@ -52,6 +82,12 @@ def test_impossible_split(labels: np.ndarray, validation_size: int) -> None:
     message = f"split.validation_size: expected .* {len(labels)} labelled images, got {validation_size} .* params.yaml"
     with pytest.raises(PipelineError, match=message):
         preprocessing.stratified_split(labels, validation_size, 0)
+
+
+def test_an_impossible_smaller_split_names_both_sizes() -> None:
+    message = r"split.validation_size: expected .* 20 labelled images, got 12 beside 9 to train on .* params.yaml"
+    with pytest.raises(PipelineError, match=message):
+        preprocessing.stratified_split(np.arange(20) % 2, 12, 0, 9)
 
 
 def test_class_counts() -> None:

@@ -97,8 +97,49 @@ def test_cross_entropy_agrees_with_keras() -> None:
 
 def test_score_adds_the_penalty_to_the_loss_only() -> None:
     probabilities = np.array([[0.5, 0.5], [0.25, 0.75]], dtype=np.float32)
-    score = scoring.score(probabilities, np.array([1, 1]), penalty=2.0)
+    score = scoring.score(probabilities, np.array([1, 1]), 2.0, "categorical_crossentropy")
     cross_entropy = (math.log(2) - math.log(0.75)) / 2
     assert score.cross_entropy == pytest.approx(cross_entropy)
     assert score.loss == pytest.approx(cross_entropy + 2)
     assert score.accuracy == 0.5
+
+
+def test_binary_cross_entropy_is_the_mean_over_examples_and_classes() -> None:
+    # Unlike those of softmax, the rows need not sum to 1.
+    probabilities = np.array([[0.5, 0.25], [0.75, 0.5]], dtype=np.float32)
+    expected = -(math.log(0.5) + math.log(0.75) + math.log(0.25) + math.log(0.5)) / 4
+    assert scoring.binary_cross_entropy(probabilities, np.array([0, 1], np.uint8)) == pytest.approx(expected)
+
+
+def test_binary_cross_entropy_of_certainty_is_finite() -> None:
+    probabilities = np.array([[1.0, 0.0]], dtype=np.float32)
+    assert scoring.binary_cross_entropy(probabilities, np.array([1])) == pytest.approx(-math.log(1e-7), rel=1e-6)
+    assert scoring.binary_cross_entropy(probabilities, np.array([0])) == pytest.approx(1e-7, rel=1e-6)
+
+
+def test_binary_cross_entropy_agrees_with_keras() -> None:
+    compute.configure("jax", threads=1)
+    import keras
+
+    generator = np.random.default_rng(0)
+    probabilities = generator.uniform(size=(200, 3)).astype(np.float32)
+    labels = generator.integers(0, 3, 200)
+    expected = keras.losses.binary_crossentropy(np.eye(3, dtype=np.float32)[labels], probabilities)
+    assert scoring.binary_cross_entropy(probabilities, labels) == pytest.approx(
+        float(np.mean(keras.ops.convert_to_numpy(expected), dtype=np.float64)), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"),
+    [
+        ("categorical_crossentropy", -math.log(0.9)),
+        ("binary_crossentropy", -(math.log(0.9) + math.log(0.6)) / 2),
+    ],
+)
+def test_the_objective_decides_which_cross_entropy_is_scored(objective: Any, expected: float) -> None:
+    probabilities = np.array([[0.4, 0.9]], dtype=np.float32)
+    score = scoring.score(probabilities, np.array([1]), 0.5, objective)
+    assert score.cross_entropy == pytest.approx(expected, rel=1e-6)
+    assert score.loss == pytest.approx(expected + 0.5, rel=1e-6)
+    assert score.accuracy == 1

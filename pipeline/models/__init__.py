@@ -1,26 +1,50 @@
-"""Model families: each builds an untrained Keras model that takes raw pixels."""
+"""Model families: each builds an untrained Keras model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pipeline.params import CnnVariant, MlpVariant
+from pipeline.params import CnnVariant, MlpVariant, MobileNetVariant, RegressorVariant
 
 if TYPE_CHECKING:
     import keras
 
+# Variants that say all that a model needs; a derived one does once it is resolved.
+Trainable = MlpVariant | CnnVariant | MobileNetVariant | RegressorVariant
 
-def build(spec: MlpVariant | CnnVariant, *, input_shape: tuple[int, int], num_classes: int, seed: int) -> keras.Model:
+
+def build(spec: Trainable, *, input_shape: tuple[int, ...], num_outputs: int, seed: int) -> keras.Model:
     """Build the untrained model of a variant.
 
-    The model takes raw grey images (n, height, width) with pixels 0-255 and gives probabilities (n, num_classes).
-    Importing Keras is left to this call: the backend is chosen before. Equal seeds give equal initial weights.
+    Image classifiers take raw grey images (n, height, width) with pixels 0-255 and give probabilities (n, num_outputs);
+    heads on frozen features and regressors take vectors (n, length). Importing Keras is left to this call: the backend
+    is chosen before. Equal seeds give equal initial weights.
     """
     import keras
 
-    from pipeline.models import cnn, mlp
-
     keras.utils.set_random_seed(seed)
-    families: dict[str, Callable[..., keras.Model]] = {"mlp": mlp.build, "cnn": cnn.build}
-    return families[spec.family](spec, input_shape=input_shape, num_classes=num_classes)
+    return _builder(spec.family)(spec, input_shape=input_shape, num_outputs=num_outputs)
+
+
+def _builder(family: str) -> Callable[..., keras.Model]:
+    """The one table of families; each is imported when it is built, because it imports Keras."""
+    match family:
+        case "mlp":
+            from pipeline.models import mlp
+
+            return mlp.build
+        case "cnn":
+            from pipeline.models import cnn
+
+            return cnn.build
+        case "mobilenet_v2":
+            from pipeline.models import mobilenet_v2
+
+            return mobilenet_v2.build_head
+        case "regressor":
+            from pipeline.models import regressor
+
+            return regressor.build
+        case _:
+            raise ValueError(f"expected a family that params.yaml knows, got {family!r}")

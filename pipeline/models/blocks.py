@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import keras
 
-from pipeline.params import DenseLayer
+from pipeline.params import DenseLayer, Output
 
 
 def scaled_input(input_shape: tuple[int, int]) -> tuple[keras.KerasTensor, keras.KerasTensor]:
@@ -20,12 +20,18 @@ def scaled_input(input_shape: tuple[int, int]) -> tuple[keras.KerasTensor, keras
     return pixels, pixels * (1 / 255)
 
 
-def dense_layers(features: keras.KerasTensor, layers: Sequence[DenseLayer]) -> keras.KerasTensor:
-    """Dense(ReLU), batch normalization, dropout: repeated for each layer of the specification."""
+def dense_layers(
+    features: keras.KerasTensor, layers: Sequence[DenseLayer], *, kernel_initializer: str | None = None
+) -> keras.KerasTensor:
+    """Dense(ReLU), batch normalization, dropout: repeated for each layer of the specification.
+
+    Kernels start as Keras's default has it (Glorot uniform) unless another initializer is named.
+    """
     for number, layer in enumerate(layers, start=1):
         features = keras.layers.Dense(
             layer.units,
             activation="relu",
+            kernel_initializer=kernel_initializer or "glorot_uniform",
             kernel_regularizer=_kernel_penalty(layer),
             activity_regularizer=keras.regularizers.L1(layer.activity_l1) if layer.activity_l1 else None,
             name=f"dense_{number}",
@@ -45,13 +51,25 @@ def dropped_out(features: keras.KerasTensor, *, rate: float, name: str) -> keras
     return keras.layers.Dropout(rate, name=f"{name}_dropout")(features) if rate else features
 
 
-def classifier(pixels: keras.KerasTensor, features: keras.KerasTensor, *, num_classes: int, name: str) -> keras.Model:
-    """The model from raw pixels (n, height, width) to softmax probabilities (n, num_classes)."""
-    probabilities = keras.layers.Dense(num_classes, activation="softmax", name="probabilities")(features)
+def classifier(
+    pixels: keras.KerasTensor,
+    features: keras.KerasTensor,
+    *,
+    num_classes: int,
+    name: str,
+    output: Output | None = None,
+) -> keras.Model:
+    """The model from its input to probabilities (n, num_classes): softmax without a penalty, if not told otherwise."""
+    probabilities = keras.layers.Dense(
+        num_classes,
+        activation=output.activation if output else "softmax",
+        kernel_regularizer=_kernel_penalty(output) if output else None,
+        name="probabilities",
+    )(features)
     return keras.Model(pixels, probabilities, name=name)
 
 
-def _kernel_penalty(layer: DenseLayer) -> keras.Regularizer | None:
+def _kernel_penalty(layer: DenseLayer | Output) -> keras.Regularizer | None:
     if layer.l1 and layer.l2:
         return keras.regularizers.L1L2(layer.l1, layer.l2)
     if layer.l1:

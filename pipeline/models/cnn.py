@@ -8,8 +8,8 @@ from pipeline.models import blocks
 from pipeline.params import CnnVariant
 
 
-def build(spec: CnnVariant, *, input_shape: tuple[int, int], num_classes: int) -> keras.Model:
-    """Raw pixels (n, height, width) through conv blocks and dense layers to probabilities (n, num_classes)."""
+def build(spec: CnnVariant, *, input_shape: tuple[int, int], num_outputs: int) -> keras.Model:
+    """Raw pixels (n, height, width) through conv blocks and dense layers to probabilities (n, num_outputs)."""
     pixels, scaled = blocks.scaled_input(input_shape)
     features = keras.layers.Reshape((*input_shape, 1), name="channel")(scaled)
     for number, block in enumerate(spec.blocks, start=1):
@@ -20,4 +20,4 @@ def build(spec: CnnVariant, *, input_shape: tuple[int, int], num_classes: int) -
         features = blocks.dropped_out(features, rate=block.dropout, name=name)
     features = keras.layers.Flatten(name="flatten")(features)
     features = blocks.dense_layers(features, spec.layers)
-    return blocks.classifier(pixels, features, num_classes=num_classes, name="cnn")
+    return blocks.classifier(pixels, features, num_classes=num_outputs, name="cnn")

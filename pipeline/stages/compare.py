@@ -8,7 +8,7 @@ from pipeline import entry, storage, tables, tracking
 from pipeline.params import Params, require
 from pipeline.paths import Workspace
 from pipeline.plots import comparison as plots
-from pipeline.reported import reported_figures
+from pipeline.reported.variants import reported_figures
 
 NUM_TOP = 5
 # As many as the fashion source overlays, in the order of params.yaml.
@@ -18,7 +18,7 @@ NUM_FIRST = 3
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Rank the variants of a study by validation and by test accuracy, and overlay their curves."""
     study = require(params.studies, name, "study")
-    variants = params.variants_of(name)
+    variants = {**params.compared_with(name), **params.variants_of(name)}
     folders = {variant: workspace.training_results(variant, spec) for variant, spec in variants.items()}
     trained = {variant: storage.read_json(folder / "metrics.json") for variant, folder in folders.items()}
     histories = {variant: storage.read_table(folder / "history.csv") for variant, folder in folders.items()}
@@ -27,7 +27,10 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         name,
         variants,
         trained=trained,
-        tested=storage.read_json(workspace.evaluation(name) / "metrics.json"),
+        tested={
+            **storage.read_json(workspace.evaluation(study.shared_from) / "metrics.json"),
+            **storage.read_json(workspace.evaluation(name) / "metrics.json"),
+        },
         reported=reported,
     )
     ranking = tables.ranking(rows, trained=trained, histories=histories, reported=reported, tolerance=study.tolerance)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline import compute, entry, metrics, scoring, storage, tracking
 from pipeline.errors import PipelineError
-from pipeline.params import Params, Variant, require
+from pipeline.params import Classifier, Objective, Params, require
 from pipeline.paths import Workspace
 from pipeline.plots import evaluation as plots
 
@@ -45,7 +45,13 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     scores = {}
     for variant_name, variant in variants.items():
         path = workspace.model(variant_name, variant)
-        result = evaluate(storage.read_model(path), images=images, labels=labels, num_classes=len(classes))
+        result = evaluate(
+            storage.read_model(path),
+            images=images,
+            labels=labels,
+            num_classes=len(classes),
+            objective=variant.objective,
+        )
         scores[variant_name] = {**result.scores, "model_sha256": storage.sha256(path)}
         storage.write_arrays(
             workspace.predictions(name) / f"{variant_name}.npz", probabilities=result.probabilities, labels=labels
@@ -57,14 +63,18 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     tracking.publish_evaluation(workspace, params, name)
 
 
-def backend_for(variants: Iterable[Variant]) -> compute.Backend:
-    """The one backend to predict with: TensorFlow as soon as one variant needs it."""
-    wanted = {compute.BACKEND_OF_FAMILY[variant.family] for variant in variants}
-    return "tensorflow" if "tensorflow" in wanted else "jax"
+def backend_for(variants: Iterable[Classifier]) -> compute.Backend:
+    """The one backend to predict with: TensorFlow as soon as one variant has convolutions."""
+    return "tensorflow" if any(variant.family in compute.CONVOLUTIONAL for variant in variants) else "jax"
 
 
 def evaluate(
-    model: keras.Model, *, images: NDArray[np.uint8], labels: NDArray[np.uint8], num_classes: int
+    model: keras.Model,
+    *,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.uint8],
+    num_classes: int,
+    objective: Objective,
 ) -> Evaluation:
     """Predict all images (n, height, width) and score them against their labels (n,), by exact counts."""
     probabilities, penalty = scoring.predict_in_batches(model, images)
@@ -78,7 +88,7 @@ def evaluate(
     low, high = metrics.wilson_interval(num_correct, len(labels))
     per_class = metrics.per_class(labels, predicted, num_classes)
     scores = {
-        **asdict(scoring.score(probabilities, labels, penalty)),
+        **asdict(scoring.score(probabilities, labels, penalty, objective)),
         "accuracy_low": low,
         "accuracy_high": high,
         "num_examples": len(labels),

@@ -1,4 +1,4 @@
-"""DVC stage: the four raw IDX files of a dataset, downloaded and verified, or made without a network."""
+"""DVC stage: the four raw IDX files of a source, downloaded and verified, or made without a network."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 from pipeline import entry, tracking
 from pipeline.datasets import download, embedded, idx
 from pipeline.errors import PipelineError
-from pipeline.params import Dataset, EmbeddedImages, IdxFiles, Params, require
+from pipeline.params import EmbeddedImages, IdxFiles, Params, require
 from pipeline.paths import Workspace
 
 EMBEDDED_IMAGES = {"digits": embedded.digits, "garments": embedded.garments}
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
-    """Fetch a dataset's raw files: training and test images and labels."""
-    dataset: Dataset = require(params.datasets, name, "dataset")
-    if isinstance(dataset.source, IdxFiles):
-        _check_names(dataset.source, f"datasets.{name}.source.sha256")
-        download.fetch_files(dataset.source, workspace.raw(name), mirror=os.environ.get(download.MIRROR_VARIABLE))
+    """Fetch a source's raw files: training and test images and labels."""
+    source: IdxFiles | EmbeddedImages = require(params.sources, name, "source")
+    if isinstance(source, IdxFiles):
+        _check_names(source, f"sources.{name}.sha256")
+        download.fetch_files(source, workspace.raw(name), mirror=os.environ.get(download.MIRROR_VARIABLE))
     else:
-        _write_embedded(dataset.source, workspace.raw(name))
+        _write_embedded(source, workspace.raw(name))
     tracking.publish_fetch(workspace, params, name)
 
 

@@ -23,9 +23,9 @@ Examples = tuple[np.ndarray, np.ndarray]
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Check a dataset's raw files, split off validation images, describe and draw what is there."""
     dataset: Dataset = require(params.datasets, name, "dataset")
-    raw = workspace.raw(name)
-    published = _read(raw, idx.TRAIN_IMAGES, idx.TRAIN_LABELS, len(dataset.classes))
-    test = _read(raw, idx.TEST_IMAGES, idx.TEST_LABELS, len(dataset.classes))
+    raw = workspace.raw(dataset.source)
+    published = _read(raw, idx.TRAIN_IMAGES, idx.TRAIN_LABELS, dataset)
+    test = _read(raw, idx.TEST_IMAGES, idx.TEST_LABELS, dataset)
     _check_example(dataset.example, len(published[0]), f"datasets.{name}.example")
     splits = {**_split(published, dataset, f"datasets.{name}"), "test": test}
     for split, (images, labels) in splits.items():
@@ -59,7 +59,8 @@ def describe(dataset: Dataset, splits: dict[str, Examples], example_label: int) 
     }
 
 
-def _read(folder: Path, images_name: str, labels_name: str, num_classes: int) -> Examples:
+def _read(folder: Path, images_name: str, labels_name: str, dataset: Dataset) -> Examples:
+    """The images of one pair of files that belong to the dataset, with its own labels."""
     images_path, labels_path = folder / images_name, folder / labels_name
     images, labels = idx.read(images_path, rank=3), idx.read(labels_path, rank=1)
     remedy = "Delete the folder, then run `dvc repro` to fetch it again."
@@ -70,13 +71,20 @@ def _read(folder: Path, images_name: str, labels_name: str, num_classes: int) ->
             f"{labels_path}: expected {len(images):,} labels, one per image of {images_path.name}, "
             f"got {len(labels):,}. {remedy}"
         )
+    _check_labels(labels, labels_path, dataset, remedy)
+    return preprocessing.kept(images, labels, dataset.keep) if dataset.keep else (images, labels)
+
+
+def _check_labels(labels: np.ndarray, path: Path, dataset: Dataset, remedy: str) -> None:
     present = np.unique(labels)
-    if not np.array_equal(present, np.arange(num_classes)):
+    received = f"got {', '.join(map(str, present)) or '(none)'}. {remedy}"
+    if dataset.keep and not np.isin(dataset.keep, present).all():
+        raise PipelineError(f"{path}: expected the labels {', '.join(map(str, dataset.keep))} among others, {received}")
+    if not dataset.keep and not np.array_equal(present, np.arange(len(dataset.classes))):
         raise PipelineError(
-            f"{labels_path}: expected every label from 0 to {num_classes - 1} (the classes in params.yaml), no other, "
-            f"got {', '.join(map(str, present)) or '(none)'}. {remedy}"
+            f"{path}: expected every label from 0 to {len(dataset.classes) - 1} (the classes in params.yaml), "
+            f"no other, {received}"
         )
-    return images, labels
 
 
 def _check_example(example: int, num_images: int, key: str) -> None:
@@ -89,7 +97,9 @@ def _check_example(example: int, num_images: int, key: str) -> None:
 def _split(published: Examples, dataset: Dataset, key: str) -> dict[str, Examples]:
     images, labels = published
     try:
-        train, validation = preprocessing.stratified_split(labels, dataset.split.validation_size, dataset.split.seed)
+        train, validation = preprocessing.stratified_split(
+            labels, dataset.split.validation_size, dataset.split.seed, dataset.split.train_size
+        )
     except PipelineError as error:
         raise PipelineError(f"params.yaml: {key}.{error}") from None
     return {"train": (images[train], labels[train]), "validation": (images[validation], labels[validation])}

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from pipeline import entry, selection, storage, tracking
-from pipeline.errors import PipelineError
 from pipeline.params import Params, Task, require
 from pipeline.paths import Workspace
 
@@ -17,22 +14,12 @@ ALTERNATIVE_TOLERANCES = (0.0, 0.0075)
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Select a task's best variant by its rule in params.yaml, and register it."""
     task = require(params.tasks, name, "task")
-    variants = params.candidates_for(name)
-    if not variants:
-        raise PipelineError(f"tasks.{name}: expected a variant that is trained on {task.dataset}, got none. Add one.")
     candidates = []
-    for variant, spec in variants.items():
+    for variant, spec in params.candidates_for(name).items():
         trained = storage.read_json(workspace.training_results(variant, spec) / "metrics.json")
-        last = trained["validation"]["last"]
-        candidates.append(
-            selection.Candidate(
-                variant=variant,
-                study=spec.study,
-                parameters=trained["parameters"]["total"],
-                val_accuracy=last["accuracy"],
-                val_cross_entropy=last["cross_entropy"],
-            )
-        )
+        # The loss holds penalties, which differ between variants.
+        figures = {f"val_{key}": value for key, value in trained["validation"]["last"].items() if key != "loss"}
+        candidates.append(selection.Candidate(variant, spec.study, trained["parameters"]["total"], figures))
     storage.write_json(workspace.selection(name), record(name, task, candidates))
     tracking.publish_selection(workspace, params, name)
 
@@ -56,7 +43,7 @@ def record(name: str, task: Task, candidates: list[selection.Candidate]) -> dict
         "prefer_fewer_parameters": task.prefer_fewer_parameters,
         "selected": chosen.selected.variant,
         "reason": chosen.reason,
-        "candidates": [asdict(candidate) for candidate in chosen.ranked],
+        "candidates": [_as_record(candidate) for candidate in chosen.ranked],
         "alternatives": [
             {
                 "tolerance": tolerance,
@@ -67,6 +54,11 @@ def record(name: str, task: Task, candidates: list[selection.Candidate]) -> dict
             for tolerance, alternative in zip(ALTERNATIVE_TOLERANCES, alternatives, strict=True)
         ],
     }
+
+
+def _as_record(candidate: selection.Candidate) -> dict[str, object]:
+    fields = {"variant": candidate.variant, "study": candidate.study, "parameters": candidate.parameters}
+    return {**fields, **candidate.figures}
 
 
 if __name__ == "__main__":

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
-from pipeline import compute, entry, models, progress, scoring, storage, tracking, training
+from pipeline import compute, entry, models, progress, scoring, storage, tracking, trained, training
 from pipeline.errors import PipelineError
-from pipeline.params import CnnVariant, MlpVariant, Params, require
+from pipeline.params import (
+    Classifier,
+    CnnVariant,
+    DenseLayer,
+    MlpVariant,
+    MobileNetVariant,
+    Objective,
+    Params,
+    require,
+)
 from pipeline.paths import Workspace
 from pipeline.plots import curves
 from pipeline.training import Examples
@@ -25,7 +35,7 @@ FIGURES = ("loss", "cross_entropy", "accuracy")
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Train one variant; save its model, history, metrics and curves."""
-    variant = require(params.all_variants, name, "variant")
+    variant = resolved(workspace, require(params.classifiers, name, "variant"), name)
     compute.configure(compute.BACKEND_OF_FAMILY[variant.family], threads=params.compute.threads)
     num_classes = len(params.datasets[variant.dataset].classes)
     examples, validation = (
@@ -50,12 +60,30 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
             seed=params.compute.seed,
             on_epoch=on_epoch,
         )
-        check_converged(history, f"{params.variant_group(name)}.{name}")
+        trained.check_converged(history, f"{params.variant_group(name)}.{name}")
         results = workspace.training_results(name, variant)
         storage.write_model(workspace.model(name, variant), model)
+        check_reload(workspace.model(name, variant), model, validation)
         storage.write_table(results / "history.csv", history)
-        storage.write_json(results / "metrics.json", summarize(history, model, examples))
+        storage.write_json(results / "metrics.json", summarize(history, model, examples, variant.objective))
         storage.write_figure(results / "curves.png", curves.training_curves(history, title=name))
+
+
+def resolved(workspace: Workspace, variant: Classifier, name: str) -> MlpVariant | CnnVariant:
+    """The variant with its layers, which may be the outcome of a search or a sweep."""
+    if isinstance(variant, MlpVariant | CnnVariant):
+        return variant
+    if isinstance(variant, MobileNetVariant):
+        raise PipelineError(f"transfers.{name}: expected a variant trained on images. Run `dvc repro transfer@{name}`.")
+    path = workspace.outcome(variant.layers_from)
+    content = storage.read_json(path)
+    try:
+        return variant.resolved([DenseLayer.model_validate(layer) for layer in content["layers"]])
+    except (KeyError, TypeError, ValidationError) as error:
+        raise PipelineError(
+            f"{path}: expected `layers` like those of params.yaml, got {content.get('layers')!r} ({error}). "
+            "Delete the file, then run `dvc repro` to make it again."
+        ) from None
 
 
 def initial_model(
@@ -63,48 +91,39 @@ def initial_model(
 ) -> keras.Model:
     """The model before training: fresh, or with the weights of the variant that it starts from."""
     if variant.start_from is not None:
-        return storage.read_model(workspace.model(variant.start_from, params.variants[variant.start_from]))
+        return storage.read_model(workspace.model(variant.start_from, params.classifiers[variant.start_from]))
     return models.build(
         variant,
-        input_shape=examples.images.shape[1:],
-        num_classes=len(params.datasets[variant.dataset].classes),
+        input_shape=examples.inputs.shape[1:],
+        num_outputs=len(params.datasets[variant.dataset].classes),
         seed=params.compute.seed,
     )
 
 
-def check_converged(history: pd.DataFrame, key: str) -> None:
-    """Raises PipelineError when training has diverged to NaN or infinity."""
-    epochs = history["epoch"][~np.isfinite(history.to_numpy(dtype=float)).all(axis=1)]
-    if len(epochs):
+def check_reload(path: Path, model: keras.Model, examples: Examples) -> None:
+    """Raises PipelineError unless the saved model predicts what the trained one does, to the last bit."""
+    some = examples.inputs[: scoring.BATCH_SIZE]
+    expected, _ = scoring.predict_in_batches(model, some)
+    reloaded, _ = scoring.predict_in_batches(storage.read_model(path), some)
+    if not np.array_equal(expected, reloaded):
         raise PipelineError(
-            f"{key}: training diverged, its figures are NaN or infinite from epoch {epochs.iloc[0]} on. "
-            "Lower optimizer.learning_rate."
+            f"{path}: expected the reloaded model to predict what the trained one does, got differences up to "
+            f"{np.abs(expected - reloaded).max():.3g}. Run the stage again."
         )
 
 
-def summarize(history: pd.DataFrame, model: keras.Model, examples: Examples) -> dict[str, Any]:
+def summarize(history: pd.DataFrame, model: keras.Model, examples: Examples, objective: Objective) -> dict[str, Any]:
     """The figures of a trained model: its last epoch, its best epoch by validation accuracy, its size.
 
     `train_evaluated` are the final weights on all training images with dropout off.
     """
-    last = history.iloc[-1]
-    best = history.iloc[int(history["val_accuracy"].argmax())]
-    probabilities, penalty = scoring.predict_in_batches(model, examples.images)
+    probabilities, penalty = scoring.predict_in_batches(model, examples.inputs)
+    best_row = int(history["val_accuracy"].argmax())
     return {
-        "parameters": {
-            "total": model.count_params(),
-            "trainable": sum(math.prod(weight.shape) for weight in model.trainable_weights),
-        },
-        "epochs": len(history),
-        "best_epoch": int(best["epoch"]),
-        "train": {"last": _figures(last, ""), "best": _figures(best, "")},
-        "validation": {"last": _figures(last, "val_"), "best": _figures(best, "val_")},
-        "train_evaluated": asdict(scoring.score(probabilities, examples.labels, penalty)),
+        "parameters": trained.parameter_counts(model),
+        **trained.epoch_figures(history, FIGURES, best_row=best_row),
+        "train_evaluated": asdict(scoring.score(probabilities, examples.targets, penalty, objective)),
     }
-
-
-def _figures(row: pd.Series[float], prefix: str) -> dict[str, float]:
-    return {figure: float(row[f"{prefix}{figure}"]) for figure in FIGURES}
 
 
 if __name__ == "__main__":

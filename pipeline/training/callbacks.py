@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import pandas as pd
 
-from pipeline.params import Optimizer, RateStep
-from pipeline.training.data import HISTORY_COLUMNS, EpochListener
+from pipeline.params import Optimizer, RateStep, VariantBase
+from pipeline.training.data import EpochListener, history_columns
 
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD}
 
@@ -17,6 +17,28 @@ OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop
 def optimizer(spec: Optimizer) -> keras.Optimizer:
     """A fresh optimizer with Keras's defaults, but for the learning rate."""
     return OPTIMIZERS[spec.name](learning_rate=spec.learning_rate)
+
+
+def of_variant(spec: VariantBase) -> list[keras.callbacks.Callback]:
+    """The learning-rate schedule, plateau rule and early stopping of a variant, as far as it has them."""
+    callbacks = schedule(spec.schedule)
+    if spec.reduce_on_plateau:
+        rule = spec.reduce_on_plateau
+        callbacks.append(
+            keras.callbacks.ReduceLROnPlateau(
+                monitor=rule.monitor, mode=_direction(rule.monitor), factor=rule.factor, patience=rule.patience
+            )
+        )
+    if spec.early_stopping:
+        stop = spec.early_stopping
+        callbacks.append(
+            keras.callbacks.EarlyStopping(monitor=stop.monitor, mode=_direction(stop.monitor), patience=stop.patience)
+        )
+    return callbacks
+
+
+def _direction(monitor: str) -> str:
+    return "max" if monitor == "val_accuracy" else "min"
 
 
 def schedule(steps: Sequence[RateStep]) -> list[keras.callbacks.Callback]:
@@ -34,9 +56,10 @@ def schedule(steps: Sequence[RateStep]) -> list[keras.callbacks.Callback]:
 class History(keras.callbacks.Callback):
     """One row per epoch, told to a listener as training goes on."""
 
-    def __init__(self, on_epoch: EpochListener) -> None:
+    def __init__(self, on_epoch: EpochListener, figures: tuple[str, ...]) -> None:
         super().__init__()
         self._on_epoch = on_epoch
+        self._columns = history_columns(figures)
         self._rows: list[dict[str, float]] = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -46,5 +69,5 @@ class History(keras.callbacks.Callback):
         self._on_epoch(epoch + 1, values)
 
     def table(self) -> pd.DataFrame:
-        """The rows so far, with the columns of HISTORY_COLUMNS."""
-        return pd.DataFrame(self._rows, columns=list(HISTORY_COLUMNS))
+        """The rows so far, with the columns of `data.history_columns`."""
+        return pd.DataFrame(self._rows, columns=list(self._columns))

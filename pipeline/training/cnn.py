@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from pipeline.training.data import Examples
+from pipeline.training.objectives import Figures
 
 # Steps per call into TensorFlow; more saves nothing measurable.
 STEPS_PER_EXECUTION = 50
@@ -18,25 +19,29 @@ def run(
     *,
     training: Examples,
     validation: Examples,
+    figures: Figures,
     optimizer: keras.Optimizer,
     batch_size: int,
     epochs: int,
     seed: int,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
-    """Train `model` in place; it ends with the last epoch's weights, and uncompiled."""
+    """Train `model` in place; it ends with the last epoch's weights, and uncompiled.
+
+    The figures are those of the categorical cross-entropy, by Keras's own loss and metrics.
+    """
     twin = with_fused_normalization(model)
     twin.compile(
         optimizer=optimizer,
         loss="sparse_categorical_crossentropy",
-        metrics=[keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy"), "accuracy"],
+        metrics=[keras.metrics.SparseCategoricalCrossentropy(name=figures.loss_name), "accuracy"],
         steps_per_execution=STEPS_PER_EXECUTION,
         jit_compile=False,
     )
     twin.fit(
-        training.images,
-        training.labels,
-        validation_data=(validation.images, validation.labels),
+        training.inputs,
+        training.targets,
+        validation_data=(validation.inputs, validation.targets),
         validation_batch_size=1000,
         batch_size=batch_size,
         epochs=epochs,

@@ -7,28 +7,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# loss is the objective: the cross-entropy plus all penalties. Training figures are running means over the epoch, with
-# dropout active; validation figures are of the weights at the epoch's end.
-HISTORY_COLUMNS = (
-    "epoch",
-    "loss",
-    "cross_entropy",
-    "accuracy",
-    "val_loss",
-    "val_cross_entropy",
-    "val_accuracy",
-    "learning_rate",
-)
-
 EpochListener = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Raw images (n, height, width) uint8 and their labels (n,) uint8."""
+    """Inputs (n, ...) and what a model should give for them, (n,) labels uint8 or (n, num_outputs) float32.
 
-    images: np.ndarray
-    labels: np.ndarray
+    For image classifiers the inputs are raw images (n, height, width) uint8.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
+
+
+def history_columns(figures: tuple[str, ...], *, validated: bool = True) -> tuple[str, ...]:
+    """The columns of a history for the figures of an objective, of which the first is the loss.
+
+    The loss is the objective plus all penalties. Training figures are running means over the epoch, with dropout
+    active; validation figures are of the weights at the epoch's end.
+    """
+    validation = tuple(f"val_{figure}" for figure in figures) if validated else ()
+    return ("epoch", *figures, *validation, "learning_rate")

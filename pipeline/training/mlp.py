@@ -11,12 +11,14 @@ import keras
 import numpy as np
 
 from pipeline.training.data import Examples
+from pipeline.training.objectives import Figures
 
 # Trainable, non-trainable and optimizer variables.
 State = tuple[list[jax.Array], list[jax.Array], list[jax.Array]]
-# Sums over examples of loss, cross-entropy and correct answers.
+# Sums over examples, in the order of Figures.names.
 Sums = jax.Array
-SUM_NAMES = ("loss", "cross_entropy", "accuracy")
+# Inputs and a Keras seed to inputs.
+Augment = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def run(
@@ -24,108 +26,187 @@ def run(
     *,
     training: Examples,
     validation: Examples,
+    figures: Figures,
     optimizer: keras.Optimizer,
     batch_size: int,
     epochs: int,
     seed: int,
     callbacks: Sequence[keras.callbacks.Callback],
+    augment: Augment | None = None,
+    steps_per_epoch: int | None = None,
 ) -> None:
     """Train `model` in place; it ends with the last epoch's weights, and uncompiled."""
-    twin = keras.models.clone_model(model)
-    twin.set_weights(model.get_weights())
-    twin.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy")
-    optimizer.build(twin.trainable_variables)
-    train_epoch = jax.jit(_epoch_function(twin, batch_size), donate_argnums=0)
-    validate = jax.jit(_validation_function(twin))
-    train_data, validation_data = _on_device(training), _on_device(validation)
-    random = np.random.default_rng(seed)
-    state = _state_of(twin)
-
-    listeners = keras.callbacks.CallbackList(list(callbacks), model=twin, epochs=epochs, verbose=0)
-    twin.stop_training = False
-    listeners.on_train_begin()
-    for epoch in range(epochs):
-        listeners.on_epoch_begin(epoch)
-        state = _with_learning_rate(state, optimizer)
-        order = random.permutation(len(training)).astype(np.int32)
-        state, sums = train_epoch(state, order, *train_data)
-        logs = _means("", sums, len(training)) | _means("val_", validate(state, *validation_data), len(validation))
-        listeners.on_epoch_end(epoch, logs)
-        if twin.stop_training:
-            break
-    listeners.on_train_end()
-    _assign(twin.trainable_variables, state[0])
-    _assign(twin.non_trainable_variables, state[1])
-    model.set_weights(twin.get_weights())
+    engine = Engine(model, figures=figures, optimizer=optimizer, batch_size=batch_size, augment=augment)
+    engine.run(
+        model,
+        training=training,
+        validation=validation,
+        epochs=epochs,
+        seed=seed,
+        callbacks=callbacks,
+        steps_per_epoch=steps_per_epoch,
+    )
 
 
-def _epoch_function(model: keras.Model, batch_size: int) -> Callable[..., tuple[State, Sums]]:
-    """A function (state, order, images, labels) -> (state, sums) that takes one step for each batch of `order`."""
+class Engine:
+    """The compiled training of one architecture, for any number of models of it."""
 
-    def objective(trainable: Any, frozen: Any, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, Any]:
-        probabilities, frozen, penalties = model.stateless_call(
-            trainable, frozen, images, training=True, return_losses=True
-        )
-        loss, sums = _losses(probabilities, labels, penalties)
-        return loss, (sums, frozen)
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        figures: Figures,
+        optimizer: keras.Optimizer,
+        batch_size: int,
+        augment: Augment | None = None,
+    ) -> None:
+        self._figures = figures
+        self._batch_size = batch_size
+        self._twin = keras.models.clone_model(model)
+        self._twin.compile(optimizer=optimizer)
+        optimizer.build(self._twin.trainable_variables)
+        self._fresh_slots = [jnp.array(variable.value) for variable in optimizer.variables]
+        self._train_epoch = jax.jit(self._epoch_function(augment), donate_argnums=0)
+        self._validate = jax.jit(self._validation_function())
 
-    def step(state: State, images: jax.Array, labels: jax.Array) -> tuple[State, Sums]:
-        trainable, frozen, slots = state
-        gradient = jax.value_and_grad(objective, has_aux=True)
-        (_, (sums, frozen)), gradients = gradient(trainable, frozen, images, labels)
-        trainable, slots = model.optimizer.stateless_apply(slots, gradients, trainable)
-        return (trainable, frozen, slots), sums
+    def run(
+        self,
+        model: keras.Model,
+        *,
+        training: Examples,
+        validation: Examples | None,
+        epochs: int,
+        seed: int,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        steps_per_epoch: int | None = None,
+    ) -> None:
+        """Train `model` from its weights and a fresh optimizer; without `validation`, its figures are left out."""
+        twin = self._twin
+        twin.set_weights(model.get_weights())
+        train_data = _on_device(training)
+        validation_data = _on_device(validation) if validation else None
+        random = np.random.default_rng(seed)
+        state = _state_of(twin, self._fresh_slots)
+        listeners = keras.callbacks.CallbackList(list(callbacks), model=twin, epochs=epochs, verbose=0)
+        twin.stop_training = False
+        listeners.on_train_begin()
+        for epoch in range(epochs):
+            listeners.on_epoch_begin(epoch)
+            state = _with_learning_rate(state, twin.optimizer)
+            order = self._order(random, len(training), steps_per_epoch)
+            num_steps_done = epoch * (len(order) // self._batch_size)
+            state, sums = self._train_epoch(state, order, _seed(seed, num_steps_done), *train_data)
+            logs = self._means("", sums, len(order))
+            if validation and validation_data:
+                logs |= self._means("val_", self._validate(state, *validation_data), len(validation))
+            listeners.on_epoch_end(epoch, logs)
+            if twin.stop_training:
+                break
+        listeners.on_train_end()
+        _assign(twin.trainable_variables, state[0])
+        _assign(twin.non_trainable_variables, state[1])
+        model.set_weights(twin.get_weights())
 
-    def epoch(state: State, order: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[State, Sums]:
-        num_full = len(order) // batch_size
-        batches = order[: num_full * batch_size].reshape(num_full, batch_size)
-        state, sums = jax.lax.scan(lambda state, batch: step(state, images[batch], labels[batch]), state, batches)
-        total = sums.sum(axis=0)
-        rest = order[num_full * batch_size :]
-        if len(rest):
-            state, sums = step(state, images[rest], labels[rest])
-            total += sums
-        return state, total
+    def score(self, model: keras.Model, examples: Examples) -> dict[str, float]:
+        """The figures of a model on examples, without dropout."""
+        self._twin.set_weights(model.get_weights())
+        sums = self._validate(_state_of(self._twin, self._fresh_slots), *_on_device(examples))
+        return self._means("", sums, len(examples))
 
-    return epoch
+    def _order(self, random: np.random.Generator, num_examples: int, steps: int | None) -> np.ndarray:
+        """The examples of an epoch in their order: each once, or as many shuffled passes as fill `steps` batches."""
+        if steps is None:
+            return random.permutation(num_examples).astype(np.int32)
+        num_wanted = steps * self._batch_size
+        passes = [random.permutation(num_examples) for _ in range(-(-num_wanted // num_examples))]
+        return np.concatenate(passes)[:num_wanted].astype(np.int32)
 
+    def _epoch_function(self, augment: Augment | None) -> Callable[..., tuple[State, Sums]]:
+        """A function (state, order, seed, inputs, targets) -> (state, sums), one step for each batch of `order`."""
 
-def _validation_function(model: keras.Model) -> Callable[..., Sums]:
-    """A function (state, images, labels) -> sums, without dropout."""
+        def objective(trainable: Any, frozen: Any, inputs: jax.Array, targets: jax.Array) -> tuple[jax.Array, Any]:
+            outputs, frozen, penalties = self._twin.stateless_call(
+                trainable, frozen, inputs, training=True, return_losses=True
+            )
+            loss, sums = self._losses(outputs, targets, penalties)
+            return loss, (sums, frozen)
 
-    def validate(state: State, images: jax.Array, labels: jax.Array) -> Sums:
-        trainable, frozen, _ = state
-        probabilities, _, penalties = model.stateless_call(
-            trainable, frozen, images, training=False, return_losses=True
-        )
-        return _losses(probabilities, labels, penalties)[1]
+        def step(state: State, inputs: jax.Array, targets: jax.Array) -> tuple[State, Sums]:
+            trainable, frozen, slots = state
+            gradient = jax.value_and_grad(objective, has_aux=True)
+            (_, (sums, frozen)), gradients = gradient(trainable, frozen, inputs, targets)
+            trainable, slots = self._twin.optimizer.stateless_apply(slots, gradients, trainable)
+            return (trainable, frozen, slots), sums
 
-    return validate
+        def epoch(
+            state: State, order: jax.Array, seed: jax.Array, inputs: jax.Array, targets: jax.Array
+        ) -> tuple[State, Sums]:
+            num_full = len(order) // self._batch_size
+            batches = order[: num_full * self._batch_size].reshape(num_full, self._batch_size)
+            if augment is None:
+                state, sums = jax.lax.scan(
+                    lambda state, batch: step(state, inputs[batch], targets[batch]), state, batches
+                )
+            else:
+                seeds = jnp.stack(
+                    [jnp.full(num_full, seed[0]), seed[1] + jnp.arange(num_full, dtype=seed.dtype)], axis=1
+                )
+                state, sums = jax.lax.scan(
+                    lambda state, item: step(state, augment(inputs[item[0]], item[1]), targets[item[0]]),
+                    state,
+                    (batches, seeds),
+                )
+            total = sums.sum(axis=0)
+            rest = order[num_full * self._batch_size :]
+            if len(rest):
+                state, sums = step(state, inputs[rest], targets[rest])
+                total += sums
+            return state, total
 
+        return epoch
 
-def _losses(probabilities: jax.Array, labels: jax.Array, penalties: Sequence[jax.Array]) -> tuple[jax.Array, Sums]:
-    """The objective of a batch, and its sums over the examples."""
-    cross_entropies = keras.ops.sparse_categorical_crossentropy(labels, probabilities)
-    cross_entropy = cross_entropies.mean()
-    loss = cross_entropy + sum(penalties)
-    num_correct = (probabilities.argmax(axis=-1) == labels).sum()
-    return loss, jnp.stack([loss * len(labels), cross_entropies.sum(), num_correct.astype(loss.dtype)])
+    def _validation_function(self) -> Callable[..., Sums]:
+        """A function (state, inputs, targets) -> sums, without dropout."""
 
+        def validate(state: State, inputs: jax.Array, targets: jax.Array) -> Sums:
+            trainable, frozen, _ = state
+            outputs, _, penalties = self._twin.stateless_call(
+                trainable, frozen, inputs, training=False, return_losses=True
+            )
+            return self._losses(outputs, targets, penalties)[1]
 
-def _means(prefix: str, sums: Sums, num_examples: int) -> dict[str, float]:
-    values = np.asarray(sums, dtype=np.float64) / num_examples
-    return {f"{prefix}{name}": float(value) for name, value in zip(SUM_NAMES, values, strict=True)}
+        return validate
+
+    def _losses(self, outputs: jax.Array, targets: jax.Array, penalties: Sequence[jax.Array]) -> tuple[jax.Array, Sums]:
+        """The loss of a batch with its penalties, and the sums of all figures over its examples."""
+        losses = self._figures.loss(outputs, targets)
+        loss = losses.mean() + sum(penalties)
+        others = [figure(outputs, targets).sum() for figure in self._figures.others.values()]
+        return loss, jnp.stack([loss * len(targets), losses.sum(), *others])
+
+    def _means(self, prefix: str, sums: Sums, num_examples: int) -> dict[str, float]:
+        values = np.asarray(sums, dtype=np.float64) / num_examples
+        return {f"{prefix}{name}": float(value) for name, value in zip(self._figures.names, values, strict=True)}
 
 
 def _on_device(examples: Examples) -> tuple[jax.Array, jax.Array]:
-    return jnp.asarray(examples.images), jnp.asarray(examples.labels.astype(np.int32))
+    targets = examples.targets
+    is_label = targets.dtype.kind in "ui"
+    return jnp.asarray(examples.inputs), jnp.asarray(targets.astype(np.int32) if is_label else targets)
 
 
-def _state_of(model: keras.Model) -> State:
-    groups = (model.trainable_variables, model.non_trainable_variables, model.optimizer.variables)
+def _seed(seed: int, step: int) -> jax.Array:
+    """A Keras seed of its own for every step."""
+    return jnp.asarray([seed % 2**32, step % 2**32], dtype=jnp.uint32)
+
+
+def _state_of(model: keras.Model, slots: Sequence[jax.Array]) -> State:
     # Copies, because the epoch function reuses the memory of what it is given.
-    trainable, frozen, slots = ([jnp.array(variable.value) for variable in group] for group in groups)
-    return trainable, frozen, slots
+    trainable, frozen = (
+        [jnp.array(variable.value) for variable in group]
+        for group in (model.trainable_variables, model.non_trainable_variables)
+    )
+    return trainable, frozen, [jnp.array(slot) for slot in slots]
 
 
 def _with_learning_rate(state: State, optimizer: keras.Optimizer) -> State:

@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline import compute, models
-from pipeline.params import CnnVariant, MlpVariant, load_params
+from pipeline.params import CnnVariant, DerivedVariant, MlpVariant, load_params
 
 REPOSITORY = Path(__file__).parents[2]
 PARAMS = load_params(REPOSITORY / "params.yaml")
@@ -23,18 +23,53 @@ def keras_on_jax() -> None:
     compute.configure("jax", threads=2)
 
 
+# The frozen networks and their heads have tests of their own.
+TRANSFERS = PARAMS.transfers.keys()
+NAMES = [name for name in PARAMS.all_variants if name not in TRANSFERS]
+
+
+def with_the_sources_layers(name: str) -> Any:
+    """A variant of params.yaml; a derived one with what the source's search or sweep chose."""
+    spec = PARAMS.all_variants[name]
+    if not isinstance(spec, DerivedVariant):
+        return spec
+    if spec.layers_from in PARAMS.sweeps:
+        return spec.resolved(PARAMS.swept["four_nine_dropout_10"].layers)
+    units = REPORTED[spec.study][spec.layers_from]["reported"]["best_units"]
+    return spec.resolved(PARAMS.searches[spec.layers_from].layers(units))
+
+
+def reported_parameters(name: str) -> int:
+    spec = PARAMS.all_variants[name]
+    rows = REPORTED[spec.study]
+    if isinstance(spec, DerivedVariant) and spec.layers_from in PARAMS.searches:
+        return rows[spec.layers_from]["reported"]["refit_params"]
+    # The source varies the regularization of one architecture, and counts it once.
+    return rows[name if name in rows else "four_nine_baseline"]["params"]
+
+
 def built(name: str) -> Any:
-    return models.build(PARAMS.all_variants[name], input_shape=IMAGE, num_classes=10, seed=0)
+    spec = with_the_sources_layers(name)
+    if spec.dataset in PARAMS.signals:
+        return models.build(spec, input_shape=(PARAMS.signals[spec.dataset].num_points,), num_outputs=4, seed=0)
+    num_classes = len(PARAMS.datasets[spec.dataset].classes)
+    return models.build(spec, input_shape=IMAGE, num_outputs=num_classes, seed=0)
 
 
 def layer_kinds(model: Any) -> list[str]:
     return [type(layer).__name__ for layer in model.layers]
 
 
-@pytest.mark.parametrize("name", PARAMS.all_variants)
+@pytest.mark.parametrize("name", NAMES)
 def test_parameter_count_equals_the_sources(name: str) -> None:
-    expected = REPORTED[PARAMS.all_variants[name].study][name]["params"]
-    assert built(name).count_params() == expected
+    assert built(name).count_params() == reported_parameters(name)
+
+
+def test_42_models_are_counted_here_and_the_transfers_elsewhere() -> None:
+    assert (len(NAMES), len(TRANSFERS)) == (42, 2)
+    uncounted = [name for name in NAMES if name.startswith("four_nine")]
+    assert len(uncounted) == 14
+    assert {reported_parameters(name) for name in uncounted} == {98_902}
 
 
 def test_batch_normalization_has_statistics_that_are_not_trained() -> None:
@@ -89,7 +124,7 @@ def test_equal_seeds_give_equal_weights() -> None:
     spec = PARAMS.all_variants["digits_64x64"]
 
     def kernel(seed: int) -> np.ndarray:
-        return models.build(spec, input_shape=IMAGE, num_classes=10, seed=seed).get_weights()[0]
+        return models.build(spec, input_shape=IMAGE, num_outputs=10, seed=seed).get_weights()[0]
 
     np.testing.assert_array_equal(kernel(1), kernel(1))
     assert not np.array_equal(kernel(1), kernel(2))
@@ -107,13 +142,76 @@ def test_both_penalties_of_a_layer_add_up() -> None:
             "epochs": 1,
         }
     )
-    model = models.build(spec, input_shape=(2, 2), num_classes=2, seed=0)
+    model = models.build(spec, input_shape=(2, 2), num_outputs=2, seed=0)
     kernel = model.layers[2].get_weights()[0]
     expected = 0.5 * np.abs(kernel).sum() + 0.25 * np.square(kernel).sum()
     assert sum(float(loss) for loss in model.losses) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "penalty", "coefficient"),
+    [("four_nine_l1_1e-2", "l1", 0.01), ("four_nine_l2_1e-3", "l2", 0.001)],
+)
+def test_four_against_nine_is_penalized_on_every_layer_and_ends_in_two_sigmoids(
+    name: str, penalty: str, coefficient: float
+) -> None:
+    """The source's L1 and L2 models ended in ReLU, and its L2 models had the L1 penalty."""
+    dense = [layer for layer in built(name).layers if type(layer).__name__ == "Dense"]
+    assert [type(layer.kernel_regularizer).__name__.lower() for layer in dense] == [penalty] * 4
+    assert [float(getattr(layer.kernel_regularizer, penalty)) for layer in dense] == pytest.approx([coefficient] * 4)
+    assert [layer.activation.__name__ for layer in dense] == ["relu", "relu", "relu", "sigmoid"]
+    assert dense[-1].units == 2
+
+
+def test_sigmoid_outputs_are_each_a_probability_of_their_own() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, *IMAGE)).astype(np.uint8)
+    probabilities = np.asarray(built("four_nine_baseline")(images))
+    assert probabilities.shape == (40, 2)
+    assert ((probabilities > 0) & (probabilities < 1)).all()
+    assert not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3)
+
+
+def test_searched_networks_start_from_he_normal_kernels_but_for_the_output() -> None:
+    dense = [layer for layer in built("digits_grid_3_bn_dropout").layers if type(layer).__name__ == "Dense"]
+    initializers = [type(layer.kernel_initializer).__name__ for layer in dense]
+    assert initializers == ["HeNormal", "HeNormal", "HeNormal", "GlorotUniform"]
+    # Of 784 inputs: the standard deviation of the truncated normal distribution is that of He et al.
+    assert np.std(dense[0].get_weights()[0]) == pytest.approx((2 / 784) ** 0.5, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "block"),
+    [
+        ("digits_grid_2_bn_dropout", ["Dense", "BatchNormalization", "Dropout"]),
+        ("digits_grid_2_bn", ["Dense", "BatchNormalization"]),
+        ("digits_grid_2_dropout", ["Dense", "Dropout"]),
+    ],
+)
+def test_a_searched_block_is_dense_then_normalization_then_dropout(name: str, block: list[str]) -> None:
+    assert layer_kinds(built(name))[2:] == [*block, *block, "Dense"]
+
+
+def test_the_regressor_takes_signals_as_they_are_and_is_linear_at_the_end() -> None:
+    model = built("sine_64x16")
+    assert layer_kinds(model) == ["InputLayer", "Dense", "Dense", "Dense"]
+    # (1,000 + 1) * 64: why the first layer has most of the parameters.
+    assert model.layers[1].count_params() == 64_064
+    assert model.layers[-1].activation.__name__ == "linear"
+    signals = np.random.default_rng(0).normal(size=(3, 1000)).astype(np.float32)
+    values = signals
+    for layer in model.layers[1:]:
+        kernel, bias = layer.get_weights()
+        values = values @ kernel + bias
+        values = values if layer is model.layers[-1] else np.maximum(values, 0)
+    np.testing.assert_allclose(np.asarray(model(signals)), values, atol=1e-4)
+
+
 def test_every_family_of_the_parameters_can_be_built() -> None:
-    families = {variant.family for variant in PARAMS.all_variants.values()}
-    assert families == set(compute.BACKEND_OF_FAMILY)
-    assert {MlpVariant, CnnVariant} == {type(variant) for variant in PARAMS.all_variants.values()}
+    assert {variant.family for variant in PARAMS.all_variants.values()} == set(compute.BACKEND_OF_FAMILY)
+    assert {MlpVariant, CnnVariant} == {type(variant) for variant in PARAMS.variants.values()}
+
+
+def test_an_unknown_family_is_refused() -> None:
+    spec = PARAMS.variants["digits_64x64"].model_copy(update={"family": "rnn"})
+    with pytest.raises(ValueError, match=r"expected a family that params\.yaml knows, got 'rnn'"):
+        models.build(spec, input_shape=IMAGE, num_outputs=10, seed=0)

@@ -24,10 +24,11 @@ MLP = {
 }
 CONTENT = {
     "compute": {"seed": 1, "threads": 1},
+    "sources": {"shape-files": {"kind": "idx_files", "folder": "shapes", "urls": [], "sha256": {}}},
     "datasets": {
         "shapes": {
             "title": "Shapes",
-            "source": {"kind": "idx_files", "folder": "shapes", "urls": [], "sha256": {}},
+            "source": "shape-files",
             "classes": ["disc", "square", "star"],
             "split": {"validation_size": 10, "seed": 0},
             "example": 0,
@@ -40,6 +41,7 @@ CONTENT = {
     "tasks": {
         "shape-classifier": {
             "dataset": "shapes",
+            "candidates": "shapes",
             "metric": "val_accuracy",
             "tolerance": 0.002,
             "prefer_fewer_parameters": True,
@@ -87,7 +89,14 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, set[str]]
 
         return record
 
-    for function in ("publish_evaluation", "publish_comparison", "publish_selection", "publish_summary"):
+    for function in (
+        "publish_comparison",
+        "publish_contrast",
+        "publish_evaluation",
+        "publish_selection",
+        "publish_summary",
+        "publish_sweep",
+    ):
         monkeypatch.setattr(f"pipeline.tracking.{function}", recorder(function))
     return calls
 

@@ -83,6 +83,30 @@ def test_a_variant_that_left_params_is_not_ranked(
     assert list(ranking["variant"]) == ["wide"]
 
 
+def test_without_a_tolerance_nothing_is_judged(
+    results: Workspace, content: dict[str, Any], published: Published
+) -> None:
+    del content["studies"]["first"]["tolerance"]
+    compare.main(results, Params.model_validate(content), "first")
+    ranking = storage.read_table(results.comparison("first") / "ranking.csv")
+    assert ranking["within_tolerance"].isna().all()
+    assert ranking["difference"].tolist() == [-0.005, 0.004]
+
+
+def test_variants_of_another_study_may_be_set_beside(
+    results: Workspace, content: dict[str, Any], published: Published
+) -> None:
+    content["studies"]["second"]["beside_all"] = True
+    compare.main(results, Params.model_validate(content), "second")
+    ranking = storage.read_table(results.comparison("second") / "ranking.csv")
+    assert list(ranking["variant"]) == ["wide", "deep", "narrow"]
+    rows = ranking.set_index("variant")
+    # `narrow` is only set beside the study's own: with the figure that its own source reports.
+    assert rows.loc["narrow", "reported_test_accuracy"] == 0.961
+    assert rows.loc["wide", "reported_test_accuracy"] == 0.1
+    assert list(ranking["test_rank"]) == [1, 1, 3]
+
+
 def test_the_same_bytes_twice(results: Workspace, params: Params, published: Published) -> None:
     def run() -> dict[str, bytes]:
         compare.main(results, params, "first")

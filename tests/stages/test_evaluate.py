@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from pipeline import compute, storage
+from pipeline import compute, scoring, storage
 from pipeline.errors import PipelineError
-from pipeline.params import Params
+from pipeline.params import Objective, Params
 from pipeline.paths import Workspace
 from pipeline.stages import evaluate
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import keras
 
 Published = list[tuple[str, str, set[str]]]
+CATEGORICAL: Objective = "categorical_crossentropy"
 FILES = {"per_class.csv", "confusion_matrix.csv", "confusion_matrix.png", "most_wrong.png"}
 NUM_IMAGES = 25
 PROJECT = Path(__file__).parents[2]
@@ -60,7 +61,7 @@ def trained(workspace: Workspace, params: Params, images: np.ndarray, labels: np
 
 def test_scores_are_exact_counts_over_every_example(images: np.ndarray, labels: np.ndarray) -> None:
     model = build(l2=0.1)
-    result = evaluate.evaluate(model, images=images, labels=labels, num_classes=3)
+    result = evaluate.evaluate(model, images=images, labels=labels, num_classes=3, objective=CATEGORICAL)
     num_correct = int((result.probabilities.argmax(axis=1) == labels).sum())
     assert 0 < num_correct < NUM_IMAGES
     assert result.scores["num_examples"] == NUM_IMAGES
@@ -73,6 +74,17 @@ def test_scores_are_exact_counts_over_every_example(images: np.ndarray, labels: 
     penalty = 0.1 * (model.get_layer("hidden").get_weights()[0] ** 2).sum()
     assert result.scores["cross_entropy"] == pytest.approx(cross_entropy, rel=1e-5)
     assert result.scores["loss"] == pytest.approx(cross_entropy + penalty, rel=1e-5)
+
+
+def test_a_variants_own_objective_is_scored(
+    trained: Workspace, content: dict[str, Any], published: Published, labels: np.ndarray
+) -> None:
+    content["variants"]["narrow"]["output"] = {"activation": "sigmoid"}
+    evaluate.main(trained, Params.model_validate(content), "first")
+    scores = storage.read_json(trained.evaluation("first") / "metrics.json")
+    for name, function in (("narrow", scoring.binary_cross_entropy), ("wide", scoring.cross_entropy)):
+        (probabilities,) = storage.read_arrays(trained.predictions("first") / f"{name}.npz", "probabilities")
+        assert scores[name]["cross_entropy"] == function(probabilities, labels), name
 
 
 def test_writes_what_a_study_lists_then_publishes(trained: Workspace, params: Params, published: Published) -> None:
@@ -185,7 +197,7 @@ def test_a_missing_model_is_named(trained: Workspace, params: Params, published:
 
 def test_a_model_of_other_classes_is_refused(images: np.ndarray, labels: np.ndarray) -> None:
     with pytest.raises(PipelineError, match="expected probabilities of 3 classes, got 4"):
-        evaluate.evaluate(build(num_classes=4), images=images, labels=labels, num_classes=3)
+        evaluate.evaluate(build(num_classes=4), images=images, labels=labels, num_classes=3, objective=CATEGORICAL)
 
 
 def test_unknown_study_is_refused(workspace: Workspace, params: Params) -> None:
@@ -209,7 +221,7 @@ ON_TENSORFLOW = """
 import json, sys
 from pathlib import Path
 from pipeline import tracking
-from pipeline.params import Params
+from pipeline.params import Objective, Params
 from pipeline.paths import Workspace
 from pipeline.stages import evaluate
 

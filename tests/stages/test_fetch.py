@@ -29,15 +29,8 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def params_with(source: dict[str, Any]) -> Params:
-    dataset = {
-        "title": "Tiny",
-        "source": source,
-        "classes": ["no", "yes"],
-        "split": {"validation_size": 2, "seed": 0},
-        "example": 0,
-    }
-    content = {"compute": {"seed": 0, "threads": 1}, "datasets": {"tiny": dataset}, "studies": {}, "tasks": {}}
-    return Params.model_validate({**content, "variants": {}})
+    content = {"compute": {"seed": 0, "threads": 1}, "datasets": {}, "studies": {}, "tasks": {}, "variants": {}}
+    return Params.model_validate({**content, "sources": {"tiny": source}})
 
 
 def mirrored(mirror: Path) -> dict[str, Any]:
@@ -85,14 +78,14 @@ def test_embedded_images_have_the_same_layout(tmp_path: Path, published: list[st
     assert {path.name: path.read_bytes() for path in workspace.raw("tiny").iterdir()} == first
 
 
-def test_unknown_dataset_is_named(tmp_path: Path, published: list[str]) -> None:
-    with pytest.raises(PipelineError, match="unknown dataset 'large'; expected one of: tiny"):
+def test_unknown_source_is_named(tmp_path: Path, published: list[str]) -> None:
+    with pytest.raises(PipelineError, match="unknown source 'large'; expected one of: tiny"):
         fetch.main(Workspace(tmp_path), params_with(mirrored(tmp_path)), "large")
 
 
 def test_misspelt_file_name_in_params_is_named(tmp_path: Path, published: list[str]) -> None:
     source = mirrored(tmp_path)
     source["sha256"]["t10k-labels.gz"] = source["sha256"].pop(idx.TEST_LABELS)
-    with pytest.raises(PipelineError, match=r"datasets.tiny.source.sha256: expected .*; got .*t10k-labels.gz"):
+    with pytest.raises(PipelineError, match=r"sources.tiny.sha256: expected .*; got .*t10k-labels.gz"):
         fetch.main(Workspace(tmp_path), params_with(source), "tiny")
     assert not Workspace(tmp_path).raw("tiny").exists()

@@ -48,20 +48,21 @@ def write_raw(workspace: Workspace, **arrays: np.ndarray) -> None:
         "test_labels": idx.TEST_LABELS,
     }
     for key, array in arrays.items():
-        idx.write(workspace.raw("tiny") / names[key], array)
+        idx.write(workspace.raw("drawn") / names[key], array)
 
 
 def params_with(**changes: Any) -> Params:
     dataset = {
         "title": "Tiny",
-        "source": {"kind": "embedded", "images": "digits", "train_size": 40, "test_size": 20, "seed": 0},
+        "source": "drawn",
         "classes": ["no", "yes"],
         "split": {"validation_size": 8, "seed": 0},
         "example": 3,
         **changes,
     }
-    content = {"compute": {"seed": 0, "threads": 1}, "datasets": {"tiny": dataset}, "studies": {}, "tasks": {}}
-    return Params.model_validate({**content, "variants": {}})
+    source = {"kind": "embedded", "images": "digits", "train_size": 40, "test_size": 20, "seed": 0}
+    content = {"compute": {"seed": 0, "threads": 1}, "studies": {}, "tasks": {}, "variants": {}}
+    return Params.model_validate({**content, "sources": {"drawn": source}, "datasets": {"tiny": dataset}})
 
 
 def prepared(workspace: Workspace) -> dict[str, tuple[np.ndarray, ...]]:
@@ -76,11 +77,11 @@ def test_splits_hold_every_raw_image_once_with_its_label(workspace: Workspace, p
         "validation": (8, 28, 28),
         "test": (20, 28, 28),
     }
-    raw_images = idx.read(workspace.raw("tiny") / idx.TRAIN_IMAGES, rank=3)
-    raw_labels = idx.read(workspace.raw("tiny") / idx.TRAIN_LABELS, rank=1)
+    raw_images = idx.read(workspace.raw("drawn") / idx.TRAIN_IMAGES, rank=3)
+    raw_labels = idx.read(workspace.raw("drawn") / idx.TRAIN_LABELS, rank=1)
     pairs = {(image.tobytes(), int(label)) for split in SPLITS[:2] for image, label in zip(*splits[split], strict=True)}
     assert pairs == {(image.tobytes(), int(label)) for image, label in zip(raw_images, raw_labels, strict=True)}
-    np.testing.assert_array_equal(splits["test"][0], idx.read(workspace.raw("tiny") / idx.TEST_IMAGES, rank=3))
+    np.testing.assert_array_equal(splits["test"][0], idx.read(workspace.raw("drawn") / idx.TEST_IMAGES, rank=3))
     assert {array.dtype for arrays in splits.values() for array in arrays} == {np.dtype(np.uint8)}
     assert published == ["tiny"]
 
@@ -118,7 +119,7 @@ def test_the_example_is_counted_in_the_published_order(
     monkeypatch.setattr("pipeline.plots.data.example", example)
     prepare.main(workspace, params_with(example=index), "tiny")
     ((image, title, caption),) = drawn
-    np.testing.assert_array_equal(image, idx.read(workspace.raw("tiny") / idx.TRAIN_IMAGES, rank=3)[index])
+    np.testing.assert_array_equal(image, idx.read(workspace.raw("drawn") / idx.TRAIN_IMAGES, rank=3)[index])
     label = int(index % 4 == 3)
     assert title == f"training image {index}: {['no', 'yes'][label]}"
     assert caption == f"label {label}, one-hot {[[1, 0], [0, 1]][label]}"
@@ -190,7 +191,7 @@ def test_raw_files_that_disagree_are_named(
 @pytest.mark.parametrize("name", idx.FILE_NAMES)
 @pytest.mark.parametrize("damage", ["missing", "truncated", "other"])
 def test_damaged_raw_file_is_named(workspace: Workspace, published: list[str], name: str, damage: str) -> None:
-    path = workspace.raw("tiny") / name
+    path = workspace.raw("drawn") / name
     content = path.read_bytes()
     path.unlink()
     if damage != "missing":
@@ -218,6 +219,63 @@ def test_params_that_do_not_fit_the_data_are_named(
     with pytest.raises(PipelineError, match=message):
         prepare.main(workspace, params_with(**changes), "tiny")
     assert not (workspace.root / "data" / "prepared").exists()
+
+
+def write_four_classes(workspace: Workspace) -> None:
+    write_raw(
+        workspace,
+        train_labels=np.arange(40, dtype=np.uint8) % 4,
+        test_labels=np.arange(20, dtype=np.uint8) % 4,
+    )
+
+
+def test_only_kept_labels_are_prepared_with_new_ones_in_the_order_of_keep(
+    workspace: Workspace, published: list[str]
+) -> None:
+    write_four_classes(workspace)
+    changes = {"keep": [3, 1], "split": {"train_size": 10, "validation_size": 6, "seed": 0}}
+    prepare.main(workspace, params_with(**changes), "tiny")
+    splits = prepared(workspace)
+    assert {split: np.bincount(labels).tolist() for split, (_, labels) in splits.items()} == {
+        "train": [5, 5],
+        "validation": [3, 3],
+        "test": [5, 5],
+    }
+    raw_labels = {
+        image.tobytes(): label
+        for images_name, labels_name in ((idx.TRAIN_IMAGES, idx.TRAIN_LABELS), (idx.TEST_IMAGES, idx.TEST_LABELS))
+        for image, label in zip(
+            idx.read(workspace.raw("drawn") / images_name, rank=3),
+            idx.read(workspace.raw("drawn") / labels_name, rank=1),
+            strict=True,
+        )
+    }
+    for images, labels in splits.values():
+        assert [raw_labels[image.tobytes()] for image in images] == [[3, 1][label] for label in labels]
+    # No image twice: the source drew with replacement, so that training and validation overlapped.
+    kept = [image.tobytes() for split in SPLITS for image in splits[split][0]]
+    assert len(set(kept)) == len(kept)
+
+
+def test_the_example_of_kept_images_is_counted_among_them(workspace: Workspace, published: list[str]) -> None:
+    write_four_classes(workspace)
+    prepare.main(workspace, params_with(keep=[1, 3], example=1), "tiny")
+    statistics = storage.read_json(workspace.dataset_results("tiny") / "statistics.json")
+    assert statistics["example"] == {"index": 1, "label": 1, "class": "yes", "one_hot": [0, 1]}
+    with pytest.raises(PipelineError, match="index, below 20, got 20"):
+        prepare.main(workspace, params_with(keep=[1, 3], example=20), "tiny")
+
+
+def test_a_kept_label_that_the_files_lack_is_named(workspace: Workspace, published: list[str]) -> None:
+    with pytest.raises(PipelineError, match=rf"{idx.TRAIN_LABELS}: expected the labels 0, 7 among others, got 0, 1\."):
+        prepare.main(workspace, params_with(keep=[0, 7]), "tiny")
+
+
+def test_a_split_larger_than_what_is_kept_is_named(workspace: Workspace, published: list[str]) -> None:
+    write_four_classes(workspace)
+    changes = {"keep": [1, 3], "split": {"train_size": 15, "validation_size": 6, "seed": 0}}
+    with pytest.raises(PipelineError, match=r"datasets.tiny.split.validation_size: .* 20 .*, got 6 beside 15 to train"):
+        prepare.main(workspace, params_with(**changes), "tiny")
 
 
 def test_unknown_dataset_is_named(workspace: Workspace, published: list[str]) -> None:

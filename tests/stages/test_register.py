@@ -86,13 +86,41 @@ def test_the_same_bytes_twice(results: Workspace, params: Params, published: Pub
     assert results.selection(TASK).read_bytes() == first
 
 
-def test_a_task_without_variants_is_refused(
-    workspace: Workspace, content: dict[str, Any], published: Published
+def test_candidates_may_be_those_of_one_study(
+    results: Workspace, content: dict[str, Any], published: Published
 ) -> None:
-    content["datasets"]["others"] = content["datasets"]["shapes"]
-    content["tasks"][TASK]["dataset"] = "others"
-    with pytest.raises(PipelineError, match=f"tasks.{TASK}: expected a variant that is trained on others, got none"):
-        register.main(workspace, Params.model_validate(content), TASK)
+    # By the folder of the home study: `wide`, which the second one lists too, lies in the first.
+    record = selection(results, content, candidates="shapes/second")
+    assert [item["variant"] for item in record["candidates"]] == ["deep"]
+    assert record["selected"] == "deep"
+
+
+def test_regressors_are_selected_by_their_error(
+    results: Workspace, content: dict[str, Any], published: Published
+) -> None:
+    wave = {"num_points": 9, "length_in_pi": 1, "train_size": 9, "validation_size": 3, "test_size": 3, "seed": 0}
+    signal = {**wave, "title": "Waves", "example": [0, 0, 0, 0], "extended": [[1, 1, 0, 0]]}
+    spec = {**content["variants"]["narrow"], "family": "regressor", "study": "waves", "dataset": "waves"}
+    task = {**content["tasks"][TASK], "dataset": "waves", "candidates": "waves", "metric": "val_mean_absolute_error"}
+    content |= {"signals": {"waves": signal}, "regressors": {"small": spec, "large": spec}}
+    content["tasks"]["wave-regressor"] = {**task, "tolerance": 0.0}
+    params = Params.model_validate(content)
+    for name, error, parameters in (("small", 0.05, 10), ("large", 0.04, 90)):
+        figures = {"last": {"loss": error, "mean_absolute_error": error}}
+        storage.write_json(
+            results.training_results(name, params.regressors[name]) / "metrics.json",
+            {"parameters": {"total": parameters}, "validation": figures},
+        )
+    register.main(results, params, "wave-regressor")
+    record = storage.read_json(results.selection("wave-regressor"))
+    assert record["selected"] == "large"
+    assert "mean absolute validation error" in record["reason"]
+    assert record["candidates"][0] == {
+        "variant": "large",
+        "study": "waves",
+        "parameters": 90,
+        "val_mean_absolute_error": 0.04,
+    }
 
 
 def test_unknown_task_is_refused(workspace: Workspace, params: Params) -> None:

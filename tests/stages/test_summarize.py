@@ -39,7 +39,7 @@ def test_the_table_is_there_when_it_is_published(
 
 
 def test_reported_columns_are_empty_on_embedded_data(results: Workspace, content: dict[str, Any]) -> None:
-    content["datasets"]["shapes"]["source"] = {
+    content["sources"]["shape-files"] = {
         "kind": "embedded",
         "images": "digits",
         "train_size": 9,

@@ -22,9 +22,10 @@ from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.paths import Workspace
 from pipeline.stages import train
-from pipeline.training.data import HISTORY_COLUMNS, Examples
+from pipeline.training.data import Examples, history_columns
 
 FIGURES = ("loss", "cross_entropy", "accuracy")
+HISTORY_COLUMNS = history_columns(FIGURES)
 FOLDER = "results/train/shapes/first/narrow"
 OUTPUTS = {
     "models/shapes/first/narrow.keras",
@@ -48,10 +49,11 @@ NARROW = {
 SLOW = {"name": "adam", "learning_rate": 0.0001}
 CONTENT = {
     "compute": {"seed": 1, "threads": 1},
+    "sources": {"shape-files": {"kind": "idx_files", "folder": "shapes", "urls": [], "sha256": {}}},
     "datasets": {
         "shapes": {
             "title": "Shapes",
-            "source": {"kind": "idx_files", "folder": "shapes", "urls": [], "sha256": {}},
+            "source": "shape-files",
             "classes": ["disc", "square", "star"],
             "split": {"validation_size": NUM_VALIDATION, "seed": 0},
             "example": 0,
@@ -213,7 +215,7 @@ def test_final_figures_are_those_of_the_saved_model(
     probabilities, penalty = scoring.predict_in_batches(trained.model(), data["images"])
     figures = trained.metrics()[section]
     assert figures.get("last", figures) == pytest.approx(
-        vars(scoring.score(probabilities, data["labels"], penalty)), rel=1e-4
+        vars(scoring.score(probabilities, data["labels"], penalty, "categorical_crossentropy")), rel=1e-4
     )
     assert penalty > 0
 
@@ -226,7 +228,8 @@ def test_the_best_epoch_is_the_first_of_equals() -> None:
     outputs = keras.layers.Dense(3, activation="softmax", name="out")(keras.layers.Flatten(name="flat")(inputs))
     rows = {name: [0.1, 0.2, 0.3, 0.4] for name in HISTORY_COLUMNS}
     history = pd.DataFrame({**rows, "epoch": [1, 2, 3, 4], "val_accuracy": [0.7, 0.9, 0.8, 0.9]})
-    metrics = train.summarize(history, keras.Model(inputs, outputs), Examples(**examples(10, seed=1)))
+    model, data = keras.Model(inputs, outputs), Examples(*examples(10, seed=1).values())
+    metrics = train.summarize(history, model, data, "categorical_crossentropy")
     assert (metrics["epochs"], metrics["best_epoch"]) == (4, 2)
     assert metrics["validation"]["best"] == {"loss": 0.2, "cross_entropy": 0.2, "accuracy": 0.9}
     assert metrics["validation"]["last"] == {"loss": 0.4, "cross_entropy": 0.4, "accuracy": 0.9}
@@ -255,6 +258,88 @@ def test_a_warm_start_without_its_parents_model(prepared: Workspace, params: Par
         "Run `dvc repro` to make it."
     )
     assert (outputs(prepared), runs) == (set(), [])
+
+
+@pytest.fixture
+def derived(params: Params) -> Params:
+    """With a variant that takes its layers from a search, is augmented and ends in sigmoids."""
+    content = params.model_dump(exclude_none=True)
+    grid = {**NARROW, "grid": [[4, 6]], "block": {"dropout": 0.2}, "folds": 2}
+    rest = {key: value for key, value in NARROW.items() if key != "layers"}
+    content["searches"] = {
+        "grid": {key: value for key, value in grid.items() if key not in ("family", "layers")},
+    }
+    content["derived"] = {
+        "refit": {
+            **rest,
+            "layers_from": "grid",
+            "kernel_initializer": "he_normal",
+            "output": {"activation": "sigmoid", "l2": 0.001},
+            "augmentation": {"shear_degrees": 10, "rotation_degrees": 10, "zoom": 0.1},
+            "steps_per_epoch": 20,
+            "epochs": 2,
+        }
+    }
+    return Params.model_validate(content)
+
+
+def test_a_derived_variant_is_trained_with_the_layers_of_the_outcome(
+    prepared: Workspace, derived: Params, runs: list[RecordedRun]
+) -> None:
+    storage.write_json(prepared.outcome("grid"), {"layers": [{"units": 6, "dropout": 0.2}]})
+    train.main(prepared, derived, "refit")
+    folder = prepared.training_results("refit", derived.derived["refit"])
+    metrics, history = storage.read_json(folder / "metrics.json"), storage.read_table(folder / "history.csv")
+    assert metrics["parameters"]["total"] == 37 * 6 + 7 * 3
+    assert metrics["epochs"] == 2
+    # 20 batches of 8, from more than one pass over the 100 images.
+    assert history["accuracy"].tolist() == pytest.approx((history["accuracy"] * 160).round() / 160, abs=1e-6)
+    model = storage.read_model(prepared.model("refit", derived.derived["refit"]))
+    data = examples(NUM_VALIDATION, seed=2)
+    probabilities, penalty = scoring.predict_in_batches(model, data["images"])
+    assert metrics["validation"]["last"] == pytest.approx(
+        vars(scoring.score(probabilities, data["labels"], penalty, "binary_crossentropy")), rel=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"layers": None}, {"layers": [{"unit": 6}]}, {"layers": [{"units": 0}]}, {"layers": 3}]
+)
+def test_an_outcome_without_layers_is_named(
+    prepared: Workspace, derived: Params, runs: list[RecordedRun], content: dict[str, Any]
+) -> None:
+    storage.write_json(prepared.outcome("grid"), content)
+    with pytest.raises(PipelineError, match=f"{prepared.outcome('grid')}: expected `layers` like those of params.yaml"):
+        train.main(prepared, derived, "refit")
+    assert runs == []
+
+
+def test_a_missing_outcome_is_named(prepared: Workspace, derived: Params, runs: list[RecordedRun]) -> None:
+    with pytest.raises(PipelineError, match=f"{prepared.outcome('grid')}: .* the file is missing"):
+        train.main(prepared, derived, "refit")
+
+
+def test_a_variant_on_frozen_features_is_of_another_stage(
+    prepared: Workspace, params: Params, runs: list[RecordedRun]
+) -> None:
+    content = params.model_dump(exclude_none=True)
+    content["weights"] = {"noise": {"kind": "random", "architecture": "mobilenet_v2", "seed": 0}}
+    pooled = {"dataset": "shapes", "weights": "noise", "size": 32, "resize": "pad", "pixels": "raw"}
+    content["features"] = {"pooled": pooled}
+    content["transfers"] = {"mobile": {**NARROW, "family": "mobilenet_v2", "features": "pooled"}}
+    with pytest.raises(PipelineError, match=r"transfers.mobile: .* Run `dvc repro transfer@mobile`\."):
+        train.main(prepared, Params.model_validate(content), "mobile")
+    assert runs == []
+
+
+def test_a_model_that_predicts_otherwise_when_reloaded_is_refused(trained: Trained) -> None:
+    path = trained.workspace.root / "models/shapes/first/narrow.keras"
+    data = Examples(*examples(9, seed=4).values())
+    train.check_reload(path, trained.model(), data)
+    other = trained.model()
+    other.set_weights([weight + 1e-6 for weight in other.get_weights()])
+    with pytest.raises(PipelineError, match=f"{path}: expected the reloaded model to predict what the trained one"):
+        train.check_reload(path, other, data)
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])

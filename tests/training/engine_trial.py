@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import compute, models, scoring, training
-from pipeline.params import CnnVariant, MlpVariant
+from pipeline.params import CnnVariant, MlpVariant, RegressorVariant
 from pipeline.training import Examples
 
 COMMON = {"study": "study", "dataset": "shapes", "batch_size": 24, "epochs": 1}
@@ -33,6 +33,43 @@ ONE_STEP = {
     "activity l1": {"layers": [{"units": 6, "activity_l1": 0.01}]},
     "batch norm": {"layers": [{"units": 6, "batch_norm": True}]},
 }
+SIGMOID = {"activation": "sigmoid"}
+# What only dense networks can be asked for.
+DENSE_ONE_STEP = {
+    "binary": {"layers": [{"units": 6}], "output": SIGMOID},
+    "binary l1": {"layers": [{"units": 6, "l1": 0.01}], "output": {**SIGMOID, "l1": 0.02}},
+    "binary l2": {"layers": [{"units": 6, "l2": 0.01}], "output": {**SIGMOID, "l2": 0.02}},
+    "softmax l2": {"layers": [{"units": 6}], "output": {"activation": "softmax", "l2": 0.02}},
+    "absolute error": {"layers": [{"units": 6}, {"units": 5, "l2": 0.01}], "family": "regressor"},
+    "he normal, batch norm": {
+        "layers": [{"units": 6, "batch_norm": True}, {"units": 5, "batch_norm": True}],
+        "kernel_initializer": "he_normal",
+        "optimizer": ADAM,
+    },
+    # All examples in one batch, so that the order of shuffling does not matter, for several steps.
+    "three steps": {"layers": [{"units": 6, "batch_norm": True}], "optimizer": ADAM, "epochs": 3},
+}
+# The labels of the validation images say nothing, so that their loss rises as the network learns the others.
+CALLBACKS = {
+    "stopped by accuracy": {"early_stopping": {"monitor": "val_accuracy", "patience": 4}},
+    "stopped by loss": {"early_stopping": {"monitor": "val_loss", "patience": 2}},
+    "reduced": {"reduce_on_plateau": {"monitor": "val_loss", "factor": 0.1, "patience": 2}},
+    "reduced by accuracy": {"reduce_on_plateau": {"monitor": "val_accuracy", "factor": 0.5, "patience": 3}},
+    "both": {
+        "early_stopping": {"monitor": "val_accuracy", "patience": 6},
+        "reduce_on_plateau": {"monitor": "val_loss", "factor": 0.1, "patience": 2},
+    },
+}
+STILL_IMAGES = {"shear_degrees": 0, "rotation_degrees": 0, "zoom": 0.0}
+AUGMENTED = {
+    "layers": [{"units": 6}],
+    "augmentation": {"shear_degrees": 10, "rotation_degrees": 10, "zoom": 0.2},
+    "steps_per_epoch": 5,
+    "epochs": 2,
+}
+
+
+AnyVariant = MlpVariant | CnnVariant | RegressorVariant
 
 
 def examples(num_examples: int, seed: int) -> Examples:
@@ -43,61 +80,137 @@ def examples(num_examples: int, seed: int) -> Examples:
     return Examples(images.astype(np.uint8), labels)
 
 
-def variant(content: Mapping[str, Any]) -> MlpVariant | CnnVariant:
-    return (MlpVariant if content["family"] == "mlp" else CnnVariant).model_validate(content)
+def waves(num_examples: int, seed: int) -> Examples:
+    """Inputs of 8 numbers, and three sums of them."""
+    random = np.random.default_rng(seed)
+    inputs = random.normal(size=(num_examples, 8)).astype(np.float32)
+    return Examples(inputs, np.stack([inputs[:, i : i + 3].sum(axis=1) for i in range(3)], axis=1))
 
 
-def fresh_model(spec: MlpVariant | CnnVariant) -> Any:
-    return models.build(spec, input_shape=(8, 8), num_classes=3, seed=3)
+def data(spec: AnyVariant, num_examples: int, *, misleading: bool = False) -> tuple[Examples, Examples]:
+    """What a variant is trained and validated on."""
+    draw = waves if isinstance(spec, RegressorVariant) else examples
+    validation = draw(13, 2)
+    if misleading:
+        random = np.random.default_rng(9)
+        validation = Examples(validation.inputs, random.permutation(validation.targets))
+    return draw(num_examples, 1), validation
 
 
-def by_engine(content: Mapping[str, Any], *, num_examples: int = 24, seed: int = 5) -> dict[str, Any]:
+def variant(content: Mapping[str, Any]) -> AnyVariant:
+    families = {"mlp": MlpVariant, "cnn": CnnVariant, "regressor": RegressorVariant}
+    return families[content["family"]].model_validate(content)
+
+
+def fresh_model(spec: AnyVariant) -> Any:
+    shape = (8,) if isinstance(spec, RegressorVariant) else (8, 8)
+    return models.build(spec, input_shape=shape, num_outputs=3, seed=3)
+
+
+def by_engine(
+    content: Mapping[str, Any], *, num_examples: int = 24, seed: int = 5, misleading: bool = False
+) -> dict[str, Any]:
     """Weights, history and what the listener heard."""
     spec = variant(content)
     model = fresh_model(spec)
     heard: list[int] = []
-    validation = examples(13, seed=2)
+    examples, validation = data(spec, num_examples, misleading=misleading)
     history = training.train(
         model,
         spec,
-        training=examples(num_examples, seed=1),
+        training=examples,
         validation=validation,
         seed=seed,
         on_epoch=lambda epoch, values: heard.append(epoch),
     )
-    probabilities, penalty = scoring.predict_in_batches(model, validation.images, batch_size=13)
-    final = scoring.score(probabilities, validation.labels, penalty)
     return {
         "weights": [weight.tolist() for weight in model.get_weights()],
         "history": history.to_dict("list"),
         "heard": heard,
-        "final": [final.loss, final.cross_entropy, final.accuracy],
+        "final": final_figures(spec, model, validation),
         "compiled": bool(model.compiled),
     }
 
 
-def by_keras(content: Mapping[str, Any]) -> dict[str, Any]:
+def final_figures(spec: AnyVariant, model: Any, validation: Examples) -> list[float]:
+    """The figures of the weights that training left, on the validation examples."""
+    outputs, penalty = scoring.predict_in_batches(model, validation.inputs, batch_size=13)
+    if isinstance(spec, RegressorVariant):
+        error = float(np.abs(outputs - validation.targets).mean())
+        return [error + penalty, error]
+    final = scoring.score(outputs, validation.targets, penalty, spec.objective)
+    return [final.loss, final.cross_entropy, final.accuracy]
+
+
+def by_keras(content: Mapping[str, Any], *, misleading: bool = False) -> dict[str, Any]:
     """The same by `Model.fit`, as anyone would write it."""
     import keras
 
     spec = variant(content)
     model = fresh_model(spec)
     optimizer = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}
-    model.compile(
-        optimizer=optimizer[spec.optimizer.name](spec.optimizer.learning_rate),
-        loss="sparse_categorical_crossentropy",
-        metrics=[keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy"), "accuracy"],
+    loss, metrics = {
+        "categorical_crossentropy": (
+            "sparse_categorical_crossentropy",
+            [keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy"), "accuracy"],
+        ),
+        "binary_crossentropy": (
+            "binary_crossentropy",
+            [
+                keras.metrics.BinaryCrossentropy(name="cross_entropy"),
+                keras.metrics.CategoricalAccuracy(name="accuracy"),
+            ],
+        ),
+        "mean_absolute_error": (
+            "mean_absolute_error",
+            [keras.metrics.MeanAbsoluteError(name="mean_absolute_error")],
+        ),
+    }[spec.objective]
+    model.compile(optimizer=optimizer[spec.optimizer.name](spec.optimizer.learning_rate), loss=loss, metrics=metrics)
+    examples, validation = (
+        (part.inputs, np.eye(3, dtype=np.float32)[part.targets])
+        if spec.objective == "binary_crossentropy"
+        else (part.inputs, part.targets)
+        for part in data(spec, 24, misleading=misleading)
     )
-    data, validation = examples(24, seed=1), examples(13, seed=2)
     fitted = model.fit(
-        data.images,
-        data.labels,
-        validation_data=(validation.images, validation.labels),
+        *examples,
+        validation_data=validation,
         batch_size=spec.batch_size,
         epochs=spec.epochs,
+        callbacks=keras_callbacks(spec),
         verbose=0,
     )
-    return {"weights": [weight.tolist() for weight in model.get_weights()], "history": fitted.history}
+    history = {name: [float(value) for value in values] for name, values in fitted.history.items()}
+    return {"weights": [weight.tolist() for weight in model.get_weights()], "history": history}
+
+
+def keras_callbacks(spec: AnyVariant) -> list[Any]:
+    import keras
+
+    callbacks: list[Any] = []
+    if spec.reduce_on_plateau:
+        callbacks.append(keras.callbacks.ReduceLROnPlateau(**spec.reduce_on_plateau.model_dump()))
+    if spec.early_stopping:
+        callbacks.append(keras.callbacks.EarlyStopping(**spec.early_stopping.model_dump()))
+    return callbacks
+
+
+def dense_results(family: Mapping[str, Any]) -> dict[str, Any]:
+    """What only the engine of dense networks does."""
+    # With so small a rate, training and validation differ by dropout alone.
+    frozen = {
+        "layers": [{"units": 6, "batch_norm": True, "dropout": 0.5}],
+        "kernel_initializer": "he_normal",
+        "optimizer": SGD | {"learning_rate": 1e-12},
+    }
+    return {
+        "frozen dropout": by_engine(family | frozen),
+        "augmented": by_engine(family | AUGMENTED),
+        "augmented again": by_engine(family | AUGMENTED),
+        "augmented otherwise": by_engine(family | AUGMENTED, seed=6),
+        "not augmented": by_engine(family | AUGMENTED | {"augmentation": STILL_IMAGES}),
+    }
 
 
 def main(backend: compute.Backend) -> None:
@@ -107,11 +220,21 @@ def main(backend: compute.Backend) -> None:
     # So small a rate that the weights do not move: running means over the epoch must equal those of the whole set.
     still = family | {"layers": [{"units": 6, "l2": 0.1}], "batch_size": 7, "optimizer": SGD | {"learning_rate": 1e-12}}
     schedule = [{"from_epoch": 2, "learning_rate": 0.01}, {"from_epoch": 4, "learning_rate": 0.001}]
+    watched = family | {"layers": [{"units": 8}], "epochs": 30, "optimizer": ADAM | {"learning_rate": 0.03}}
+    one_step = ONE_STEP | (DENSE_ONE_STEP if backend == "jax" else {})
     results = {
         "one_step": {
             name: {"engine": by_engine(family | options), "keras": by_keras(family | options)}
-            for name, options in ONE_STEP.items()
+            for name, options in one_step.items()
         },
+        "watched": {
+            name: {
+                "engine": by_engine(watched | options, misleading=True),
+                "keras": by_keras(watched | options, misleading=True),
+            }
+            for name, options in CALLBACKS.items()
+        },
+        "dense": dense_results(family) if backend == "jax" else None,
         "still": by_engine(still, num_examples=24),
         "first": by_engine(dropout),
         "again": by_engine(dropout),

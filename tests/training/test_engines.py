@@ -12,17 +12,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.training.data import HISTORY_COLUMNS
+from pipeline.training.data import history_columns
 
+HISTORY_COLUMNS = history_columns(("loss", "cross_entropy", "accuracy"))
 ONE_STEP = ["sgd", "adam", "rmsprop", "l1", "l2", "activity l1", "batch norm"]
+DENSE_ONE_STEP = [
+    "binary",
+    "binary l1",
+    "binary l2",
+    "softmax l2",
+    "absolute error",
+    "he normal, batch norm",
+    "three steps",
+]
+WATCHED = ["stopped by accuracy", "stopped by loss", "reduced", "reduced by accuracy", "both"]
 
 
-@pytest.fixture(scope="module", params=["jax", "tensorflow"])
-def trial(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """What engine_trial.py prints of each backend, and so of each family: dense on JAX, convolutional on TensorFlow."""
+def printed_by_trial(backend: str) -> dict[str, Any]:
     script = Path(__file__).with_name("engine_trial.py")
     finished = subprocess.run(
-        [sys.executable, script, request.param],
+        [sys.executable, script, backend],
         env={**os.environ, "PYTHONPATH": str(script.parents[2])},
         capture_output=True,
         text=True,
@@ -32,13 +41,99 @@ def trial(request: pytest.FixtureRequest) -> dict[str, Any]:
     return json.loads(finished.stdout)
 
 
+@pytest.fixture(scope="module")
+def trials() -> dict[str, dict[str, Any]]:
+    """What engine_trial.py has printed so far, by backend."""
+    return {}
+
+
+@pytest.fixture(params=["jax", "tensorflow"])
+def trial(request: pytest.FixtureRequest, trials: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Of each backend, and so of each family: dense on JAX, convolutional on TensorFlow."""
+    if request.param not in trials:
+        trials[request.param] = printed_by_trial(request.param)
+    return trials[request.param]
+
+
+@pytest.fixture
+def dense_trial(trials: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Of dense networks alone."""
+    if "jax" not in trials:
+        trials["jax"] = printed_by_trial("jax")
+    return trials["jax"]
+
+
+def assert_equal_trainings(pair: dict[str, Any], columns: list[str], *, tolerance: float = 1e-5) -> None:
+    engine, keras = pair["engine"], pair["keras"]
+    for ours, plain in zip(engine["weights"], keras["weights"], strict=True):
+        np.testing.assert_allclose(ours, plain, atol=tolerance)
+    for column in columns:
+        assert engine["history"][column] == pytest.approx(keras["history"][column], abs=tolerance), column
+
+
 @pytest.mark.parametrize("name", ONE_STEP)
 def test_one_step_equals_plain_keras(trial: dict[str, Any], name: str) -> None:
-    engine, keras = trial["one_step"][name]["engine"], trial["one_step"][name]["keras"]
-    for ours, plain in zip(engine["weights"], keras["weights"], strict=True):
-        np.testing.assert_allclose(ours, plain, atol=1e-5)
-    for column in HISTORY_COLUMNS[1:-1]:
-        assert engine["history"][column] == pytest.approx(keras["history"][column], abs=1e-5), column
+    assert_equal_trainings(trial["one_step"][name], list(HISTORY_COLUMNS[1:-1]))
+
+
+@pytest.mark.parametrize("name", DENSE_ONE_STEP)
+def test_one_step_of_a_dense_network_equals_plain_keras(dense_trial: dict[str, Any], name: str) -> None:
+    pair = dense_trial["one_step"][name]
+    columns = [column for column in pair["engine"]["history"] if column not in ("epoch", "learning_rate")]
+    assert len(columns) == (4 if name == "absolute error" else 6)
+    assert_equal_trainings(pair, columns, tolerance=2e-5)
+
+
+def test_every_objective_adds_its_penalties_to_the_loss_alone(dense_trial: dict[str, Any]) -> None:
+    for name, figure in (("binary l1", "cross_entropy"), ("binary l2", "cross_entropy")):
+        history = dense_trial["one_step"][name]["engine"]["history"]
+        plain = dense_trial["one_step"]["binary"]["engine"]["history"]
+        assert history["loss"][0] > history[figure][0] + 1e-3
+        assert history[figure] == pytest.approx(plain[figure], abs=1e-5)
+        assert plain["loss"] == pytest.approx(plain[figure])
+
+
+@pytest.mark.parametrize("name", WATCHED)
+def test_stopping_and_plateaus_are_those_of_plain_keras(trial: dict[str, Any], name: str) -> None:
+    """All examples in one batch, so that both see the same history to float32's precision."""
+    engine, keras = (trial["watched"][name][side]["history"] for side in ("engine", "keras"))
+    assert engine["epoch"] == list(range(1, len(keras["loss"]) + 1))
+    if "stopped" in name or name == "both":
+        assert len(engine["epoch"]) < 30, "nothing was stopped"
+    if "reduced" in name or name == "both":
+        assert engine["learning_rate"] == pytest.approx(keras["learning_rate"])
+        assert engine["learning_rate"][-1] < engine["learning_rate"][0], "nothing was reduced"
+    assert engine["val_loss"] == pytest.approx(keras["val_loss"], rel=0.01)
+
+
+def test_the_last_weights_stay_when_training_stops_early(trial: dict[str, Any]) -> None:
+    stopped = trial["watched"]["stopped by loss"]["engine"]
+    last = [stopped["history"][f"val_{figure}"][-1] for figure in ("loss", "cross_entropy", "accuracy")]
+    assert stopped["final"] == pytest.approx(last, abs=1e-5)
+    assert stopped["history"]["val_loss"][-1] > min(stopped["history"]["val_loss"])
+
+
+def test_dropout_is_active_in_training_and_not_in_validation(dense_trial: dict[str, Any]) -> None:
+    frozen = dense_trial["dense"]["frozen dropout"]
+    last = [frozen["history"][f"val_{figure}"][-1] for figure in ("loss", "cross_entropy", "accuracy")]
+    assert frozen["final"] == pytest.approx(last, abs=1e-5)
+    without = dense_trial["one_step"]["he normal, batch norm"]["engine"]["history"]
+    assert frozen["history"]["cross_entropy"][0] != pytest.approx(without["cross_entropy"][0], abs=1e-3)
+
+
+def test_an_augmented_epoch_has_the_wanted_number_of_full_batches(dense_trial: dict[str, Any]) -> None:
+    history = dense_trial["dense"]["augmented"]["history"]
+    # 5 batches of 24.
+    num_correct = np.array(history["accuracy"]) * 5 * 24
+    np.testing.assert_allclose(num_correct, num_correct.round(), atol=1e-4)
+    assert history["epoch"] == [1, 2]
+
+
+def test_augmentation_changes_the_images_and_is_the_same_for_the_same_seed(dense_trial: dict[str, Any]) -> None:
+    dense = dense_trial["dense"]
+    assert dense["augmented"] == dense["augmented again"]
+    assert dense["augmented"]["weights"] != dense["augmented otherwise"]["weights"]
+    assert dense["augmented"]["weights"] != dense["not augmented"]["weights"]
 
 
 def test_training_moves_the_weights(trial: dict[str, Any]) -> None:

@@ -1,0 +1,15 @@
+"""Dense networks from a signal to the parameters of its wave."""
+
+from __future__ import annotations
+
+import keras
+
+from pipeline.models import blocks
+from pipeline.params import RegressorVariant
+
+
+def build(spec: RegressorVariant, *, input_shape: tuple[int], num_outputs: int) -> keras.Model:
+    """Signals (n, num_points), unscaled, through dense layers to linear outputs (n, num_outputs)."""
+    signal = keras.Input(input_shape, name="signal")
+    features = blocks.dense_layers(signal, spec.layers)
+    return keras.Model(signal, keras.layers.Dense(num_outputs, name="parameters")(features), name="regressor")

@@ -1,0 +1,140 @@
+"""Search over the units of the hidden layers by cross-validation; an interrupted search goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import entry, preprocessing, progress, search, storage, tracking
+from pipeline.errors import PipelineError
+from pipeline.params import Params, Search, require
+from pipeline.paths import Workspace
+from pipeline.search import Configuration, FoldScore
+from pipeline.training import Examples
+
+# What a fit depends on besides params.yaml and the images.
+CODE = ("search.py", "models", "training")
+
+
+def main(workspace: Workspace, params: Params, name: str) -> None:
+    """Cross-validate every configuration of a search; save all figures, and the best configuration."""
+    spec = require(params.searches, name, "search")
+    examples = _all_training_examples(workspace, params, spec)
+    done = Unfinished(workspace.unfinished_search(name), _key(spec, params, examples))
+    finished = done.read(spec)
+    todo = [units for units in spec.configurations if units not in finished]
+    with (
+        tracking.search_run(workspace, params, name, num_done=len(finished)) as run,
+        progress.steps(name, len(spec.configurations), done=len(finished)) as advance,
+    ):
+        try:
+            for configuration, seconds in search.run(
+                spec,
+                examples,
+                configurations=todo,
+                num_classes=len(params.datasets[spec.dataset].classes),
+                seed=params.compute.seed,
+                num_workers=params.compute.threads,
+                on_start=entry.die_with_parent,
+            ):
+                finished[configuration.units] = configuration
+                done.write(configuration)
+                run.log_configuration(
+                    search.units_text(configuration.units), seconds, {"mean_accuracy": configuration.mean_accuracy}
+                )
+                advance(f"{search.units_text(configuration.units)}: accuracy {configuration.mean_accuracy:.4f}")
+        except BrokenProcessPool:
+            raise PipelineError(
+                f"searches.{name}: a worker process died, probably for want of memory. Free some, or lower "
+                "compute.threads in params.yaml; the same command goes on where it stopped."
+            ) from None
+        ordered = [finished[units] for units in spec.configurations]
+        storage.write_table(workspace.search_results(name) / "folds.csv", search.table(ordered))
+        storage.write_json(workspace.outcome(name), outcome(name, spec, ordered))
+    done.forget()
+
+
+class Unfinished:
+    """The finished configurations of a search that is not: a file each, in a folder named after what they depend on."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self._all = folder
+        self._folder = folder / key
+
+    def read(self, spec: Search) -> dict[tuple[int, ...], Configuration]:
+        """The configurations that are done; a damaged file counts as none."""
+        found = {}
+        for units in spec.configurations:
+            path = self._path(units)
+            if path.is_file():
+                try:
+                    content = storage.read_json(path)
+                    folds = tuple(FoldScore(**fold) for fold in content["folds"])
+                    found[units] = Configuration(units, content["parameters"], folds)
+                except (PipelineError, KeyError, TypeError):
+                    path.unlink()
+        return found
+
+    def write(self, configuration: Configuration) -> None:
+        storage.write_json(self._path(configuration.units), asdict(configuration))
+
+    def forget(self) -> None:
+        shutil.rmtree(self._all, ignore_errors=True)
+
+    def _path(self, units: tuple[int, ...]) -> Path:
+        return self._folder / f"{search.units_text(units)}.json"
+
+
+def outcome(name: str, spec: Search, configurations: list[Configuration]) -> dict[str, Any]:
+    """Which configuration was chosen and why, with its hidden layers as params.yaml would state them."""
+    best = search.best(configurations)
+    return {
+        "search": name,
+        "selected": search.units_text(best.units),
+        "units": list(best.units),
+        "mean_accuracy": best.mean_accuracy,
+        "reason": f"It has the highest mean accuracy over {spec.folds} folds of {len(configurations)} configurations.",
+        "layers": [layer.model_dump(exclude_defaults=True) for layer in spec.layers(best.units)],
+    }
+
+
+def _all_training_examples(workspace: Workspace, params: Params, spec: Search) -> Examples:
+    """Training and validation images together: each is held out by one fold."""
+    num_classes = len(params.datasets[spec.dataset].classes)
+    parts = [
+        storage.read_examples(workspace.prepared(spec.dataset, split), num_classes=num_classes)
+        for split in ("train", "validation")
+    ]
+    images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    smallest = int(preprocessing.class_counts(labels, num_classes).min())
+    if smallest < spec.folds:
+        raise PipelineError(
+            f"{workspace.prepared(spec.dataset, 'train').parent}: expected {spec.folds} examples or more of each "
+            f"class, one per fold, got {smallest}. Lower the search's folds, or use more images."
+        )
+    return Examples(images, labels)
+
+
+def _key(spec: Search, params: Params, examples: Examples) -> str:
+    """Equal for searches whose configurations have equal figures."""
+    package = Path(search.__file__).parent
+    code = [
+        path for part in CODE for path in sorted([package / part, *(package / part).rglob("*.py")]) if path.is_file()
+    ]
+    facts = [
+        spec.model_dump_json(),
+        str(params.compute.seed),
+        preprocessing.digest(examples.inputs, examples.targets),
+        *map(storage.sha256, code),
+    ]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    entry.run(main)

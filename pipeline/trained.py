@@ -1,0 +1,52 @@
+"""What every trained model tells of itself, whatever it was trained for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    import keras
+
+
+def check_converged(history: pd.DataFrame, key: str) -> None:
+    """Raises PipelineError naming the variant's key when training has diverged to NaN or infinity."""
+    epochs = history["epoch"][~np.isfinite(history.to_numpy(dtype=float)).all(axis=1)]
+    if len(epochs):
+        raise PipelineError(
+            f"{key}: training diverged, its figures are NaN or infinite from epoch {epochs.iloc[0]} on. "
+            "Lower optimizer.learning_rate."
+        )
+
+
+def parameter_counts(model: keras.Model) -> dict[str, int]:
+    """Number of weights: all, and those that training changes."""
+    return {
+        "total": model.count_params(),
+        "trainable": sum(math.prod(weight.shape) for weight in model.trainable_weights),
+    }
+
+
+def epoch_figures(history: pd.DataFrame, figures: Sequence[str], *, best_row: int) -> dict[str, Any]:
+    """The number of epochs, and the figures of the last and of the best epoch, in training and validation.
+
+    `best_row` counts the rows of the history from 0.
+    """
+    moments = {"last": history.iloc[-1], "best": history.iloc[best_row]}
+    return {
+        "epochs": len(history),
+        "best_epoch": int(moments["best"]["epoch"]),
+        **{
+            section: {
+                moment: {figure: float(row[f"{prefix}{figure}"]) for figure in figures}
+                for moment, row in moments.items()
+            }
+            for section, prefix in (("train", ""), ("validation", "val_"))
+        },
+    }

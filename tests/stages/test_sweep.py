@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline import storage
+from pipeline.errors import PipelineError
+from pipeline.params import Params
+from pipeline.paths import Workspace
+from pipeline.stages import sweep
+
+Published = list[tuple[str, str, set[str]]]
+
+
+@pytest.fixture
+def swept(content: dict[str, Any]) -> Params:
+    """A sweep over three dropout rates, beside variants that are none of its business."""
+    member = {**content["variants"]["narrow"], "sweep": "rates"}
+    layers = {
+        name: [{"units": 4, "dropout": rate}, {"units": 2}] for name, rate in zip("abc", (0.1, 0.2, 0.3), strict=True)
+    }
+    content["sweeps"] = {"rates": {"study": "first", "dataset": "shapes"}}
+    content["swept"] = {f"rate_{name}": {**member, "layers": value} for name, value in layers.items()}
+    return Params.model_validate(content)
+
+
+def save(workspace: Workspace, params: Params, **accuracies: float) -> None:
+    for name, accuracy in accuracies.items():
+        path = workspace.training_results(name, params.swept[name]) / "metrics.json"
+        figures = {"last": {"accuracy": accuracy}, "best": {"accuracy": 1 - accuracy}}
+        storage.write_json(path, {"validation": figures})
+
+
+def test_the_best_last_validation_accuracy_is_chosen_with_its_layers(
+    workspace: Workspace, swept: Params, published: Published
+) -> None:
+    save(workspace, swept, rate_a=0.9, rate_b=0.95, rate_c=0.94)
+    sweep.main(workspace, swept, "rates")
+    assert storage.read_json(workspace.outcome("rates")) == {
+        "sweep": "rates",
+        "selected": "rate_b",
+        "reason": "It has the best validation accuracy of 3 members.",
+        "accuracies": {"rate_a": 0.9, "rate_b": 0.95, "rate_c": 0.94},
+        "layers": [{"units": 4, "dropout": 0.2}, {"units": 2}],
+    }
+    ((function, name, files),) = published
+    assert (function, name) == ("publish_sweep", "rates")
+    assert "results/outcomes/rates.json" in files
+
+
+def test_of_equals_the_first_is_chosen_and_said_so(workspace: Workspace, swept: Params, published: Published) -> None:
+    save(workspace, swept, rate_a=0.9, rate_b=0.95, rate_c=0.95)
+    sweep.main(workspace, swept, "rates")
+    outcome = storage.read_json(workspace.outcome("rates"))
+    assert outcome["selected"] == "rate_b"
+    assert outcome["reason"] == "It is the first of 2 with the best validation accuracy of 3 members."
+
+
+def test_a_derived_variant_takes_the_chosen_layers(workspace: Workspace, swept: Params, published: Published) -> None:
+    from pipeline.stages import train
+
+    save(workspace, swept, rate_a=0.9, rate_b=0.8, rate_c=0.85)
+    sweep.main(workspace, swept, "rates")
+    content = swept.model_dump(exclude_none=True)
+    derived = {key: value for key, value in content["variants"]["narrow"].items() if key != "layers"}
+    content["derived"] = {"augmented": {**derived, "layers_from": "rates"}}
+    spec = Params.model_validate(content).derived["augmented"]
+    assert train.resolved(workspace, spec, "augmented").layers == swept.swept["rate_a"].layers
+
+
+@pytest.mark.parametrize("metrics", [{}, {"validation": None}, {"validation": {"last": {"accuracy": "high"}}}])
+def test_metrics_without_a_validation_accuracy_are_named(
+    workspace: Workspace, swept: Params, published: Published, metrics: dict[str, Any]
+) -> None:
+    save(workspace, swept, rate_a=0.9, rate_b=0.95)
+    path = workspace.training_results("rate_c", swept.swept["rate_c"]) / "metrics.json"
+    storage.write_json(path, metrics)
+    with pytest.raises(PipelineError, match=rf"{path}: expected validation\.last\.accuracy, a number, got none"):
+        sweep.main(workspace, swept, "rates")
+    assert not workspace.outcome("rates").exists()
+    assert published == []
+
+
+def test_a_member_that_was_not_trained_is_named(workspace: Workspace, swept: Params, published: Published) -> None:
+    save(workspace, swept, rate_a=0.9)
+    with pytest.raises(PipelineError, match=r"rate_b/metrics\.json: .* the file is missing"):
+        sweep.main(workspace, swept, "rates")
+
+
+def test_unknown_sweep_is_refused(workspace: Workspace, swept: Params) -> None:
+    with pytest.raises(PipelineError, match="unknown sweep 'other'; expected one of: rates"):
+        sweep.main(workspace, swept, "other")

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from pipeline import compute, trained
+from pipeline.errors import PipelineError
+
+
+@pytest.fixture
+def history() -> pd.DataFrame:
+    return pd.DataFrame(
+        {"epoch": [1, 2, 3], "loss": [0.9, 0.5, 0.4], "val_loss": [0.7, 0.45, 0.5], "learning_rate": [0.1] * 3}
+    )
+
+
+def test_the_last_and_the_best_epoch(history: pd.DataFrame) -> None:
+    assert trained.epoch_figures(history, ("loss",), best_row=1) == {
+        "epochs": 3,
+        "best_epoch": 2,
+        "train": {"last": {"loss": 0.4}, "best": {"loss": 0.5}},
+        "validation": {"last": {"loss": 0.5}, "best": {"loss": 0.45}},
+    }
+
+
+def test_finite_figures_have_converged(history: pd.DataFrame) -> None:
+    trained.check_converged(history, "variants.narrow")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_divergence_is_told_from_its_first_epoch_on(history: pd.DataFrame, value: float) -> None:
+    history.loc[1:, "val_loss"] = value
+    with pytest.raises(PipelineError) as raised:
+        trained.check_converged(history, "variants.narrow")
+    assert str(raised.value) == (
+        "variants.narrow: training diverged, its figures are NaN or infinite from epoch 2 on. "
+        "Lower optimizer.learning_rate."
+    )
+
+
+def test_parameters_are_counted_with_and_without_the_moving_averages() -> None:
+    compute.configure("jax", threads=1)
+    import keras
+
+    inputs = keras.Input((5,), name="inputs")
+    hidden = keras.layers.BatchNormalization(name="norm")(keras.layers.Dense(3, name="hidden")(inputs))
+    # 5 inputs and a bias to 3 units, scale and shift of each; mean and variance of each besides.
+    assert trained.parameter_counts(keras.Model(inputs, hidden)) == {"total": 18 + 12, "trainable": 18 + 6}
