@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from pipeline.errors import PipelineError
 from pipeline.params import Params, load_params
-from pipeline.reported import ReportedFigure, reported_figures
+from pipeline.reported.variants import ReportedFigure, reported_figures
 
 SOURCES = {
     "idx_files": {"kind": "idx_files", "folder": "shapes", "urls": [], "sha256": {}},
@@ -15,7 +16,7 @@ SOURCES = {
 }
 
 
-def params(source: str = "idx_files") -> Params:
+def params(source: str = "idx_files", **groups: Any) -> Params:
     variant: dict[str, Any] = {
         "family": "mlp",
         "study": "first",
@@ -27,7 +28,7 @@ def params(source: str = "idx_files") -> Params:
     }
     dataset = {
         "title": "Shapes",
-        "source": SOURCES[source],
+        "source": "shapes",
         "classes": ["disc", "star"],
         "split": {"validation_size": 10, "seed": 0},
         "example": 0,
@@ -36,10 +37,12 @@ def params(source: str = "idx_files") -> Params:
     return Params.model_validate(
         {
             "compute": {"seed": 1, "threads": 1},
+            "sources": {"shapes": SOURCES[source]},
             "datasets": {"shapes": dataset},
             "studies": {"first": study},
             "tasks": {},
             "variants": {"narrow": variant, "wide": variant},
+            **groups,
         }
     )
 
@@ -56,6 +59,45 @@ def test_figures_are_by_study_and_variant(tmp_path: Path) -> None:
     assert reported_figures(path, params()) == {
         ("first", "narrow"): ReportedFigure(0.97, None),
         ("first", "wide"): ReportedFigure(0.1, "The network was dead."),
+    }
+
+
+DERIVED = {
+    "family": "mlp",
+    "study": "first",
+    "dataset": "shapes",
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    "batch_size": 8,
+    "epochs": 3,
+}
+SEARCH = {
+    "study": "first",
+    "dataset": "shapes",
+    "grid": [[4, 8]],
+    "block": {},
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    "batch_size": 8,
+    "epochs": 3,
+    "folds": 2,
+}
+
+
+def test_a_refit_shares_its_row_with_its_search_and_one_from_a_sweep_does_not(tmp_path: Path) -> None:
+    project = params(
+        searches={"grid": SEARCH},
+        sweeps={"rates": {"study": "first", "dataset": "shapes"}},
+        swept={"slow": {**DERIVED, "layers": [{"units": 4}], "sweep": "rates"}},
+        derived={"grid": {**DERIVED, "layers_from": "grid"}, "augmented": {**DERIVED, "layers_from": "rates"}},
+    )
+    path = tmp_path / "reported_results.yaml"
+    path.write_text(
+        "first:\n"
+        "  grid: {reported: {test_accuracy: 0.1, refit_test_accuracy: 0.97}}\n"
+        "  augmented: {reported: {test_accuracy: 0.96, refit_test_accuracy: 0.1}}\n"
+    )
+    assert reported_figures(path, project) == {
+        ("first", "grid"): ReportedFigure(0.97, None),
+        ("first", "augmented"): ReportedFigure(0.96, None),
     }
 
 
@@ -106,9 +148,33 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_the_figures_of_the_project_itself_are_complete(repository: Path) -> None:
-    """Every variant of the full study has its source's figure, but for the control that no source has."""
+    """Every variant of the full study has its source's figure, but for those that no source has in numbers."""
     project = load_params(repository / "params.yaml")
     figures = reported_figures(repository / "reported_results.yaml", project)
     listed = {(study, variant) for study in project.studies for variant in project.variants_of(study)}
-    assert listed - figures.keys() == {("handwritten-digits", "digits_64x64_low_lr_scratch")}
+    # A control and a correction of this project; bars without numbers.
+    bars = {("four-vs-nine", name) for name in project.variants_of("four-vs-nine") if "_l1_" in name or "_l2_" in name}
+    bars |= {("four-vs-nine", name) for name in project.members_of("four_nine_dropout")}
+    assert listed - figures.keys() == bars | {
+        ("handwritten-digits", "digits_64x64_low_lr_scratch"),
+        ("fashion-transfer", "fashion_mobilenet_v2"),
+    }
     assert figures["fashion", "fashion_128"].test_accuracy == 0.8848
+    assert figures["digits-grid-search", "digits_grid_2_dropout_30_epochs"].test_accuracy == 0.9845
+    assert {name for (_, name), figure in figures.items() if figure.fault} == {
+        "digits_64x64_low_lr",
+        "fashion_cnn_batchnorm",
+        "fashion_mobilenet_v2_32",
+        "four_nine_baseline",
+        "four_nine_dropout_augment",
+    }
+
+
+def test_every_row_of_the_file_belongs_to_the_project(repository: Path) -> None:
+    """A misspelt study or variant would silently have no figure."""
+    project = load_params(repository / "params.yaml")
+    content = YAML(typ="safe").load(repository / "reported_results.yaml")
+    for study, rows in content.items():
+        known = {*project.searches, *project.all_variants, "extended_test", "sweeps"}
+        assert study in {*project.studies, *project.signals}
+        assert set(rows) <= known

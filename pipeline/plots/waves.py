@@ -1,0 +1,159 @@
+"""Pictures of waves a sin(b x) + c cos(d x), of what a network makes of them, and of how it learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Okabe and Ito's blue, vermilion and black, which colour-blind people can tell apart.
+TRUE_COLOUR, IMPLIED_COLOUR, REFERENCE_COLOUR = "#0072b2", "#d55e00", "#000000"
+# Of the rows whose errors are drawn, those between these percentiles lie in the shaded band.
+BAND = (10, 90)
+# More would run together into a line.
+NUM_MARKS = 100
+# On a logarithmic scale, in each power of ten.
+TICKS = (1, 1.5, 2, 3, 4, 5, 7)
+MINUS = "\N{MINUS SIGN}"
+
+Wave = Sequence[float]
+
+
+def formula(wave: Wave) -> str:
+    """A wave (a, b, c, d) as text."""
+    a, b, c, d = (f"{value:.3g}".replace("-", MINUS) for value in wave)
+    sign = MINUS if c.startswith(MINUS) else "+"
+    return f"{a} sin({b} x) {sign} {c.removeprefix(MINUS)} cos({d} x)"
+
+
+def examples(x: NDArray[Any], curves: NDArray[Any], parameters: NDArray[Any]) -> Figure:
+    """Curves (n, num_points) at x (num_points,) in radians, one below the other, each under its formula.
+
+    `parameters` are (n, 4).
+    """
+    figure, grid = _grid(len(curves), num_columns=1)
+    for axes, curve, wave in zip(grid, curves, parameters, strict=True):
+        axes.plot(x / np.pi, curve, color=TRUE_COLOUR)
+        axes.set_title(formula(wave), fontsize=10)
+    return figure
+
+
+def example(
+    x: NDArray[Any], points: NDArray[Any], *, fine_x: NDArray[Any], formula_curve: NDArray[Any], wave: Wave
+) -> Figure:
+    """The points (num_points,) of a row at x, and the curve of its formula at `fine_x`, all x in radians.
+
+    Of many points some are drawn, evenly spread.
+    """
+    step = max(1, len(x) // NUM_MARKS)
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    axes = figure.subplots()
+    label = f"points of the row, {len(x[::step]):,} of {len(x):,}"
+    axes.plot(x[::step] / np.pi, points[::step], ls="none", marker="o", mfc="none", color=TRUE_COLOUR, label=label)
+    axes.plot(fine_x / np.pi, formula_curve, color=IMPLIED_COLOUR, label=formula(wave))
+    axes.set(xlabel="x / π", ylabel="value", title="a generated row, and its formula over it")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def true_and_implied(
+    x: NDArray[Any],
+    curves: tuple[NDArray[Any], NDArray[Any]],
+    parameters: tuple[NDArray[Any], NDArray[Any]],
+    *,
+    title: str,
+    num_columns: int,
+) -> Figure:
+    """One panel per row: the true curve, and the curve that the predicted parameters imply.
+
+    `curves` are both (n, num_points), `parameters` both (n, 4), the true ones first; x is (num_points,) in radians.
+    """
+    figure, grid = _grid(len(curves[0]), num_columns=num_columns)
+    figure.suptitle(title)
+    for axes, true, implied, wave, predicted in zip(grid, *curves, *parameters, strict=True):
+        axes.plot(x / np.pi, true, color=TRUE_COLOUR, label="true")
+        axes.plot(x / np.pi, implied, color=IMPLIED_COLOUR, ls="--", label="implied by the prediction")
+        axes.set_title(f"true: {formula(wave)}\npredicted: {formula(predicted)}", fontsize=9)
+    figure.legend(handles=grid[0].lines, loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def curve_error(
+    x: NDArray[Any], errors: Mapping[str, NDArray[Any]], always_mean: Mapping[str, NDArray[Any]], *, title: str
+) -> Figure:
+    """The error of implied curves against x (num_points,) in radians, one panel for each set of rows.
+
+    `errors` are (n, num_points) for each set, `always_mean` those of always predicting the mean parameters.
+    """
+    figure = Figure(figsize=(5.5 * len(errors), 4.5), layout="constrained")
+    figure.suptitle(title)
+    for axes, (name, of_rows) in zip(figure.subplots(1, len(errors), squeeze=False).flat, errors.items(), strict=True):
+        low, high = np.percentile(of_rows, BAND, axis=0)
+        axes.fill_between(x / np.pi, low, high, color=IMPLIED_COLOUR, alpha=0.2, lw=0, label="8 of 10 rows")
+        axes.plot(x / np.pi, of_rows.mean(axis=0), color=IMPLIED_COLOUR, label="mean")
+        axes.plot(
+            x / np.pi,
+            always_mean[name].mean(axis=0),
+            color=REFERENCE_COLOUR,
+            ls=":",
+            label="mean, if the mean parameters are always predicted",
+        )
+        axes.set(xlabel="x / π", ylabel="|true curve − implied curve|", title=f"{name} ({len(of_rows):,} rows)")
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    figure.legend(
+        handles=[*figure.axes[0].lines, *figure.axes[0].collections],
+        loc="outside lower center",
+        ncols=3,
+        frameon=False,
+    )
+    return figure
+
+
+def training_curves(history: pd.DataFrame, *, title: str) -> Figure:
+    """Mean absolute error against the epoch, training (its mean over the epoch) and validation, on a logarithmic scale.
+
+    Where penalties make the training objective larger than the error, it is drawn too, dashed.
+    """
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    has_penalties = (history["loss"] - history["mean_absolute_error"]).abs().max() > 1e-6
+    for prefix, name, colour in (("", "training", TRUE_COLOUR), ("val_", "validation", IMPLIED_COLOUR)):
+        axes.plot(history["epoch"], history[f"{prefix}mean_absolute_error"], color=colour, label=name)
+        if has_penalties:
+            penalized = history[f"{prefix}loss"]
+            axes.plot(history["epoch"], penalized, color=colour, ls="--", label=f"{name}, with penalties")
+    axes.set(xlabel="epoch", ylabel="mean absolute error of the parameters", yscale="log", title=title)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_locator(LogLocator(subs=TICKS))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def _grid(num_panels: int, *, num_columns: int) -> tuple[Figure, list[Axes]]:
+    """Panels for curves against x / π, row by row; places left over stay empty."""
+    num_rows = -(-num_panels // num_columns)
+    width = 9 if num_columns == 1 else 4.6 * num_columns
+    figure = Figure(figsize=(width, 1 + 2.2 * num_rows), layout="constrained")
+    grid = list(figure.subplots(num_rows, num_columns, sharex=True, squeeze=False).flat)
+    for axes in grid[num_panels:]:
+        axes.set_axis_off()
+    for axes in grid[:num_panels]:
+        axes.grid(alpha=0.3)
+    for axes in grid[max(0, num_panels - num_columns) : num_panels]:
+        # The lowest of its column, which a shared axis labels in the last row only.
+        axes.tick_params(labelbottom=True)
+        axes.set_xlabel("x / π")
+    return figure, grid[:num_panels]

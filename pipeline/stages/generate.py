@@ -1,0 +1,64 @@
+"""DVC stage: a signal's training, validation, test and extended test rows, with statistics and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import entry, preprocessing, storage, tracking
+from pipeline.datasets import waves
+from pipeline.params import Params, Signal, require
+from pipeline.paths import Workspace
+from pipeline.plots import waves as plots
+
+NUM_EXAMPLES = 5
+# Points of the formula's curve for each one of the row that it is laid over.
+FINENESS = 10
+
+
+def main(workspace: Workspace, params: Params, name: str) -> None:
+    """Generate a signal's rows from its seed, describe and draw what is there."""
+    signal: Signal = require(params.signals, name, "signal")
+    splits = waves.generate(signal)
+    for split, (inputs, targets) in splits.items():
+        storage.write_arrays(workspace.prepared(name, split), inputs=inputs, targets=targets)
+    folder = workspace.dataset_results(name)
+    storage.write_json(folder / "statistics.json", describe(signal, splits))
+    _draw(folder, signal, splits["train"])
+    tracking.publish_generate(workspace, params, name)
+
+
+def describe(signal: Signal, splits: dict[str, waves.Rows]) -> dict[str, Any]:
+    """What statistics.json holds. Of the test rows nothing is told but their number and digest."""
+    parameters = splits["train"][1].astype(np.float64)
+    return {
+        "title": signal.title,
+        "num_points": signal.num_points,
+        "length_in_pi": signal.length_in_pi,
+        "num_examples": {split: len(targets) for split, (_, targets) in splits.items()},
+        "train_parameters": {
+            name: {"mean": float(values.mean()), "std": float(values.std())}
+            for name, values in zip(waves.PARAMETERS, parameters.T, strict=True)
+        },
+        "sha256": {split: preprocessing.digest(*arrays) for split, arrays in splits.items()},
+        "example": dict(zip(waves.PARAMETERS, signal.example, strict=True)),
+    }
+
+
+def _draw(folder: Path, signal: Signal, train: waves.Rows) -> None:
+    x = waves.axis(signal)
+    inputs, targets = train
+    storage.write_figure(folder / "examples.png", plots.examples(x, inputs[:NUM_EXAMPLES], targets[:NUM_EXAMPLES]))
+    (points,), _ = waves.rows([signal.example], x)
+    fine_x = np.linspace(x[0], x[-1], FINENESS * len(x))
+    (curve,) = waves.waves([signal.example], fine_x)
+    storage.write_figure(
+        folder / "example.png",
+        plots.example(x, points, fine_x=fine_x, formula_curve=curve, wave=signal.example),
+    )
+
+
+if __name__ == "__main__":
+    entry.run(main)

@@ -1,0 +1,76 @@
+"""Train one regressor on a signal's training rows, watched on its validation rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from pipeline import compute, entry, models, progress, scoring, storage, tracking, trained, training, wave_metrics
+from pipeline.datasets import waves
+from pipeline.params import Params, RegressorVariant, require
+from pipeline.paths import Workspace
+from pipeline.plots import waves as plots
+from pipeline.training import Examples
+
+if TYPE_CHECKING:
+    import keras
+
+FIGURES = ("loss", "mean_absolute_error")
+WATCHED = "val_mean_absolute_error"
+
+
+def main(workspace: Workspace, params: Params, name: str) -> None:
+    """Train one regressor; save its model, history, metrics and curves."""
+    regressor: RegressorVariant = require(params.regressors, name, "regressor")
+    compute.configure(compute.BACKEND_OF_FAMILY[regressor.family], threads=params.compute.threads)
+    num_points = params.signals[regressor.dataset].num_points
+    examples, validation = (
+        Examples(*waves.read(workspace.prepared(regressor.dataset, split), num_points=num_points))
+        for split in ("train", "validation")
+    )
+    model = models.build(
+        regressor, input_shape=(num_points,), num_outputs=len(waves.PARAMETERS), seed=params.compute.seed
+    )
+    with (
+        tracking.training_run(workspace, params, name) as run,
+        progress.epochs(name, regressor.epochs, figure=WATCHED) as bar,
+    ):
+
+        def on_epoch(epoch: int, values: Mapping[str, float]) -> None:
+            run.log_epoch(epoch, values)
+            bar(epoch, values)
+
+        history = training.train(
+            model,
+            regressor,
+            training=examples,
+            validation=validation,
+            seed=params.compute.seed,
+            on_epoch=on_epoch,
+        )
+        trained.check_converged(history, f"regressors.{name}")
+        results = workspace.training_results(name, regressor)
+        storage.write_model(workspace.model(name, regressor), model)
+        storage.write_table(results / "history.csv", history)
+        storage.write_json(results / "metrics.json", summarize(history, model, examples))
+        storage.write_figure(results / "curves.png", plots.training_curves(history, title=name))
+
+
+def summarize(history: pd.DataFrame, model: keras.Model, examples: Examples) -> dict[str, Any]:
+    """The figures of a trained regressor: its last epoch, its best epoch by validation error, its size.
+
+    `train_evaluated` are the final weights on all training rows, with dropout off.
+    """
+    predicted, _ = scoring.predict_in_batches(model, examples.inputs)
+    error = wave_metrics.parameter_errors(examples.targets, predicted).mean()
+    return {
+        "parameters": trained.parameter_counts(model),
+        **trained.epoch_figures(history, FIGURES, best_row=int(history[WATCHED].argmin())),
+        "train_evaluated": {"mean_absolute_error": float(error)},
+    }
+
+
+if __name__ == "__main__":
+    entry.run(main)

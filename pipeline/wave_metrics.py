@@ -1,0 +1,49 @@
+"""How far predicted waves a sin(b x) + c cos(d x) are from the true ones: by parameters and by curves.
+
+Parameters are in the order a, b, c, d. They are not unique: (a, b) and (-a, -b) give one curve, and so do d and -d;
+where a or c is 0 its frequency is free, and where b is 0 so is a. Curves are what the network sees.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# The places of a and b, and of d: whose signs can change together and leave the curve as it is.
+SIGNS_TOGETHER = ([0, 1], [3])
+
+
+def parameter_errors(true: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:
+    """Absolute errors (n, 4) of predicted parameters (n, 4)."""
+    return np.abs(np.asarray(true, dtype=np.float64) - np.asarray(predicted, dtype=np.float64))
+
+
+def with_nearest_signs(true: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:
+    """The predicted parameters (n, 4) with those of their equivalent signs that are nearest to the true ones (n, 4).
+
+    The curves stay the same, and no row's summed error grows.
+    """
+    fixed = np.array(predicted, dtype=np.float64)
+    for together in SIGNS_TOGETHER:
+        as_is, turned = (parameter_errors(true[:, together], sign * fixed[:, together]).sum(axis=1) for sign in (1, -1))
+        fixed[:, together] *= np.where(turned < as_is, -1, 1)[:, np.newaxis]
+    return fixed
+
+
+def is_determined(true: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which of the true parameters (n, 4) their curve determines, up to signs."""
+    a, b, c, _ = (np.asarray(true) != 0).T
+    return np.stack([b, a, np.ones_like(c), c], axis=1)
+
+
+def curve_errors(true: NDArray[Any], implied: NDArray[Any]) -> NDArray[np.float64]:
+    """Absolute differences (n, num_points) between true curves and those that predicted parameters imply."""
+    return np.abs(np.asarray(true, dtype=np.float64) - np.asarray(implied, dtype=np.float64))
+
+
+def first_and_last_period(errors: NDArray[np.float64], x: NDArray[np.float64]) -> tuple[float, float]:
+    """The mean of curve errors (n, num_points) over the first and over the last 2 pi of x (num_points,), in radians."""
+    period = 2 * np.pi
+    return float(errors[:, x <= x[0] + period].mean()), float(errors[:, x >= x[-1] - period].mean())
