@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from pipeline import storage
 from pipeline.datasets import idx
 from pipeline.errors import PipelineError
-from pipeline.params import IdxFiles
+from pipeline.params import IdxFiles, PublishedWeights
 
 MIRROR_VARIABLE = "DATASET_MIRROR"
 
@@ -57,6 +57,15 @@ class NoSourceError(PipelineError):
     """No source serves a file."""
 
 
+@dataclass(frozen=True)
+class Offer:
+    """A file as one source has it: its name below a folder or an http(s) address, and the SHA-256 of its content."""
+
+    source: str
+    name: str
+    sha256: str
+
+
 def sources_of(files: IdxFiles, mirror: str | None) -> tuple[str, ...]:
     """Folders and URL prefixes that may hold the files, in the order to try: the mirror's first, if there is one."""
     below_mirror = (f"{mirror.rstrip('/')}/{files.folder}",) if mirror else ()
@@ -73,7 +82,35 @@ def fetch_files(files: IdxFiles, folder: Path, *, mirror: str | None, limits: Li
         try:
             fetch_file(name, sources, sha256, folder / name, limits=limits)
         except NoSourceError as error:
-            raise PipelineError(f"{error}\n{_advice(files, name, mirror)}") from None
+            wanted = f"{files.folder}/{name} and the dataset's other files beside it"
+            raise PipelineError(f"{error}\n{_advice(wanted, mirror)}") from None
+
+
+def offers_of(weights: PublishedWeights, mirror: str | None) -> tuple[Offer, ...]:
+    """The files of weights in the order to try: the mirror's first, if there is one."""
+    mirrored = [(f"{mirror.rstrip('/')}/{weights.mirrored.url}", weights.mirrored.sha256)] if mirror else []
+    addresses = [*mirrored, *((file.url, file.sha256) for file in weights.published)]
+    parts = ((*address.rpartition("/"), sha256) for address, sha256 in addresses)
+    return tuple(Offer(source, name, sha256) for source, _, name, sha256 in parts)
+
+
+def fetch_weights(
+    weights: PublishedWeights, folder: Path, *, mirror: str | None, limits: Limits = DEFAULT_LIMITS
+) -> Path:
+    """Place the first file of weights that has its SHA-256 into a folder, and return its path.
+
+    It keeps the name that its source gives it, by which Keras tells what form it has. What fails the check never
+    reaches the disk.
+
+    Raises PipelineError when no source serves its file, with each source's reason and what to do.
+    """
+    title = weights.mirrored.url.rpartition("/")[2]
+    try:
+        offer, content = _first_served(title, offers_of(weights, mirror), _as_received, limits)
+    except NoSourceError as error:
+        raise PipelineError(f"{error}\n{_advice(weights.mirrored.url, mirror)}") from None
+    storage.write_bytes(folder / offer.name, content)
+    return folder / offer.name
 
 
 def fetch_file(
@@ -87,38 +124,60 @@ def fetch_file(
 
     Raises NoSourceError, with each source's reason, when none serves; PipelineError for what is no plain file name.
     """
-    if not SAFE_NAME.fullmatch(name):
-        raise PipelineError(f"expected a plain file name to fetch (letters, digits, '.', '_', '-'), got {name!r}.")
+    offers = [Offer(source, name, sha256) for source in sources]
+    _, content = _first_served(name, offers, _decompressed, limits)
+    storage.write_bytes(destination, idx.compress(content))
+
+
+def _first_served(
+    title: str, offers: Sequence[Offer], unpack: Callable[[bytes, Limits], bytes], limits: Limits
+) -> tuple[Offer, bytes]:
+    """The first offer whose unpacked content has its SHA-256, and that content. Raises NoSourceError if none has."""
+    for offer in offers:
+        _check_name(offer.name)
     reasons = []
-    for source in sources:
+    for offer in offers:
+        # A source may have the file under another name, which is then told.
+        source = offer.source if offer.name == title else f"{offer.source}/{offer.name}".lstrip("/")
         try:
-            content = _verified(_load(source, name, limits), sha256, limits)
+            content = unpack(_load(offer.source, offer.name, limits), limits)
+            _check_content(content, offer.sha256)
         except SourceError as error:
-            log.warning("%s from %s: %s", name, source, error)
+            log.warning("%s from %s: %s", title, source, error)
             reasons.append(f"  {source}: {error}")
         else:
-            storage.write_bytes(destination, idx.compress(content))
-            return
-    raise NoSourceError("\n".join([f"{name}: none of {len(sources)} sources serves it.", *reasons]))
+            return offer, content
+    raise NoSourceError("\n".join([f"{title}: none of {len(offers)} sources serves it.", *reasons]))
 
 
-def _advice(files: IdxFiles, name: str, mirror: str | None) -> str:
+def _advice(wanted: str, mirror: str | None) -> str:
     setting = f"it is {mirror!r} now" if mirror else "it is not set now"
     return (
         f"Check the network, or work offline: set {MIRROR_VARIABLE} ({setting}) to a folder, or the http(s) address of "
-        f"one, that holds {files.folder}/{name} and the dataset's other files beside it. Then run the command again."
+        f"one, that holds {wanted}. Then run the command again."
     )
 
 
-def _verified(content: bytes, sha256: str, limits: Limits) -> bytes:
+def _check_name(name: str) -> None:
+    if not SAFE_NAME.fullmatch(name):
+        raise PipelineError(f"expected a plain file name to fetch (letters, digits, '.', '_', '-'), got {name!r}.")
+
+
+def _as_received(content: bytes, limits: Limits) -> bytes:
+    return content
+
+
+def _decompressed(content: bytes, limits: Limits) -> bytes:
     try:
-        plain = idx.decompress(content, max_size=limits.max_size)
+        return idx.decompress(content, max_size=limits.max_size)
     except idx.IdxError as error:
         raise SourceError(f"{error}; discarded") from None
-    received = hashlib.sha256(plain).hexdigest()
+
+
+def _check_content(content: bytes, sha256: str) -> None:
+    received = hashlib.sha256(content).hexdigest()
     if received != sha256:
         raise SourceError(f"expected content with SHA-256 {sha256}, got {received}; discarded")
-    return plain
 
 
 def _load(source: str, name: str, limits: Limits) -> bytes:
