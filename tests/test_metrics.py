@@ -1,11 +1,25 @@
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+from scipy.stats import binom
 
 from pipeline import metrics
+from pipeline.metrics import Discordance
+
+Z_95 = 1.959963985
+pairs = st.integers(1, 300).flatmap(
+    lambda n: st.integers(0, n).flatmap(
+        lambda b: st.integers(0, n - b).map(lambda c: Discordance(only_first=b, only_second=c, num_examples=n))
+    )
+)
+p_values = st.lists(st.floats(0, 1), min_size=1, max_size=8)
 
 
 @pytest.mark.parametrize(
@@ -67,3 +81,128 @@ def test_most_confidently_wrong_sorts_mistakes_only_and_keeps_the_order_of_equal
 
 def test_most_confidently_wrong_of_a_perfect_model_is_empty() -> None:
     assert metrics.most_confidently_wrong(np.eye(3), np.arange(3), 5).tolist() == []
+
+
+def test_discordance_counts_what_only_one_gets_right() -> None:
+    first = np.array([True, True, True, False, False])
+    second = np.array([True, False, False, True, False])
+    found = metrics.discordance(first, second)
+    assert found == Discordance(only_first=2, only_second=1, num_examples=5)
+    assert found.difference == pytest.approx(first.mean() - second.mean())
+
+
+@pytest.mark.parametrize(("first", "second"), [(3, 4), (0, 0)])
+def test_discordance_needs_the_same_examples(first: int, second: int) -> None:
+    with pytest.raises(ValueError, match="expected the same examples"):
+        metrics.discordance(np.ones(first, bool), np.ones(second, bool))
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second", "expected"),
+    [
+        # Twice the tail of the binomial distribution of 1/2, by hand.
+        (0, 0, 1.0),
+        (1, 0, 1.0),
+        (5, 0, 2 / 32),
+        (0, 6, 2 / 64),
+        (7, 1, 2 * (1 + 8) / 256),
+        (3, 3, 1.0),
+    ],
+)
+def test_mcnemar_p_value_matches_hand_computed_cases(only_first: int, only_second: int, expected: float) -> None:
+    assert metrics.mcnemar_p_value(Discordance(only_first, only_second, 100)) == pytest.approx(expected)
+
+
+@given(pairs)
+def test_mcnemar_p_value_is_twice_the_smaller_tail(found: Discordance) -> None:
+    smaller, total = min(found.only_first, found.only_second), found.only_first + found.only_second
+    expected = min(1.0, 2 * float(binom.cdf(smaller, total, 0.5)))
+    assert metrics.mcnemar_p_value(found) == pytest.approx(expected, rel=1e-9)
+
+
+def most_likely_share(found: Discordance, difference: float) -> float:
+    """The most likely share that only the second gets right, by search, if the accuracies differ by `difference`."""
+    b, c, rest = found.only_first, found.only_second, found.num_examples - found.only_first - found.only_second
+
+    def unlikelihood(share: float) -> float:
+        probabilities = (share + difference, share, 1 - 2 * share - difference)
+        return -sum(
+            count * math.log(max(chance, 1e-300))
+            for count, chance in zip((b, c, rest), probabilities, strict=True)
+            if count
+        )
+
+    bounds = (max(0.0, -difference), (1 - difference) / 2)
+    return float(minimize_scalar(unlikelihood, bounds=bounds, method="bounded", options={"xatol": 1e-12}).x)
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second", "num_examples", "low", "high"),
+    [
+        # Fagerland, Lydersen and Laake (2014), doi:10.1002/sim.6148: airway hyper-responsiveness.
+        (1, 7, 21, -0.517, -0.026),
+        # With nothing discordant the limits are z^2 / (n + z^2), by hand.
+        (0, 0, 30, -0.113513, 0.113513),
+        # One that is always right against one that never is: the lower limit is Wilson's of all, at twice less one.
+        (50, 0, 50, 2 * 50 / (50 + Z_95**2) - 1, 1.0),
+    ],
+)
+def test_tango_interval_matches_known_cases(
+    only_first: int, only_second: int, num_examples: int, low: float, high: float
+) -> None:
+    found = metrics.tango_interval(Discordance(only_first, only_second, num_examples))
+    assert found == pytest.approx((low, high), abs=5e-4)
+
+
+@pytest.mark.parametrize("found", [Discordance(40, 20, 1991), Discordance(12, 2, 50), Discordance(3, 9, 30)])
+def test_at_tangos_limits_the_score_statistic_is_the_normal_quantile(found: Discordance) -> None:
+    """With the share by numeric maximization of the likelihood instead of Tango's formula."""
+    for limit, expected in zip(metrics.tango_interval(found), (Z_95, -Z_95), strict=True):
+        share = most_likely_share(found, limit)
+        variance = (2 * share + limit - limit**2) / found.num_examples
+        assert (found.difference - limit) / math.sqrt(variance) == pytest.approx(expected, rel=1e-4)
+
+
+@given(pairs)
+def test_tango_interval_holds_the_difference_and_is_that_of_the_exchanged_pair_mirrored(found: Discordance) -> None:
+    low, high = metrics.tango_interval(found)
+    assert -1 <= low <= found.difference <= high <= 1
+    exchanged = metrics.tango_interval(Discordance(found.only_second, found.only_first, found.num_examples))
+    assert exchanged == pytest.approx((-high, -low), abs=1e-9)
+
+
+@given(pairs)
+def test_tango_interval_leaves_out_0_where_mcnemars_statistic_exceeds_its_quantile(found: Discordance) -> None:
+    b, c = found.only_first, found.only_second
+    statistic = (b - c) / math.sqrt(b + c) if b + c else 0.0
+    low, high = metrics.tango_interval(found)
+    assert (not low <= 0 <= high) == (abs(statistic) > Z_95)
+
+
+def test_tango_interval_widens_with_confidence() -> None:
+    found = Discordance(12, 2, 50)
+    (low_95, high_95), (low_99, high_99) = metrics.tango_interval(found), metrics.tango_interval(found, 0.99)
+    assert low_99 < low_95 < high_95 < high_99
+
+
+@pytest.mark.parametrize(
+    ("given_values", "corrected"),
+    [
+        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),
+        ([0.5], [0.5]),
+        ([0.6, 0.6], [1.0, 1.0]),
+        ([], []),
+    ],
+)
+def test_holm_matches_hand_computed_cases(given_values: list[float], corrected: list[float]) -> None:
+    assert metrics.holm(given_values) == pytest.approx(corrected)
+
+
+@given(p_values)
+def test_holm_keeps_the_order_and_lies_between_no_correction_and_bonferronis(values: Sequence[float]) -> None:
+    corrected = metrics.holm(values)
+    assert sorted(range(len(values)), key=values.__getitem__) == sorted(
+        range(len(values)), key=lambda index: (corrected[index], values[index])
+    )
+    for value, found in zip(values, corrected, strict=True):
+        assert value <= found <= min(1, len(values) * value)

@@ -1,0 +1,164 @@
+"""Pictures that hold the variants of a study against its baseline."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Okabe and Ito's colours, which colour-blind people can tell apart: one per kind, the baseline in black.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+BASELINE_COLOUR = "#000000"
+TRAINING_COLOUR, VALIDATION_COLOUR = "#0072B2", "#D55E00"
+# Between bars of different kinds, in bars.
+GAP = 0.6
+# The enlarged scale shows accuracies down to this far below the baseline's, as a fraction.
+ENLARGED_SPAN = 0.08
+
+
+def accuracy_bars(table: pd.DataFrame, *, baseline: str, title: str) -> Figure:
+    """Validation accuracy of every setting, grouped by kind, the baseline as a line; beside it enlarged.
+
+    `table` has the columns `variant`, `kind`, `val_accuracy`, `val_accuracy_low` and `val_accuracy_high` (fractions);
+    the enlarged part shows the intervals, and a mark at the edge for what lies further left.
+    """
+    others, reference = _without(table, baseline)
+    figure = Figure(figsize=(11, 1.8 + 0.36 * len(others)), layout="constrained")
+    bars, enlarged = figure.subplots(1, 2, sharey=True, width_ratios=(2, 3))
+    figure.suptitle(title)
+    places = _draw_bars(bars, others, "val_accuracy", scale=100, text="{:.2f} %")
+    _draw_line(bars, 100 * reference["val_accuracy"], f"{baseline}: {100 * reference['val_accuracy']:.2f} %")
+    bars.set(xlim=(0, 118), xlabel="validation accuracy (%)")
+    bars.set_xticks(range(0, 101, 20))
+    _draw_enlarged(enlarged, others, reference, places)
+    figure.legend(
+        handles=[*bars.lines[:1], *enlarged.containers[:1]], loc="outside lower center", ncols=2, frameon=False
+    )
+    return figure
+
+
+def cross_entropy_bars(table: pd.DataFrame, *, baseline: str, title: str) -> Figure:
+    """Validation cross-entropy, without penalties, of every setting, grouped by kind, the baseline as a line.
+
+    `table` has the columns `variant`, `kind` and `val_cross_entropy`.
+    """
+    others, reference = _without(table, baseline)
+    figure = Figure(figsize=(9, 1.8 + 0.36 * len(others)), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title)
+    _draw_bars(axes, others, "val_cross_entropy", scale=1, text="{:.3f}")
+    _draw_line(axes, reference["val_cross_entropy"], f"{baseline}: {reference['val_cross_entropy']:.3f}")
+    axes.margins(x=0.12)
+    axes.set_xlabel("validation cross-entropy (nats, without penalties)")
+    figure.legend(loc="outside lower center", frameon=False)
+    return figure
+
+
+def learning_curves(histories: Mapping[str, pd.DataFrame], *, title: str) -> Figure:
+    """Training and validation cross-entropy (without penalties) and accuracy over all epochs, a column per variant.
+
+    `histories` holds a table per variant with the columns `epoch`, `cross_entropy`, `val_cross_entropy`, `accuracy` and
+    `val_accuracy`. All columns have the same scales; a dot marks the lowest validation cross-entropy.
+    """
+    figure = Figure(figsize=(2.2 + 2.9 * len(histories), 6.4), layout="constrained")
+    figure.suptitle(title)
+    grid = figure.subplots(2, len(histories), sharex="col", sharey="row", squeeze=False)
+    for (entropy, accuracy), (name, history) in zip(grid.T, histories.items(), strict=True):
+        _draw_curves(entropy, history, "cross_entropy")
+        _draw_curves(accuracy, history, "accuracy")
+        lowest = history.iloc[int(history["val_cross_entropy"].argmin())]
+        entropy.plot(
+            lowest["epoch"],
+            lowest["val_cross_entropy"],
+            marker="o",
+            ls="none",
+            color=VALIDATION_COLOUR,
+            label="lowest validation cross-entropy",
+        )
+        entropy.set_title(f"{name}\nlowest in epoch {lowest['epoch']:.0f} of {len(history)}", fontsize=9)
+        accuracy.set_xlabel("epoch")
+    grid[0][0].set(ylabel="cross-entropy (nats, without penalties)", ylim=(0, None))
+    grid[1][0].set_ylabel("accuracy")
+    figure.legend(handles=grid[0][0].lines, loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def _without(table: pd.DataFrame, baseline: str) -> tuple[pd.DataFrame, pd.Series]:
+    is_baseline = table["variant"] == baseline
+    return table[~is_baseline].reset_index(drop=True), table[is_baseline].iloc[0]
+
+
+def _places(kinds: Sequence[str]) -> np.ndarray:
+    """Where each bar stands, from the top: a gap before each new kind."""
+    is_new = np.array([False, *(kind != before for before, kind in itertools.pairwise(kinds))])
+    return np.arange(len(kinds)) + GAP * np.cumsum(is_new)
+
+
+def _colours(kinds: Sequence[str]) -> list[str]:
+    order = list(dict.fromkeys(kinds))
+    return [COLOURS[order.index(kind) % len(COLOURS)] for kind in kinds]
+
+
+def _draw_bars(axes: Axes, table: pd.DataFrame, column: str, *, scale: float, text: str) -> np.ndarray:
+    kinds, values = list(table["kind"]), scale * table[column]
+    places = _places(kinds)
+    bars = axes.barh(places, values, color=_colours(kinds), height=0.75)
+    axes.bar_label(bars, [text.format(value) for value in values], padding=3, fontsize=8)
+    axes.set_yticks(places, list(table["variant"]))
+    # Once: the enlarged part shares the axis, and a second call would turn it back.
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    return places
+
+
+def _draw_line(axes: Axes, value: float, label: str) -> None:
+    axes.axvline(value, color=BASELINE_COLOUR, ls="--", lw=1.2, label=label)
+
+
+def _draw_enlarged(axes: Axes, table: pd.DataFrame, reference: pd.Series, places: np.ndarray) -> None:
+    accuracy, low, high = (100 * table[f"val_accuracy{end}"] for end in ("", "_low", "_high"))
+    limit = 100 * (reference["val_accuracy"] - ENLARGED_SPAN)
+    axes.errorbar(
+        accuracy,
+        places,
+        xerr=(accuracy - low, high - accuracy),
+        fmt="o",
+        color=COLOURS[0],
+        markersize=5,
+        capsize=3,
+        label="95 % interval",
+    )
+    _draw_line(axes, 100 * reference["val_accuracy"], "")
+    axes.axvspan(
+        100 * reference["val_accuracy_low"],
+        100 * reference["val_accuracy_high"],
+        color=BASELINE_COLOUR,
+        alpha=0.07,
+        lw=0,
+    )
+    highest = max(high.max(), 100 * reference["val_accuracy_high"])
+    axes.set(
+        xlim=(limit, min(100.0, highest + 0.5)),
+        xlabel="validation accuracy (%), enlarged; shaded: the baseline's interval",
+    )
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", alpha=0.3)
+    for place, value in zip(places, accuracy, strict=True):
+        if value < limit:
+            axes.text(limit, place, f" \N{BLACK LEFT-POINTING SMALL TRIANGLE} {value:.2f} %", va="center", fontsize=8)
+
+
+def _draw_curves(axes: Axes, history: pd.DataFrame, column: str) -> None:
+    axes.plot(history["epoch"], history[column], color=TRAINING_COLOUR, lw=1, label="training")
+    axes.plot(history["epoch"], history[f"val_{column}"], color=VALIDATION_COLOUR, lw=1, label="validation")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+    axes.grid(alpha=0.3)
