@@ -15,28 +15,39 @@ from pipeline.tracking.settings import find_location, prepare_environment
 
 if TYPE_CHECKING:
     from pipeline.tracking.live import EpochLog
+    from pipeline.tracking.live_search import SearchLog
     from pipeline.tracking.synchronize import SyncReport
 
 __all__ = [
     "publish_comparison",
+    "publish_conclusions",
+    "publish_contrast",
     "publish_evaluation",
+    "publish_features",
     "publish_fetch",
+    "publish_fetch_weights",
+    "publish_generate",
+    "publish_kernels",
     "publish_prepare",
     "publish_selection",
+    "publish_signal_evaluation",
     "publish_summary",
+    "publish_sweep",
+    "publish_tabulate",
     "publish_variant",
+    "search_run",
     "shown_uri",
     "sync",
     "training_run",
 ]
 
 
-def publish_fetch(workspace: Workspace, params: Params, dataset: str) -> None:
-    """Show the downloaded files of a dataset in MLflow. MLflow's troubles become a warning on stderr."""
+def publish_fetch(workspace: Workspace, params: Params, source: str) -> None:
+    """Show the raw files of a source in MLflow. MLflow's troubles become a warning on stderr."""
     prepare_environment()
     from pipeline.tracking import publish, records
 
-    publish.publish(workspace, [records.fetch_record(workspace, params, dataset)])
+    publish.publish(workspace, [records.fetch_record(workspace, params, source)])
 
 
 def publish_prepare(workspace: Workspace, params: Params, dataset: str) -> None:
@@ -45,6 +56,30 @@ def publish_prepare(workspace: Workspace, params: Params, dataset: str) -> None:
     from pipeline.tracking import publish, records
 
     publish.publish(workspace, [records.prepare_record(workspace, params, dataset)])
+
+
+def publish_generate(workspace: Workspace, params: Params, signal: str) -> None:
+    """Show a signal's statistics and pictures in MLflow. MLflow's troubles become a warning on stderr."""
+    prepare_environment()
+    from pipeline.tracking import publish, records
+
+    publish.publish(workspace, [records.generate_record(workspace, params, signal)])
+
+
+def publish_fetch_weights(workspace: Workspace, params: Params, weights: str) -> None:
+    """Show the weights of a frozen network in MLflow. MLflow's troubles become a warning on stderr."""
+    prepare_environment()
+    from pipeline.tracking import publish, records
+
+    publish.publish(workspace, [records.fetch_weights_record(workspace, params, weights)])
+
+
+def publish_features(workspace: Workspace, params: Params, features: str) -> None:
+    """Show how large the features of a dataset are in MLflow. MLflow's troubles become a warning on stderr."""
+    prepare_environment()
+    from pipeline.tracking import publish, records
+
+    publish.publish(workspace, [records.features_record(workspace, params, features)])
 
 
 def publish_variant(workspace: Workspace, params: Params, name: str) -> None:
@@ -58,6 +93,22 @@ def publish_variant(workspace: Workspace, params: Params, name: str) -> None:
     publish.publish(workspace, records.variant_records(workspace, params, name))
 
 
+def publish_sweep(workspace: Workspace, params: Params, sweep: str) -> None:
+    """Show which member of a sweep was chosen, in MLflow. MLflow's troubles become a warning on stderr."""
+    prepare_environment()
+    from pipeline.tracking import publish, records
+
+    publish.publish(workspace, [records.sweep_record(workspace, params, sweep)])
+
+
+def publish_kernels(workspace: Workspace, params: Params, name: str) -> None:
+    """Show the weights of a derived variant in its runs in MLflow. MLflow's troubles become a warning on stderr."""
+    prepare_environment()
+    from pipeline.tracking import publish, records
+
+    publish.publish(workspace, records.kernels_records(workspace, params, name))
+
+
 def publish_evaluation(workspace: Workspace, params: Params, study: str) -> None:
     """Show a study's test figures in MLflow: a run of its own, and in the run of every variant that was evaluated.
 
@@ -69,12 +120,50 @@ def publish_evaluation(workspace: Workspace, params: Params, study: str) -> None
     publish.publish(workspace, records.evaluation_records(workspace, params, study))
 
 
+def publish_signal_evaluation(workspace: Workspace, params: Params, signal: str) -> None:
+    """Show a signal's test figures in MLflow: a run of its own, and in the run of every regressor that was evaluated.
+
+    MLflow's troubles become a warning on stderr.
+    """
+    prepare_environment()
+    from pipeline.tracking import publish, records
+
+    publish.publish(workspace, records.signal_evaluation_records(workspace, params, signal))
+
+
 def publish_comparison(workspace: Workspace, params: Params, study: str) -> None:
     """Show a study's ranking and overlaid curves in MLflow. MLflow's troubles become a warning on stderr."""
     prepare_environment()
     from pipeline.tracking import publish, records
 
     publish.publish(workspace, [records.comparison_record(workspace, params, study)])
+
+
+def publish_contrast(workspace: Workspace, params: Params, study: str) -> None:
+    """Show the variants of a study against its baseline in MLflow. MLflow's troubles become a warning on stderr."""
+    prepare_environment()
+    from pipeline.tracking import publish, records
+
+    publish.publish(workspace, [records.contrast_record(workspace, params, study)])
+
+
+def publish_conclusions(workspace: Workspace, params: Params, study: str) -> None:
+    """Show what a study's searches say about its source's conclusions, in MLflow.
+
+    MLflow's troubles become a warning on stderr.
+    """
+    prepare_environment()
+    from pipeline.tracking import publish, records
+
+    publish.publish(workspace, [records.conclusions_record(workspace, params, study)])
+
+
+def publish_tabulate(workspace: Workspace, params: Params) -> None:
+    """Show the table of all configurations in MLflow. MLflow's troubles become a warning on stderr."""
+    prepare_environment()
+    from pipeline.tracking import publish, records
+
+    publish.publish(workspace, [records.tabulate_record(workspace, params)])
 
 
 def publish_summary(workspace: Workspace, params: Params) -> None:
@@ -107,6 +196,21 @@ def training_run(workspace: Workspace, params: Params, name: str) -> AbstractCon
     from pipeline.tracking import live
 
     return live.training_run(workspace, params, name)
+
+
+def search_run(
+    workspace: Workspace, params: Params, name: str, *, num_done: int = 0
+) -> AbstractContextManager[SearchLog]:
+    """The live run of a search: `with search_run(...) as run: ... run.log_configuration(units, seconds)`.
+
+    `num_done` configurations were done before, by a search that was interrupted. The stage saves its outputs inside the
+    block. Left well, the search's run and one child per configuration are completed from them; left by an exception the
+    run ends as that of a training does. MLflow's troubles become one warning on stderr, and the search goes on.
+    """
+    prepare_environment()
+    from pipeline.tracking import live_search
+
+    return live_search.search_run(workspace, params, name, num_done)
 
 
 def shown_uri(workspace: Workspace) -> str:

@@ -19,14 +19,16 @@ def clean_name(name: str) -> str:
     return re.sub(r"[^\w\-. /:]", "_", name)[:250]
 
 
-def section_params(section: BaseModel, *, without: Sequence[str] = ()) -> dict[str, str]:
+def section_params(
+    section: BaseModel, *, only: Sequence[str] | None = None, without: Sequence[str] = ()
+) -> dict[str, str]:
     """A section of params.yaml as parameters: nested keys with dots, a list of layers as `64 dropout 0.2; 64`.
 
-    Optional fields that were left out are left out here too.
+    Optional fields that were left out are left out here too, and with `only` all but the named ones.
     """
     return {
         name: _text(value)
-        for field in type(section).model_fields
+        for field in (type(section).model_fields if only is None else only)
         if field not in without
         for name, value in _params_of(field, getattr(section, field))
     }

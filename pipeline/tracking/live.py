@@ -1,4 +1,4 @@
-"""The live run of a training stage: its curves can be watched while it trains."""
+"""The live run of a training stage: its curves can be watched while it trains; and what every live run does."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import resource
 import socket
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from mlflow.entities import Metric, RunStatus
 
@@ -25,8 +26,10 @@ from pipeline.tracking.store import MLFLOW_ERRORS, Store, best_effort, connect, 
 FLUSH_SECONDS = 2.0
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "mlflow")
 
+# What a live run is told, one row at a time.
+Row = TypeVar("Row")
 # An epoch, its values and when it ended.
-Row = tuple[int, dict[str, float], int]
+Epoch = tuple[int, dict[str, float], int]
 
 
 class EpochLog(Protocol):
@@ -43,30 +46,38 @@ class UnrecordedRun:
         """Do nothing: MLflow's trouble was told when the run should have been opened."""
 
 
-class TrainingRun:
-    """Collects the epochs of a training run and sends them to MLflow from a thread of its own.
+class LiveRun(ABC, Generic[Row]):
+    """Collects what a stage tells of its run and sends it to MLflow from a thread of its own.
 
-    Training never waits for MLflow: sending is about as costly as an epoch of a small network, and may take a minute
-    when a server dies. After the first failure nothing more is sent.
+    The stage never waits for MLflow: sending is about as costly as an epoch of a small network, and may take a minute
+    when a server dies. After the first failure nothing more is sent. Between two sendings lie `pause` seconds at least.
     """
 
-    def __init__(self, workspace: Workspace, store: Store, run_id: str, num_epochs: int) -> None:
+    def __init__(self, workspace: Workspace, store: Store, run_id: str, pause: float) -> None:
         self.store = store
         self.run_id = run_id
         self.broken = False
         self._workspace = workspace
-        self._num_epochs = num_epochs
+        self._pause = pause
         self._rows: list[Row] = []
         self._sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlflow")
         self._sending: Future[None] | None = None
-        self._last_sent = -FLUSH_SECONDS
+        self._last_sent = -pause
 
-    def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
-        """Log the values of an epoch, counted from 1: one point per name."""
-        if self.broken or not records.is_logged(epoch, self._num_epochs):
+    @abstractmethod
+    def log_rows(self, rows: list[Row]) -> None:
+        """Write rows to MLflow; called in the thread that sends."""
+
+    def unfinished_runs(self) -> list[str]:
+        """The runs that must be closed when the stage does not end well."""
+        return [self.run_id]
+
+    def add(self, row: Row) -> None:
+        """Send a row soon."""
+        if self.broken:
             return
-        self._rows.append((epoch, dict(values), runs.now()))
-        if time.monotonic() - self._last_sent >= FLUSH_SECONDS and self._is_idle():
+        self._rows.append(row)
+        if time.monotonic() - self._last_sent >= self._pause and self._is_idle():
             self._send()
 
     def flush(self) -> None:
@@ -89,15 +100,7 @@ class TrainingRun:
     def _send(self) -> None:
         rows, self._rows = self._rows, []
         self._last_sent = time.monotonic()
-        self._sending = self._sender.submit(self._log, rows)
-
-    def _log(self, rows: list[Row]) -> None:
-        points = [
-            Metric(name, float(value), moment, step=epoch)
-            for epoch, values, moment in rows
-            for name, value in values.items()
-        ]
-        runs.log_points(self.store.client, self.run_id, points)
+        self._sending = self._sender.submit(self.log_rows, rows)
 
     def _check(self, sending: Future[None] | None) -> None:
         if sending is None:
@@ -110,6 +113,28 @@ class TrainingRun:
             warn(self._workspace, error)
 
 
+class TrainingRun(LiveRun[Epoch]):
+    """The run of a training: a point per epoch and figure."""
+
+    def __init__(self, workspace: Workspace, store: Store, run_id: str, num_epochs: int) -> None:
+        super().__init__(workspace, store, run_id, FLUSH_SECONDS)
+        self._num_epochs = num_epochs
+
+    def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Log the values of an epoch, counted from 1: one point per name."""
+        if records.is_logged(epoch, self._num_epochs):
+            self.add((epoch, dict(values), runs.now()))
+
+    def log_rows(self, rows: list[Epoch]) -> None:
+        """Write the points of epochs to MLflow."""
+        points = [
+            Metric(name, float(value), moment, step=epoch)
+            for epoch, values, moment in rows
+            for name, value in values.items()
+        ]
+        runs.log_points(self.store.client, self.run_id, points)
+
+
 @contextlib.contextmanager
 def training_run(workspace: Workspace, params: Params, name: str) -> Iterator[EpochLog]:
     """See pipeline.tracking.training_run."""
@@ -117,14 +142,14 @@ def training_run(workspace: Workspace, params: Params, name: str) -> Iterator[Ep
     run = _try_to_open(workspace, params, name)
     try:
         yield run or UnrecordedRun()
-        home, *others = records.variant_records(workspace, params, name)
+        home, *others = records.variant_records(workspace, params, name, is_just_trained=True)
         if run is None:
-            _try_again(workspace, [home, *others])
+            try_again(workspace, [home, *others])
         else:
             _finish(workspace, run, home, others, wall_seconds=time.monotonic() - start)
     except BaseException as error:
         if run is not None:
-            _abandon(run, RunStatus.FAILED if isinstance(error, Exception) else RunStatus.KILLED)
+            abandon(run, error)
         raise
 
 
@@ -139,15 +164,15 @@ def _try_to_open(workspace: Workspace, params: Params, name: str) -> TrainingRun
 def _open(workspace: Workspace, params: Params, name: str) -> TrainingRun:
     store = connect(workspace)
     variant = params.all_variants[name]
-    note = params.studies[variant.study].title
+    note = params.title_of(variant.study)
     with store.lock():
         experiment = store.ensure_experiment(
             records.experiment_name(params, variant.dataset, variant.study),
             records.experiment_tags(params, variant.dataset, note),
         )
-        tags = {**records.variant_tags(params, name, variant.study), **_machine()}
+        tags = {**records.variant_tags(params, name, variant.study), **machine_tags()}
         run_id = runs.create_run(store, experiment, name, tags, start_time=runs.now()).info.run_id
-    runs.log_params(store.client, run_id, records.variant_params(params, name))
+    runs.log_params(store.client, run_id, records.variant_params(workspace, params, name))
     return TrainingRun(workspace, store, run_id, variant.epochs)
 
 
@@ -167,22 +192,24 @@ def _finish(
             runs.upsert(run.store, record)
 
 
-def _try_again(workspace: Workspace, variant_records: list[RunRecord]) -> None:
+def try_again(workspace: Workspace, wanted: list[RunRecord]) -> None:
     """Publish without a live run, should MLflow be back; that it was away was said at the start."""
     with contextlib.suppress(*MLFLOW_ERRORS):
         store = connect(workspace)
-        for record in variant_records:
+        for record in wanted:
             runs.upsert(store, record)
 
 
-def _abandon(run: TrainingRun, status: int) -> None:
-    """Close the run of a training that did not end well, which the user is told by other means."""
+def abandon(run: LiveRun[Row], error: BaseException) -> None:
+    """Close the run of a stage that did not end well, which the user is told by other means."""
     run.flush()
+    status = RunStatus.to_string(RunStatus.FAILED if isinstance(error, Exception) else RunStatus.KILLED)
     with contextlib.suppress(*MLFLOW_ERRORS):
-        run.store.client.set_terminated(run.run_id, RunStatus.to_string(status))
+        for run_id in run.unfinished_runs():
+            run.store.client.set_terminated(run_id, status)
 
 
-def _machine() -> dict[str, str]:
+def machine_tags() -> dict[str, str]:
     """What may change from run to run without changing the outputs: kept out of every other run."""
     versions = {}
     for package in PACKAGES:

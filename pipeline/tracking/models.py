@@ -14,15 +14,18 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from pipeline.tracking.records import ModelFile
+from pipeline.tracking.records import ModelFile, Tensor
 
 with warnings.catch_warnings():
     # MLflow warns of type hints of its own.
     warnings.simplefilter("ignore")
     import mlflow.pyfunc
 
-IMAGE_SHAPE = (28, 28)
-SERVED_MODEL = Path(__file__).with_name("served_model.py")
+# The file that MLflow runs where a model of that kind is served.
+SERVED_MODELS = {
+    "classifier": Path(__file__).with_name("served_model.py"),
+    "regressor": Path(__file__).with_name("served_regressor.py"),
+}
 REQUIREMENTS = ("mlflow", "keras", "tensorflow", "numpy")
 
 
@@ -55,7 +58,7 @@ def log_model(client: MlflowClient, run: Run, model: ModelFile, tags: dict[str, 
             source_run_id=run.info.run_id,
             tags=tags,
             params=run.data.params,
-            model_type="classifier",
+            model_type=model.kind,
         )
         client.log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, step=0)])
     _upload(client, run, model, logged)
@@ -74,10 +77,10 @@ def _upload(client: MlflowClient, run: Run, model: ModelFile, logged: LoggedMode
         mlflow.pyfunc.save_model(
             str(saved),
             mlflow_model=description,
-            python_model=str(SERVED_MODEL),
+            python_model=str(SERVED_MODELS[model.kind]),
             artifacts={"model": str(model.path)},
-            signature=_signature(model.num_classes),
-            input_example=np.zeros((1, *IMAGE_SHAPE), np.uint8),
+            signature=_signature(model),
+            input_example=np.zeros((1, *model.inputs.shape), model.inputs.dtype),
             pip_requirements=_requirements(),
         )
         client.log_model_artifacts(logged.model_id, str(saved))
@@ -85,11 +88,13 @@ def _upload(client: MlflowClient, run: Run, model: ModelFile, logged: LoggedMode
         client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
 
 
-def _signature(num_classes: int) -> ModelSignature:
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *IMAGE_SHAPE))]),
-        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, num_classes))]),
-    )
+def schema(tensor: Tensor) -> Schema:
+    """Any number of examples of a tensor, in MLflow's terms."""
+    return Schema([TensorSpec(np.dtype(tensor.dtype), (-1, *tensor.shape))])
+
+
+def _signature(model: ModelFile) -> ModelSignature:
+    signature = ModelSignature(inputs=schema(model.inputs), outputs=schema(model.outputs))
     # The model checks its input itself, like one with type hints. MLflow's own check of a tensor signature refuses
     # every number type but the one declared, and lists; and over HTTP it would cut 12.7 to 12.
     signature._is_signature_from_type_hint = True

@@ -22,6 +22,14 @@ from pipeline.tracking.store import Store
 CHALLENGER = "challenger"
 CHAMPION = "champion"
 
+# Of a candidate, in the description of its version: which have it depends on what the model is for.
+SHOWN_FIGURES = {
+    "val_accuracy": ("validation accuracy", "{:.2%}"),
+    "val_cross_entropy": ("validation cross-entropy", "{:.4f}"),
+    "val_mean_absolute_error": ("validation mean absolute error", "{:.4f}"),
+    "parameters": ("parameters", "{:,.0f}"),
+}
+
 
 @dataclass(frozen=True)
 class Registration:
@@ -42,10 +50,9 @@ def registration(workspace: Workspace, params: Params, task: str) -> Registratio
             f"{workspace.selection(task)}: selects {name!r}, which params.yaml no longer has. Run `dvc repro`."
         )
     variant = records.variant_record(workspace, params, name, params.all_variants[name].study)
-    dataset = params.datasets[params.tasks[task].dataset]
     return Registration(
         name=records.registered_name(params, task),
-        description=f"{dataset.title}: class probabilities from raw pixels (0-255, shape (n, 28, 28)).",
+        description=_model_description(params, params.tasks[task].dataset),
         variant=variant,
         selection=selection,
     )
@@ -134,16 +141,32 @@ def _ensure_aliases(client: MlflowClient, name: str, version: ModelVersion) -> b
     return bool(moves)
 
 
+def _model_description(params: Params, data: str) -> str:
+    """What goes into a registered model, and what comes out."""
+    if data in params.signals:
+        signal = params.signals[data]
+        return (
+            f"{signal.title}: the parameters (a, b, c, d) of waves a sin(b x) + c cos(d x), from their values at "
+            f"{signal.num_points:,} points x from 0 to {signal.length_in_pi:g} pi (shape (n, {signal.num_points}))."
+        )
+    return f"{params.datasets[data].title}: class probabilities from raw pixels (0-255, shape (n, 28, 28))."
+
+
 def _description(plan: Registration) -> str:
+    """Markdown: the variant behind a version, the figures that it was selected by, and why."""
     selection, variant = plan.selection, plan.variant
+    shown = {
+        title: text.format(selection.figures[figure])
+        for figure, (title, text) in SHOWN_FIGURES.items()
+        if figure in selection.figures
+    }
     return "\n".join(
         [
             f"**{selection.params['selected']}** of {variant.tags['study']}, trained by `{variant.tags['dvc_stage']}`",
             "",
-            "| validation accuracy | validation cross-entropy | parameters |",
-            "|---|---|---|",
-            f"| {selection.figures['val_accuracy']:.2%} | {selection.figures['val_cross_entropy']:.4f} "
-            f"| {selection.figures['parameters']:,.0f} |",
+            f"| {' | '.join(shown)} |",
+            "|---" * len(shown) + "|",
+            f"| {' | '.join(shown.values())} |",
             "",
             f"Selected by {selection.params['metric']}, tolerance {selection.params['tolerance']}, of "
             f"{selection.figures['num_candidates']:.0f} candidates. {selection.tags['mlflow.note.content']}",

@@ -13,7 +13,6 @@ from enum import Enum
 from itertools import groupby, islice
 from pathlib import Path
 
-import numpy as np
 import psutil
 from mlflow import MlflowClient
 from mlflow.entities import (
@@ -27,13 +26,14 @@ from mlflow.entities import (
     RunTag,
     ViewType,
 )
-from mlflow.types import Schema, TensorSpec
 
 from pipeline.tracking import models
 from pipeline.tracking.records import Attachment, CurvePoint, DatasetVersion, RunRecord
 from pipeline.tracking.store import Store
 
 CONTENT_KEY = "content_key"
+# Of a child run: the content key of the run that it belongs below, whatever that run's id is now.
+PARENT_KEY = "parent_content_key"
 PROCESS = "process"
 PARENT_RUN = "mlflow.parentRunId"
 
@@ -57,7 +57,7 @@ class Outcome(Enum):
 
 
 def upsert(store: Store, record: RunRecord) -> tuple[Outcome, str]:
-    """Create the run of a record, or complete the one that is there. Returns the run's id too."""
+    """Create the run of a record and its children, or complete those that are there. Returns the run's id too."""
     with store.lock():
         experiment = ensure_experiment(store, record)
         existing = find_run(store.client, experiment, record.key)
@@ -65,25 +65,38 @@ def upsert(store: Store, record: RunRecord) -> tuple[Outcome, str]:
             tags = {CONTENT_KEY: record.key, **record.tags}
             run = create_run(store, experiment, record.name, tags, start_time=record.time)
             complete(store.client, run.info.run_id, record)
+            _complete_children(store, experiment, run.info.run_id, record, live={})
             return Outcome.CREATED, run.info.run_id
-        changed = complete(store.client, existing.info.run_id, record)
-        return Outcome.REPAIRED if changed else Outcome.UNCHANGED, existing.info.run_id
+        run_id = existing.info.run_id
+        changes = [
+            complete(store.client, run_id, record),
+            _complete_children(store, experiment, run_id, record, live={}),
+        ]
+        return Outcome.REPAIRED if any(changes) else Outcome.UNCHANGED, run_id
 
 
-def complete_live(store: Store, run_id: str, record: RunRecord) -> None:
-    """Make a live run the run of a record, or drop it if a finished run has the same outputs."""
+def complete_live(store: Store, run_id: str, record: RunRecord, live_children: Mapping[str, str] | None = None) -> None:
+    """Make a live run the run of a record, or drop it if a finished run has the same outputs.
+
+    `live_children` are the ids of the live runs below it, by name; they become those of the record's children, or are
+    dropped with it.
+    """
+    live = live_children or {}
     with store.lock():
         experiment = ensure_experiment(store, record)
         existing = find_run(store.client, experiment, record.key)
         if existing is not None and existing.info.status == FINISHED:
-            store.client.set_terminated(run_id, FINISHED)
-            store.client.delete_run(run_id)
+            for dropped in (run_id, *live.values()):
+                store.client.set_terminated(dropped, FINISHED)
+                store.client.delete_run(dropped)
             complete(store.client, existing.info.run_id, record)
+            _complete_children(store, experiment, existing.info.run_id, record, live={})
             return
         if existing is not None:
-            _close_and_delete(store.client, existing)
+            _close_and_delete(store.client, existing.info.run_id)
         store.client.set_tag(run_id, CONTENT_KEY, record.key)
         complete(store.client, run_id, record, end_time=now())
+        _complete_children(store, experiment, run_id, record, live=live)
 
 
 def ensure_experiment(store: Store, record: RunRecord) -> str:
@@ -100,13 +113,13 @@ def find_run(client: MlflowClient, experiment_id: str, key: str) -> Run | None:
 def create_run(store: Store, experiment_id: str, name: str, tags: dict[str, str], start_time: int) -> Run:
     """Create a run in state RUNNING, below the run of `mlflow run` if there is one."""
     parent = store.parent_run()
-    created = {
-        **tags,
-        PROCESS: this_process(),
-        **({PARENT_RUN: parent} if parent else {}),
-        **_git_commit(store.root),
-    }
+    created = {**origin_tags(store), **({PARENT_RUN: parent} if parent else {}), **tags}
     return store.client.create_run(experiment_id, start_time=start_time, tags=created, run_name=name)
+
+
+def origin_tags(store: Store) -> dict[str, str]:
+    """Tags of every run that this process creates: which process it is, and the commit that is checked out."""
+    return {PROCESS: this_process(), **_git_commit(store.root)}
 
 
 def complete(client: MlflowClient, run_id: str, record: RunRecord, end_time: int | None = None) -> bool:
@@ -175,23 +188,71 @@ def now() -> int:
 
 
 def _complete_params_and_tags(client: MlflowClient, run: Run, record: RunRecord) -> bool:
-    # MLflow's parameters never change. Other parameters that give the same outputs leave the first ones in place.
-    params = [Param(name, value) for name, value in record.params.items() if name not in run.data.params]
-    tags = [RunTag(name, value) for name, value in record.tags.items() if run.data.tags.get(name) != value]
+    params, tags = _missing_params(run, record.params), _different_tags(run, record.tags)
     if params or tags:
         client.log_batch(run.info.run_id, params=params, tags=tags)
     return bool(params or tags)
 
 
+def _missing_params(run: Run, params: Mapping[str, str]) -> list[Param]:
+    # MLflow's parameters never change. Other parameters that give the same outputs leave the first ones in place.
+    return [Param(name, value) for name, value in params.items() if name not in run.data.params]
+
+
+def _different_tags(run: Run, tags: Mapping[str, str]) -> list[RunTag]:
+    return [RunTag(name, value) for name, value in tags.items() if run.data.tags.get(name) != value]
+
+
 def _complete_figures(client: MlflowClient, run: Run, record: RunRecord) -> bool:
+    points = _different_figures(client, run, record)
+    log_points(client, run.info.run_id, points)
+    return bool(points)
+
+
+def _different_figures(client: MlflowClient, run: Run, record: RunRecord) -> list[Metric]:
     known = run.data.metrics
     different = [name for name, value in record.figures.items() if name not in known or not _same(known[name], value)]
-    log_points(
-        client,
-        run.info.run_id,
-        [Metric(name, record.figures[name], _figure_time(client, run, record, name), step=0) for name in different],
-    )
-    return bool(different)
+    return [Metric(name, record.figures[name], _figure_time(client, run, record, name), step=0) for name in different]
+
+
+def _complete_children(
+    store: Store, experiment: str, parent_id: str, parent: RunRecord, *, live: Mapping[str, str]
+) -> bool:
+    """Create the runs below a run, or write what they lack; those of `live`, by name, become the runs of their records.
+
+    One search finds them all with all that they hold, and what one lacks is one request: a search has dozens.
+    Returns whether anything was written.
+    """
+    if not parent.children:
+        return False
+    client = store.client
+    found = all_runs(client, [experiment], f"tags.{PARENT_KEY} = '{parent.key}'")
+    known = {run.data.tags.get(CONTENT_KEY): run for run in found}
+    created = origin_tags(store)
+    changes = []
+    for child in parent.children:
+        run, live_id = known.get(child.key), live.get(child.name)
+        if run is None and live_id is not None:
+            run = client.get_run(live_id)
+        elif live_id is not None:
+            _close_and_delete(client, live_id)
+        tags = {**child.tags, CONTENT_KEY: child.key, PARENT_KEY: parent.key, PARENT_RUN: parent_id}
+        if run is None:
+            run = client.create_run(experiment, start_time=child.time, tags={**created, **tags}, run_name=child.name)
+        changes.append(_complete_child(client, run, child, tags))
+    return any(changes)
+
+
+def _complete_child(client: MlflowClient, run: Run, child: RunRecord, tags: Mapping[str, str]) -> bool:
+    missing_params = _missing_params(run, child.params)
+    different_tags = _different_tags(run, tags)
+    points = _different_figures(client, run, child)
+    if missing_params or different_tags or points:
+        client.log_batch(run.info.run_id, metrics=points, params=missing_params, tags=different_tags)
+    if run.info.status != FINISHED:
+        client.set_terminated(run.info.run_id, FINISHED, end_time=child.time)
+        return True
+    return bool(missing_params or different_tags or points)
 
 
 def _figure_time(client: MlflowClient, run: Run, record: RunRecord, name: str) -> int:
@@ -236,9 +297,7 @@ def _complete_datasets(client: MlflowClient, run: Run, versions: tuple[DatasetVe
 
 
 def _dataset_input(version: DatasetVersion) -> DatasetInput:
-    pixels = np.dtype(np.uint8)
-    features = Schema([TensorSpec(pixels, (-1, *models.IMAGE_SHAPE))])
-    targets = Schema([TensorSpec(pixels, (-1,))])
+    features, targets = models.schema(version.inputs), models.schema(version.targets)
     dataset = Dataset(
         name=version.name,
         digest=version.digest[:MAX_DIGEST],
@@ -274,9 +333,9 @@ def _complete_model(client: MlflowClient, run: Run, record: RunRecord) -> bool:
     return True
 
 
-def _close_and_delete(client: MlflowClient, run: Run) -> None:
-    client.set_terminated(run.info.run_id, KILLED)
-    client.delete_run(run.info.run_id)
+def _close_and_delete(client: MlflowClient, run_id: str) -> None:
+    client.set_terminated(run_id, KILLED)
+    client.delete_run(run_id)
 
 
 def _same(left: float, right: float) -> bool:

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -72,11 +72,19 @@ def synchronize(workspace: Workspace, params: Params) -> SyncReport:
 
 def _plan(workspace: Workspace, params: Params) -> Iterator[tuple[str, Callable[[], list[RunRecord]]]]:
     """Every run that params.yaml gives rise to, as a name and the way to make its records."""
-    single = {
-        "fetch": (records.fetch_record, params.datasets),
+    single: dict[str, tuple[Callable[[Workspace, Params, str], RunRecord], Iterable[str]]] = {
+        "fetch": (records.fetch_record, params.sources),
         "prepare": (records.prepare_record, params.datasets),
+        "generate": (records.generate_record, params.signals),
+        "fetch_weights": (records.fetch_weights_record, params.weights),
+        "features": (records.features_record, params.features),
+        "search": (records.search_record, params.searches),
+        "sweep": (records.sweep_record, params.sweeps),
         "evaluate": (records.evaluation_record, params.studies),
+        "evaluate_signal": (records.signal_evaluation_record, params.signals),
         "compare": (records.comparison_record, params.studies),
+        "contrast": (records.contrast_record, params.contrasts),
+        "conclude": (records.conclusions_record, params.conclusions),
     }
     for name in params.all_variants:
         stage = records.STAGE_OF_GROUP[params.variant_group(name)]
@@ -84,6 +92,8 @@ def _plan(workspace: Workspace, params: Params) -> Iterator[tuple[str, Callable[
     for stage, (make, items) in single.items():
         for item in items:
             yield records.stage_name(stage, item), partial(_only, make, workspace, params, item)
+    if params.searches:
+        yield "tabulate", lambda: [records.tabulate_record(workspace, params)]
     yield "summarize", lambda: [records.summary_record(workspace, params)]
 
 

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
@@ -120,8 +121,8 @@ class FakeStages:
     params: Params
     keras_file: Path
 
-    def fetch(self, dataset: str = "mnist") -> None:
-        folder = self.workspace.raw(dataset)
+    def fetch(self, source: str = "digit-files") -> None:
+        folder = self.workspace.raw(source)
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"):
             (folder / name).write_bytes(name.encode())
@@ -150,7 +151,9 @@ class FakeStages:
         shutil.copyfile(self.keras_file, model)
         results.mkdir(parents=True, exist_ok=True)
         (results / "history.csv").write_text(history_csv(variant.epochs, seed))
-        (results / "metrics.json").write_text(json.dumps(training_metrics(variant.epochs, seed)))
+        is_regressor = name in self.params.regressors
+        metrics = regression_metrics(variant.epochs) if is_regressor else training_metrics(variant.epochs, seed)
+        (results / "metrics.json").write_text(json.dumps(metrics))
         (results / "curves.png").write_bytes(b"curves")
 
     def evaluate(self, study: str = "digits", *, accuracy: float = 0.75) -> None:
@@ -186,6 +189,135 @@ class FakeStages:
         path = self.workspace.selection(task)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({**rule, "selected": variant, "reason": "It is small.", "candidates": candidates}))
+
+    def generate(self, signal: str = "waves") -> None:
+        splits = {"train": "5", "validation": "6", "test": "7", "extended": "8"}
+        for split in splits:
+            path = self.workspace.prepared(signal, split)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(split.encode())
+        results = self.workspace.dataset_results(signal)
+        results.mkdir(parents=True, exist_ok=True)
+        statistics = {
+            "num_examples": {"train": 40, "validation": 8, "test": 8, "extended": 2},
+            "train_parameters": {"a": {"mean": 0.5, "std": 0.25}},
+            "sha256": {split: digit * 64 for split, digit in splits.items()},
+        }
+        (results / "statistics.json").write_text(json.dumps(statistics))
+        (results / "example.png").write_bytes(b"picture")
+
+    def fetch_weights(self, name: str = "mobilenet") -> None:
+        self.write(self.workspace.weights(name), "weights")
+
+    def features(self, name: str = "mnist-32") -> None:
+        for split, num_rows in (("train", 54), ("validation", 6)):
+            path = self.workspace.features(name, split)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(path, features=np.zeros((num_rows, 7), np.float32), labels=np.zeros(num_rows, np.uint8))
+
+    def search(self, name: str = "grid_1", *, seed: float = 0.0) -> None:
+        configurations = self.params.searches[name].configurations
+        rows = [
+            ",".join(
+                ["-".join(map(str, units)), str(1000 + row), *(f"{round(0.9 + seed + row / 100, 4)}" for _ in range(8))]
+            )
+            for row, units in enumerate(configurations)
+        ]
+        folds = [f"fold_{number}" for number in (1, 2, 3)]
+        columns = [f"{fold}_accuracy" for fold in folds] + ["mean_accuracy", "std_accuracy"]
+        columns += [f"{fold}_cross_entropy" for fold in folds[:2]] + ["mean_cross_entropy"]
+        self.write(
+            self.workspace.search_results(name) / "folds.csv",
+            "\n".join([",".join(["units", "parameters", *columns]), *rows, ""]),
+        )
+        best = configurations[-1]
+        layers = [{"units": units, "batch_norm": True, "dropout": 0.5} for units in best]
+        outcome = {"search": name, "selected": "-".join(map(str, best)), "reason": "It is best.", "layers": layers}
+        self.write(self.workspace.outcome(name), json.dumps(outcome))
+
+    def sweep(self) -> None:
+        accuracies = {"rate_10": 0.8, "rate_20": 0.9}
+        outcome = {"sweep": "rates", "selected": "rate_20", "reason": "It is best.", "accuracies": accuracies}
+        layers = [{"units": 64, "dropout": 0.2}]
+        self.write(self.workspace.outcome("rates"), json.dumps({**outcome, "layers": layers}))
+
+    def kernels(self, name: str = "grid_1") -> None:
+        folder = self.workspace.kernels(name)
+        self.write(folder / "statistics.csv", "layer,std\nhidden_1,0.1\n")
+        self.write(folder / "violins.png", "violins")
+
+    def evaluate_signal(self, signal: str = "waves") -> None:
+        figures = {}
+        for name, regressor in self.params.regressors.items():
+            folder = self.workspace.evaluation_details(signal, name)
+            self.write(folder / "predictions.csv", "true_a\n0\n")
+            self.write(folder / "test_curves.png", "curves")
+            figures[name] = {
+                "mean_absolute_error": 0.05,
+                "parameters": {"a": 0.04, "b": 0.06},
+                "extended": {"mean_absolute_error": 0.7},
+                "validation_mean_absolute_error": 0.04,
+                "reported_mean_absolute_error": 0.03,
+                "model_sha256": hashlib.sha256(self.workspace.model(name, regressor).read_bytes()).hexdigest(),
+            }
+            self.write(self.workspace.predictions(signal) / f"{name}.npz", "predictions")
+        self.write(self.workspace.evaluation(signal) / "metrics.json", json.dumps(figures))
+        self.write(self.workspace.evaluation(signal) / "answers.json", "{}")
+
+    def contrast(self, study: str = "digits") -> None:
+        folder = self.workspace.contrast(study)
+        self.write(folder / "gains.csv", "variant,kind,gain_points,band\nsmall,baseline,,\nlarge,L1,1.5,1 to 2\n")
+        overfitting = {"verdict": "It visibly overfits.", "variants": {"small": {"gap_points": 4.5}}}
+        self.write(folder / "overfitting.json", json.dumps(overfitting))
+        self.write(folder / "overfitting.png", "curves")
+
+    def tabulate(self) -> None:
+        self.write(self.workspace.searches_table, "search,units,mean_accuracy\ngrid_1,256-32,0.9\ngrid_1,256-64,0.9\n")
+
+    def conclude(self, study: str = "digits") -> None:
+        folder = self.workspace.conclusions(study)
+        conclusion = {"number": 5, "claim": "Three are best.", "verdict": "undecided", "numbers": {"low": [0.25]}}
+        content = {"agreement_with_reported": {"rank_correlation": 0.5}, "conclusions": [conclusion]}
+        self.write(folder / "conclusions.json", json.dumps(content))
+        self.write(folder / "closing_table.csv", "layers\n2\n")
+        self.write(folder / "reported_against_measured.png", "points")
+        self.write(folder / "heat_maps" / "grid_1.png", "map")
+
+    def select_regressor(self) -> None:
+        candidate = {"variant": "wave_net", "study": "waves", "parameters": 204, "val_mean_absolute_error": 0.04}
+        rule = {"metric": "val_mean_absolute_error", "tolerance": 0.0, "prefer_fewer_parameters": True}
+        outcome = {**rule, "selected": "wave_net", "reason": "It is best.", "candidates": [candidate]}
+        self.write(self.workspace.selection("wave-regressor"), json.dumps(outcome))
+
+    def whole_study(self) -> None:
+        """All stages of something of every kind."""
+        self.fetch()
+        self.prepare()
+        self.generate()
+        self.fetch_weights()
+        self.features()
+        for search in self.params.searches:
+            self.search(search)
+        self.sweep()
+        for position, name in enumerate(self.params.all_variants):
+            self.train(name, seed=float(position))
+        for study in self.params.studies:
+            self.evaluate(study)
+            self.compare(study)
+        self.evaluate_signal()
+        for name in self.params.derived:
+            self.kernels(name)
+        self.contrast()
+        self.tabulate()
+        self.conclude()
+        self.summarize()
+        self.select("small")
+        self.select_regressor()
+
+    @staticmethod
+    def write(path: Path, content: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
 
     def everything(self) -> None:
         """All stages but those of the second study, which lists one of the two variants."""
@@ -246,6 +378,18 @@ def training_metrics(num_epochs: int, seed: float = 0.0) -> dict[str, Any]:
     }
 
 
+def regression_metrics(num_epochs: int) -> dict[str, Any]:
+    figures = {"loss": 0.05, "mean_absolute_error": 0.04}
+    return {
+        "parameters": {"total": 204, "trainable": 204},
+        "epochs": num_epochs,
+        "best_epoch": 2,
+        "train": {"last": figures, "best": figures},
+        "validation": {"last": figures, "best": {**figures, "mean_absolute_error": 0.03}},
+        "train_evaluated": {"mean_absolute_error": 0.02},
+    }
+
+
 def raw_params(*, embedded: bool = False, num_epochs: int = 3) -> dict[str, Any]:
     """Two studies that share a variant; the dataset is real, or embedded as in the demo."""
     real = {"kind": "idx_files", "folder": "mnist", "urls": ["https://example.org/mnist"], "sha256": {}}
@@ -262,10 +406,11 @@ def raw_params(*, embedded: bool = False, num_epochs: int = 3) -> dict[str, Any]
     study = {"title": "Digits", "dataset": "mnist", "shared_from": "digits", "tolerance": 0.004}
     return {
         "compute": {"seed": 7, "threads": 1},
+        "sources": {"digit-files": EMBEDDED if embedded else real},
         "datasets": {
             "mnist": {
                 "title": "MNIST",
-                "source": EMBEDDED if embedded else real,
+                "source": "digit-files",
                 "classes": ["zero", "one", "two"],
                 "split": {"validation_size": 6, "seed": 1},
                 "example": 3,
@@ -275,12 +420,92 @@ def raw_params(*, embedded: bool = False, num_epochs: int = 3) -> dict[str, Any]
         "tasks": {
             "mnist-classifier": {
                 "dataset": "mnist",
+                "candidates": "mnist",
                 "metric": "val_accuracy",
                 "tolerance": 0.002,
                 "prefer_fewer_parameters": True,
             }
         },
-        "variants": {"small": variant, "large": {**variant, "also_in": ["activity"]}},
+        "variants": {
+            "small": variant,
+            "large": {**variant, "also_in": ["activity"]},
+            "other": {**variant, "study": "activity"},
+        },
+    }
+
+
+def whole_params(*, embedded: bool = False, num_epochs: int = 3, num_searches: int = 1) -> dict[str, Any]:
+    """The same with something of every other kind: a signal, frozen features, searches, a sweep and what hangs on it.
+
+    Each search has six configurations.
+    """
+    raw = raw_params(embedded=embedded, num_epochs=num_epochs)
+    variant = raw["variants"]["small"]
+    without_layers = {key: value for key, value in variant.items() if key != "layers"}
+    search = {
+        "study": "digits",
+        "dataset": "mnist",
+        "grid": [[256, 512], [32, 64, 128]],
+        "block": {"batch_norm": True, "dropout": 0.5},
+        "kernel_initializer": "he_normal",
+        "optimizer": variant["optimizer"],
+        "batch_size": 120,
+        "epochs": 2,
+        "folds": 3,
+    }
+    published = {"url": "https://example.org/weights.h5", "sha256": "e" * 64}
+    weights = {"kind": "published", "architecture": "mobilenet_v2", "mirrored": published, "published": [published]}
+    random = {"kind": "random", "architecture": "mobilenet_v2", "seed": 1}
+    signal = {
+        "title": "Waves",
+        "num_points": 20,
+        "length_in_pi": 10,
+        "train_size": 40,
+        "validation_size": 8,
+        "test_size": 8,
+        "seed": 1,
+        "example": [0, 0.5, 1, 0.5],
+        "extended": [[0, 0, 0, 0], [2, 1, 0, 0]],
+        "demonstration": embedded,
+    }
+    task = {
+        "dataset": "waves",
+        "candidates": "waves",
+        "metric": "val_mean_absolute_error",
+        "tolerance": 0.0,
+        "prefer_fewer_parameters": True,
+    }
+    return {
+        **raw,
+        "weights": {"mobilenet": random if embedded else weights},
+        "signals": {"waves": signal},
+        "features": {
+            "mnist-32": {"dataset": "mnist", "weights": "mobilenet", "size": 32, "resize": "pad", "pixels": "raw"}
+        },
+        "conclusions": {"digits": {"dataset": "mnist"}},
+        "contrasts": {"digits": {"dataset": "mnist", "baseline": "small"}},
+        "tasks": {**raw["tasks"], "wave-regressor": task},
+        "searches": {f"grid_{number}": search for number in range(1, num_searches + 1)},
+        "sweeps": {"rates": {"study": "digits", "dataset": "mnist"}},
+        "swept": {
+            "rate_10": {**variant, "sweep": "rates", "layers": [{"units": 64, "dropout": 0.1}]},
+            "rate_20": {**variant, "sweep": "rates", "layers": [{"units": 64, "dropout": 0.2}]},
+        },
+        # The name of the search itself, as in the full study.
+        "derived": {
+            "grid_1": {**without_layers, "layers_from": "grid_1"},
+            "rate_best": {**without_layers, "layers_from": "rates"},
+        },
+        "transfers": {"transfer": {**variant, "family": "mobilenet_v2", "features": "mnist-32"}},
+        "regressors": {
+            "wave_net": {
+                **variant,
+                "family": "regressor",
+                "study": "waves",
+                "dataset": "waves",
+                "layers": [{"units": 8}],
+            }
+        },
     }
 
 
@@ -291,11 +516,11 @@ MakeStages = Callable[..., FakeStages]
 def make_stages_in(keras_file: Path, empty_database: Path) -> MakeStages:
     """Makes a workspace with an empty database below a folder, of params with the given options."""
 
-    def make(parent: Path, folder: str = "project", **options: Any) -> FakeStages:
+    def make(parent: Path, folder: str = "project", *, whole: bool = False, **options: Any) -> FakeStages:
         root = parent / folder
         root.mkdir()
         shutil.copyfile(empty_database, root / "mlflow.db")
-        raw = raw_params(**options)
+        raw = whole_params(**options) if whole else raw_params(**options)
         (root / "params.yaml").write_text(json.dumps(raw))
         return FakeStages(Workspace(root), Params.model_validate(raw), keras_file)
 
@@ -312,3 +537,9 @@ def make_stages(make_stages_in: MakeStages, tmp_path: Path) -> MakeStages:
 def stages(make_stages: MakeStages) -> FakeStages:
     """A workspace where nothing has run yet."""
     return make_stages()
+
+
+@pytest.fixture
+def whole(make_stages: MakeStages) -> FakeStages:
+    """The same, with something of every kind in params.yaml."""
+    return make_stages(whole=True)

@@ -63,14 +63,14 @@ BY_HTTP = {
 }
 
 
-def in_process(model: mlflow.pyfunc.PyFuncModel, images: Any) -> Any:
+def answer_in_process(model: mlflow.pyfunc.PyFuncModel, images: Any) -> Any:
     try:
         return np.asarray(model.predict(images)).tolist()
     except MlflowException as error:
         return [error.error_code, error.message]
 
 
-def by_http(url: str, content: Any) -> Any:
+def answer_by_http(url: str, content: Any) -> Any:
     body = json.dumps(content).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:
@@ -81,7 +81,8 @@ def by_http(url: str, content: Any) -> Any:
             return [error.code, error.read().decode()]
 
 
-def main(model_uri: str) -> None:
+def main(model_uri: str, in_process: dict[str, Any], by_http: dict[str, Any]) -> None:
+    """Print what a model makes of each input; `by_http` are whole bodies of requests."""
     model = mlflow.pyfunc.load_model(model_uri)
     server = uvicorn.Server(uvicorn.Config(scoring_server.init(model), port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
@@ -92,8 +93,10 @@ def main(model_uri: str) -> None:
     found = {
         "backend": sys.modules["keras"].backend.backend(),
         "knows the project": "pipeline" in sys.modules,
-        "in process": {name: in_process(model, images) for name, images in IN_PROCESS.items()},
-        "by http": {name: by_http(f"http://127.0.0.1:{port}/invocations", body) for name, body in BY_HTTP.items()},
+        "in process": {name: answer_in_process(model, inputs) for name, inputs in in_process.items()},
+        "by http": {
+            name: answer_by_http(f"http://127.0.0.1:{port}/invocations", body) for name, body in by_http.items()
+        },
     }
     server.should_exit = True
     thread.join()
@@ -101,4 +104,4 @@ def main(model_uri: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], IN_PROCESS, BY_HTTP)

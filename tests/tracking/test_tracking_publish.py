@@ -19,9 +19,9 @@ from pipeline.tracking import store
 
 def publish_all(stages: Any) -> None:
     workspace, params = stages.workspace, stages.params
-    tracking.publish_fetch(workspace, params, "mnist")
+    tracking.publish_fetch(workspace, params, "digit-files")
     tracking.publish_prepare(workspace, params, "mnist")
-    for name in params.all_variants:
+    for name in ("small", "large"):
         tracking.publish_variant(workspace, params, name)
     tracking.publish_evaluation(workspace, params, "digits")
     tracking.publish_comparison(workspace, params, "digits")
@@ -152,7 +152,7 @@ def test_runs_of_the_data_and_of_the_comparison(stages: Any) -> None:
     stages.everything()
     publish_all(stages)
     view = stages.view
-    fetched, prepared = view.run("data", "fetch@mnist"), view.run("data", "prepare@mnist")
+    fetched, prepared = view.run("data", "fetch@digit-files"), view.run("data", "prepare@mnist")
     assert fetched.data.metrics["bytes/train-images-idx3-ubyte.gz"] == len("train-images-idx3-ubyte.gz")
     assert prepared.data.metrics["num_examples/validation"] == 6
     assert view.files(prepared, "data") == {"statistics.json", "examples.png"}
@@ -190,9 +190,9 @@ def test_runs_nest_below_the_run_of_mlflow_run(stages: Any, monkeypatch: pytest.
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")
     stages.fetch()
     stages.train("small")
-    tracking.publish_fetch(stages.workspace, stages.params, "mnist")
+    tracking.publish_fetch(stages.workspace, stages.params, "digit-files")
     tracking.publish_variant(stages.workspace, stages.params, "small")
-    for experiment, name in (("data", "fetch@mnist"), ("digits", "small")):
+    for experiment, name in (("data", "fetch@digit-files"), ("digits", "small")):
         run = stages.view.run(experiment, name)
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
     untouched = client.get_run(parent.info.run_id)
@@ -202,8 +202,8 @@ def test_runs_nest_below_the_run_of_mlflow_run(stages: Any, monkeypatch: pytest.
 def test_a_parent_of_another_store_is_ignored(stages: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
     stages.fetch()
-    tracking.publish_fetch(stages.workspace, stages.params, "mnist")
-    assert "mlflow.parentRunId" not in stages.view.run("data", "fetch@mnist").data.tags
+    tracking.publish_fetch(stages.workspace, stages.params, "digit-files")
+    assert "mlflow.parentRunId" not in stages.view.run("data", "fetch@digit-files").data.tags
 
 
 def test_the_commit_is_a_tag(stages: Any) -> None:
@@ -213,8 +213,8 @@ def test_the_commit_is_a_tag(stages: Any) -> None:
     subprocess.run(["git", *identity, "commit", "--quiet", "--allow-empty", "-m", "first"], cwd=root, check=True)
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, check=True, capture_output=True, text=True)
     stages.fetch()
-    tracking.publish_fetch(stages.workspace, stages.params, "mnist")
-    assert stages.view.run("data", "fetch@mnist").data.tags["git_commit"] == head.stdout.strip()
+    tracking.publish_fetch(stages.workspace, stages.params, "digit-files")
+    assert stages.view.run("data", "fetch@digit-files").data.tags["git_commit"] == head.stdout.strip()
 
 
 def test_the_store_lies_in_the_root_that_dvc_names(
@@ -228,7 +228,7 @@ def test_the_store_lies_in_the_root_that_dvc_names(
         if uri is not None:
             monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         temporary.fetch()
-        tracking.publish_fetch(temporary.workspace, temporary.params, "mnist")
+        tracking.publish_fetch(temporary.workspace, temporary.params, "digit-files")
     assert len(project.view.runs("data")) == 1
     assert not (temporary.workspace.root / "mlflow.db").exists()
     assert not (tmp_path / "mlflow.db").exists()

@@ -1,0 +1,221 @@
+"""A run as it should be, and what all records are made with: names, tags, keys and times."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from pipeline import storage
+from pipeline.errors import PipelineError
+from pipeline.params import Params
+from pipeline.paths import Workspace
+from pipeline.tracking import flatten
+
+DEMO_FOLDER = "demo/"
+DEMO_MODEL = "demo-"
+SUMMARY_EXPERIMENT = "summary"
+SUMMARY_NOTE = "Every variant of every study in one table, and every configuration of every search in another."
+
+
+class NotMadeYetError(PipelineError):
+    """An output is missing because its stage has not run here."""
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One value of a curve at an epoch."""
+
+    name: str
+    step: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """Files of one artifact folder; `key` changes when their content does."""
+
+    folder: str
+    files: tuple[Path, ...]
+    key: str
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An array's number type, and its shape after the first dimension, which counts examples."""
+
+    dtype: str
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class DatasetVersion:
+    """One split of a dataset as it was used, by the hash of its content."""
+
+    name: str
+    digest: str
+    num_rows: int
+    context: str
+    source_kind: str
+    source: Mapping[str, str]
+    inputs: Tensor
+    targets: Tensor
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A trained `.keras` file, what it takes and what it gives."""
+
+    name: str
+    path: Path
+    kind: Literal["classifier", "regressor"]
+    inputs: Tensor
+    outputs: Tensor
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run as it should be. `time` is in milliseconds since 1970, of when the outputs were written here.
+
+    `children` are runs below it, of parameters, figures and tags alone.
+    """
+
+    experiment: str
+    experiment_tags: Mapping[str, str]
+    name: str
+    key: str
+    time: int
+    tags: Mapping[str, str]
+    params: Mapping[str, str] = field(default_factory=dict)
+    figures: Mapping[str, float] = field(default_factory=dict)
+    curves: tuple[CurvePoint, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    datasets: tuple[DatasetVersion, ...] = ()
+    model: ModelFile | None = None
+    children: tuple[RunRecord, ...] = ()
+
+
+def content_key(root: Path, outputs: Iterable[Path]) -> str:
+    """A hash over the names and contents of files and folders.
+
+    Raises NotMadeYetError when one of them is missing.
+    """
+    digest = hashlib.sha256()
+    for path in files_of(outputs):
+        digest.update(f"{path.relative_to(root).as_posix()} {storage.sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def experiment_name(params: Params, data: str, name: str) -> str:
+    """The experiment of that name for a dataset or signal; what is for demonstration has experiments of its own."""
+    return f"{DEMO_FOLDER}{name}" if params.is_embedded(data) else name
+
+
+def experiment_tags(params: Params, data: str, note: str) -> dict[str, str]:
+    return {"mlflow.note.content": note, "data": origin(params, data)}
+
+
+def registered_name(params: Params, task: str) -> str:
+    """The registered model of a task; demonstration models have names of their own."""
+    return f"{DEMO_MODEL}{task}" if params.is_embedded(params.tasks[task].dataset) else task
+
+
+def stage_name(stage: str, item: str) -> str:
+    return f"{stage}@{item}"
+
+
+def stage_tags(params: Params, data: str, stage: str, item: str) -> dict[str, str]:
+    """Tags of the run of a stage's item, about a dataset or signal."""
+    return {"dataset": data, **_tags_of(stage, stage_name(stage, item), origin(params, data))}
+
+
+def single_stage_tags(params: Params, data: str, stage: str) -> dict[str, str]:
+    """Tags of the run of a stage without items, about several datasets with the origin of one."""
+    return _tags_of(stage, stage, origin(params, data))
+
+
+def _tags_of(stage: str, dvc_stage: str, data: str) -> dict[str, str]:
+    return {
+        "stage": stage,
+        "dvc_stage": dvc_stage,
+        "data": data,
+        "mlflow.source.name": f"dvc repro {dvc_stage}",
+        "mlflow.source.type": "LOCAL",
+    }
+
+
+def origin(params: Params, data: str) -> str:
+    return "embedded" if params.is_embedded(data) else "real"
+
+
+def embedded_first(params: Params, datasets: Iterable[str]) -> str:
+    """The dataset that decides about a table of several: one for demonstration makes the whole table such a one."""
+    names = list(datasets) or list(params.datasets)
+    return next((name for name in names if params.is_embedded(name)), names[0])
+
+
+def attachment(workspace: Workspace, folder: str, files: list[Path]) -> Attachment:
+    return Attachment(folder, tuple(files), content_key(workspace.root, files))
+
+
+def attachments_of(workspace: Workspace, folder: str, results: Path) -> tuple[Attachment, ...]:
+    """The files of a folder of results, those of its subfolders in subfolders of the artifacts."""
+    by_parent = groupby(sorted(files_of([results]), key=lambda path: (path.parent, path)), key=lambda path: path.parent)
+    return tuple(
+        attachment(workspace, "/".join((folder, *parent.relative_to(results).parts)), list(files))
+        for parent, files in by_parent
+    )
+
+
+def table_figures(table: pd.DataFrame, column: str = "variant") -> dict[str, float]:
+    """The numbers of a table as `row/column`, rows named by a column; none without that column."""
+    if column not in table.columns:
+        return {}
+    rows = table.dropna(axis="columns", how="all").to_dict("records")
+    return {
+        name: value
+        for row in rows
+        for name, value in flatten.numbers({str(row.pop(column)): row}).items()
+        # A cell without a figure.
+        if not math.isnan(value)
+    }
+
+
+def damaged(path: Path, expected: str, received: object) -> PipelineError:
+    """The error about an output that can be read, but is not as its stage writes it."""
+    return PipelineError(
+        f"{path}: expected {expected}, got {received}. Delete the file, then run `dvc repro` to make it again."
+    )
+
+
+def entry_of(path: Path, content: Mapping[str, Any], key: str) -> Any:
+    """The value of a key of a JSON object that was read from a file. Raises PipelineError naming both."""
+    if key not in content:
+        raise damaged(path, f"the key {key!r}", f"only {', '.join(map(str, content)) or '(none)'}")
+    return content[key]
+
+
+def existing(path: Path) -> Path:
+    if not path.exists():
+        raise NotMadeYetError(f"{path}: missing, because its stage has not run here. Run `dvc repro` or `dvc pull`.")
+    return path
+
+
+def files_of(outputs: Iterable[Path]) -> list[Path]:
+    """All files of the outputs in a fixed order, without temporary ones."""
+    files: list[Path] = []
+    for output in outputs:
+        below = sorted(existing(output).rglob("*")) if output.is_dir() else [existing(output)]
+        files += [path for path in below if path.is_file() and not path.name.startswith(".")]
+    return files
+
+
+def time_of(files: Iterable[Path]) -> int:
+    """When the youngest of files was written here, in milliseconds since 1970."""
+    return int(max(path.stat().st_mtime for path in files) * 1000)

@@ -1,0 +1,133 @@
+"""Records of what is made of the variants of a study side by side, of selections, and of the table of all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline import storage
+from pipeline.params import Params, require
+from pipeline.paths import Workspace
+from pipeline.tracking import flatten
+from pipeline.tracking.records.record import (
+    SUMMARY_EXPERIMENT,
+    SUMMARY_NOTE,
+    RunRecord,
+    attachment,
+    attachments_of,
+    content_key,
+    damaged,
+    embedded_first,
+    entry_of,
+    existing,
+    experiment_name,
+    experiment_tags,
+    files_of,
+    registered_name,
+    single_stage_tags,
+    stage_name,
+    stage_tags,
+    table_figures,
+    time_of,
+)
+
+SELECTION_EXPERIMENT = "model-selection"
+SELECTION_NOTE = "Which variant becomes a version of a registered model, on validation figures only."
+
+
+def comparison_record(workspace: Workspace, params: Params, study: str) -> RunRecord:
+    """The ranking of a study and its pictures."""
+    spec = require(params.studies, study, "study")
+    results = workspace.comparison(study)
+    ranking = storage.read_table(existing(results / "ranking.csv"))
+    files = files_of([results])
+    return RunRecord(
+        experiment=experiment_name(params, spec.dataset, study),
+        experiment_tags=experiment_tags(params, spec.dataset, spec.title),
+        name=stage_name("compare", study),
+        key=content_key(workspace.root, files),
+        time=time_of(files),
+        tags={**stage_tags(params, spec.dataset, "compare", study), "study": study},
+        figures=table_figures(ranking),
+        attachments=(attachment(workspace, "comparison", files),),
+    )
+
+
+def contrast_record(workspace: Workspace, params: Params, study: str) -> RunRecord:
+    """The variants of a study against its baseline: gains, overfitting and pictures."""
+    spec = require(params.contrasts, study, "contrast")
+    results = workspace.contrast(study)
+    gains = storage.read_table(existing(results / "gains.csv"))
+    overfitting_path = existing(results / "overfitting.json")
+    overfitting = storage.read_json(overfitting_path)
+    files = files_of([results])
+    return RunRecord(
+        experiment=experiment_name(params, spec.dataset, study),
+        experiment_tags=experiment_tags(params, spec.dataset, params.studies[study].title),
+        name=stage_name("contrast", study),
+        key=content_key(workspace.root, files),
+        time=time_of(files),
+        tags={
+            **stage_tags(params, spec.dataset, "contrast", study),
+            "study": study,
+            "mlflow.note.content": str(entry_of(overfitting_path, overfitting, "verdict")),
+        },
+        params={"baseline": spec.baseline},
+        figures={**table_figures(gains), **flatten.numbers(overfitting.get("variants", {}))},
+        attachments=attachments_of(workspace, "contrast", results),
+    )
+
+
+def selection_record(workspace: Workspace, params: Params, task: str) -> RunRecord:
+    """Which variant was selected for a task, by which rule, and why."""
+    spec = require(params.tasks, task, "task")
+    path = existing(workspace.selection(task))
+    selection = storage.read_json(path)
+    chosen = _selected_candidate(path, selection)
+    rule = {key: str(entry_of(path, selection, key)) for key in ("metric", "tolerance", "prefer_fewer_parameters")}
+    return RunRecord(
+        experiment=experiment_name(params, spec.dataset, SELECTION_EXPERIMENT),
+        experiment_tags=experiment_tags(params, spec.dataset, SELECTION_NOTE),
+        name=stage_name("register", task),
+        key=content_key(workspace.root, [path]),
+        time=time_of([path]),
+        tags={
+            **stage_tags(params, spec.dataset, "register", task),
+            "task": task,
+            "registered_model": registered_name(params, task),
+            "mlflow.note.content": str(entry_of(path, selection, "reason")),
+        },
+        params={"selected": str(selection["selected"]), **rule},
+        figures={"num_candidates": float(len(selection["candidates"])), **flatten.numbers(chosen)},
+        attachments=(attachment(workspace, "selection", [path]),),
+    )
+
+
+def summary_record(workspace: Workspace, params: Params) -> RunRecord:
+    """The table of all variants of all studies."""
+    dataset = embedded_first(params, params.datasets)
+    path = existing(workspace.variants_table)
+    table = storage.read_table(path)
+    return RunRecord(
+        experiment=experiment_name(params, dataset, SUMMARY_EXPERIMENT),
+        experiment_tags=experiment_tags(params, dataset, SUMMARY_NOTE),
+        name="summarize",
+        key=content_key(workspace.root, [path]),
+        time=time_of([path]),
+        tags=single_stage_tags(params, dataset, "summarize"),
+        figures={
+            "num_rows": float(len(table)),
+            "num_variants": float(table["variant"].nunique()),
+            "num_studies": float(table["study"].nunique()),
+        },
+        attachments=(attachment(workspace, "summary", [path]),),
+    )
+
+
+def _selected_candidate(path: Path, selection: Mapping[str, Any]) -> Mapping[str, Any]:
+    selected = entry_of(path, selection, "selected")
+    for candidate in entry_of(path, selection, "candidates"):
+        if candidate["variant"] == selected:
+            return dict(candidate)
+    raise damaged(path, f"{selected!r} among the candidates", "none of that name")

@@ -1,0 +1,294 @@
+"""Records of trained variants, and of their evaluation, which completes them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from pipeline import storage
+from pipeline.params import (
+    Classifier,
+    DenseLayer,
+    DerivedVariant,
+    MobileNetVariant,
+    Params,
+    RegressorVariant,
+    VariantBase,
+    require,
+)
+from pipeline.paths import Workspace
+from pipeline.tracking import flatten
+from pipeline.tracking.records.data import (
+    DATASET_SPLITS,
+    IMAGES,
+    SIGNAL_SPLITS,
+    WAVE_PARAMETERS,
+    dataset_versions,
+    tensors,
+)
+from pipeline.tracking.records.record import (
+    Attachment,
+    CurvePoint,
+    ModelFile,
+    RunRecord,
+    Tensor,
+    attachment,
+    content_key,
+    damaged,
+    existing,
+    experiment_name,
+    experiment_tags,
+    files_of,
+    stage_name,
+    stage_tags,
+    time_of,
+)
+
+# MLflow's UI draws no more than 320 points of a curve, and a point costs 0.1 ms to log: 7 of them for each of 1,000
+# epochs of 5 ms would be 15 % of the training time. Longer runs log every n-th epoch; history.csv has them all.
+MAX_CURVE_POINTS = 250
+
+# DVC's names of the stages that train.
+STAGE_OF_GROUP = {
+    "variants": "train",
+    "warm_started": "warm_start",
+    "swept": "train_swept",
+    "derived": "derive",
+    "transfers": "transfer",
+    "regressors": "regress",
+}
+
+
+def variant_records(
+    workspace: Workspace, params: Params, name: str, *, is_just_trained: bool = False
+) -> list[RunRecord]:
+    """A trained variant's run in each study that lists it.
+
+    Of a variant that was just trained, the description of its weights that lies there is of the model before it.
+    """
+    variant: VariantBase = require(params.all_variants, name, "variant")
+    return [
+        variant_record(workspace, params, name, study, with_kernels=not is_just_trained) for study in variant.studies
+    ]
+
+
+def variant_record(
+    workspace: Workspace, params: Params, name: str, study: str, *, with_kernels: bool = True
+) -> RunRecord:
+    """A trained variant: parameters, curves, figures and model, and its evaluation if it is of this very model."""
+    variant: Classifier | RegressorVariant = require(params.all_variants, name, "variant")
+    results, model = workspace.training_results(name, variant), workspace.model(name, variant)
+    files = files_of([results])
+    metrics = storage.read_json(existing(results / "metrics.json"))
+    history = storage.read_table(existing(results / "history.csv"))
+    evaluation = _evaluation(workspace, name, study, existing(model))
+    return RunRecord(
+        experiment=experiment_name(params, variant.dataset, study),
+        experiment_tags=experiment_tags(params, variant.dataset, params.title_of(study)),
+        name=name,
+        key=content_key(workspace.root, [model, *files]),
+        time=time_of([results / "metrics.json"]),
+        tags=variant_tags(params, name, study),
+        params={
+            **variant_params(workspace, params, name),
+            **{f"parameters.{kind}": str(count) for kind, count in metrics["parameters"].items()},
+        },
+        figures={**_training_figures(metrics), **(evaluation.figures if evaluation else {})},
+        curves=curve_points(history),
+        attachments=(
+            attachment(workspace, "training", files),
+            *((evaluation.attachment,) if evaluation else ()),
+            *(_kernels(workspace, params, name) if with_kernels else ()),
+        ),
+        datasets=dataset_versions(
+            workspace, params, variant.dataset, _splits(params, variant.dataset, is_evaluated=evaluation is not None)
+        ),
+        model=_model_file(params, name, variant, model),
+    )
+
+
+def variant_params(workspace: Workspace, params: Params, name: str) -> dict[str, str]:
+    """What params.yaml says of a variant, as MLflow parameters; layers from an outcome once there is one."""
+    variant = params.all_variants[name]
+    return {
+        **flatten.section_params(variant, without=("study", "also_in")),
+        **(_layers_of_outcome(workspace, variant) if isinstance(variant, DerivedVariant) else {}),
+        **(_features_params(params, variant) if isinstance(variant, MobileNetVariant) else {}),
+        **flatten.section_params(params.compute),
+    }
+
+
+def variant_tags(params: Params, name: str, study: str) -> dict[str, str]:
+    variant = params.all_variants[name]
+    stage = STAGE_OF_GROUP[params.variant_group(name)]
+    weights = (
+        {"weights": params.weights[params.features[variant.features].weights].kind}
+        if isinstance(variant, MobileNetVariant)
+        else {}
+    )
+    return {**stage_tags(params, variant.dataset, stage, name), "study": study, "variant": name, **weights}
+
+
+def kernels_records(workspace: Workspace, params: Params, name: str) -> list[RunRecord]:
+    """The runs of a derived variant, complete with the description of its weights."""
+    require(params.derived, name, "derived variant")
+    existing(workspace.kernels(name))
+    return variant_records(workspace, params, name)
+
+
+def evaluation_records(workspace: Workspace, params: Params, study: str) -> list[RunRecord]:
+    """The evaluation of a study, and the variants that it makes complete."""
+    record = evaluation_record(workspace, params, study)
+    return [record, *(variant_record(workspace, params, name, study) for name in params.variants_of(study))]
+
+
+def evaluation_record(workspace: Workspace, params: Params, study: str) -> RunRecord:
+    """The test figures of all variants of a study side by side."""
+    spec = require(params.studies, study, "study")
+    return _evaluation_record(workspace, params, study, spec.dataset, stage="evaluate", files=("metrics.json",))
+
+
+def signal_evaluation_records(workspace: Workspace, params: Params, signal: str) -> list[RunRecord]:
+    """The evaluation of a signal, and the regressors that it makes complete."""
+    record = signal_evaluation_record(workspace, params, signal)
+    names = [name for name, regressor in params.regressors.items() if regressor.dataset == signal]
+    return [record, *(variant_record(workspace, params, name, signal) for name in names)]
+
+
+def signal_evaluation_record(workspace: Workspace, params: Params, signal: str) -> RunRecord:
+    """The test figures of all regressors of a signal side by side, and the answers to its questions."""
+    require(params.signals, signal, "signal")
+    files = ("metrics.json", "answers.json")
+    return _evaluation_record(workspace, params, signal, signal, stage="evaluate_signal", files=files)
+
+
+def _evaluation_record(
+    workspace: Workspace, params: Params, study: str, data: str, *, stage: str, files: tuple[str, ...]
+) -> RunRecord:
+    results = workspace.evaluation(study)
+    paths = [existing(results / name) for name in files]
+    return RunRecord(
+        experiment=experiment_name(params, data, study),
+        experiment_tags=experiment_tags(params, data, params.title_of(study)),
+        name=stage_name(stage, study),
+        key=content_key(workspace.root, [results, workspace.predictions(study)]),
+        time=time_of(paths),
+        tags={**stage_tags(params, data, stage, study), "study": study},
+        figures=flatten.numbers(storage.read_json(results / "metrics.json")),
+        attachments=(attachment(workspace, "evaluation", paths),),
+        datasets=dataset_versions(
+            workspace, params, data, ("test", "extended") if data in params.signals else ("test",)
+        ),
+    )
+
+
+def curve_points(history: pd.DataFrame) -> tuple[CurvePoint, ...]:
+    """The curves of history.csv, thinned like those of a live run."""
+    num_epochs = len(history)
+    return tuple(
+        CurvePoint(str(name), int(row["epoch"]), float(row[name]))
+        for row in history.to_dict("records")
+        if is_logged(int(row["epoch"]), num_epochs)
+        for name in history.columns
+        if name != "epoch"
+    )
+
+
+def is_logged(epoch: int, num_epochs: int) -> bool:
+    """Whether an epoch (from 1) is a point of the curves in MLflow: the last one always is."""
+    stride = -(-num_epochs // MAX_CURVE_POINTS)
+    return (num_epochs - epoch) % stride == 0
+
+
+def _splits(params: Params, data: str, *, is_evaluated: bool) -> tuple[str, ...]:
+    """The splits that a variant was shown."""
+    if not is_evaluated:
+        return ("train", "validation")
+    return SIGNAL_SPLITS if data in params.signals else DATASET_SPLITS
+
+
+def _model_file(params: Params, name: str, variant: VariantBase, path: Path) -> ModelFile:
+    if isinstance(variant, RegressorVariant):
+        inputs, _ = tensors(params, variant.dataset)
+        return ModelFile(name, path, "regressor", inputs=inputs, outputs=WAVE_PARAMETERS)
+    num_classes = len(params.datasets[variant.dataset].classes)
+    return ModelFile(name, path, "classifier", inputs=IMAGES, outputs=Tensor("float32", (num_classes,)))
+
+
+def _layers_of_outcome(workspace: Workspace, variant: DerivedVariant) -> dict[str, str]:
+    path = workspace.outcome(variant.layers_from)
+    if not path.is_file():
+        return {}
+    layers = storage.read_json(path).get("layers")
+    try:
+        resolved = variant.resolved([DenseLayer.model_validate(layer) for layer in layers or ()])
+    except (TypeError, ValidationError) as error:
+        raise damaged(path, "`layers` like those of params.yaml", f"{layers!r} ({error})") from None
+    if not resolved.layers:
+        raise damaged(path, "`layers` like those of params.yaml", repr(layers))
+    return flatten.section_params(resolved, only=("layers",))
+
+
+def _features_params(params: Params, variant: MobileNetVariant) -> dict[str, str]:
+    features = params.features[variant.features]
+    described = flatten.section_params(features, without=("dataset",))
+    return {
+        **{f"features.{key}": value for key, value in described.items()},
+        "weights.kind": params.weights[features.weights].kind,
+    }
+
+
+def _kernels(workspace: Workspace, params: Params, name: str) -> tuple[Attachment, ...]:
+    folder = workspace.kernels(name)
+    if name not in params.derived or not folder.is_dir():
+        return ()
+    files = files_of([folder])
+    return (attachment(workspace, "kernels", files),) if files else ()
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    figures: dict[str, float]
+    attachment: Attachment
+
+
+def _evaluation(workspace: Workspace, name: str, study: str, model: Path) -> _Evaluation | None:
+    """The evaluation of a variant; None if there is none, or if it is of a model that was since trained anew."""
+    path = workspace.evaluation(study) / "metrics.json"
+    if not path.is_file():
+        return None
+    figures = storage.read_json(path).get(name)
+    if figures is None or figures["model_sha256"] != storage.sha256(model):
+        return None
+    files = files_of([workspace.evaluation_details(study, name)])
+    attached = attachment(workspace, "evaluation", files)
+    key = hashlib.sha256(f"{sorted(figures.items())} {attached.key}".encode()).hexdigest()
+    return _Evaluation(_test_figures(figures), Attachment(attached.folder, attached.files, key))
+
+
+def _test_figures(figures: dict[str, Any]) -> dict[str, float]:
+    """The figures of an evaluation, named by their split: `test_accuracy`, `extended_mean_absolute_error`.
+
+    What it repeats of the validation is in the run already, and what its source reported is no figure of a test.
+    """
+    named = {}
+    for name, value in flatten.numbers(figures).items():
+        if name.startswith(("extended/", "reported_")):
+            named[name.replace("extended/", "extended_", 1)] = value
+        elif not name.startswith("validation_"):
+            named[f"test_{name}"] = value
+    return named
+
+
+def _training_figures(metrics: dict[str, dict[str, dict[str, float]]]) -> dict[str, float]:
+    best = {
+        **{f"best_val_{name}": value for name, value in metrics["validation"]["best"].items()},
+        **{f"best_train_{name}": value for name, value in metrics["train"]["best"].items()},
+    }
+    evaluated = {f"train_evaluated_{name}": value for name, value in metrics["train_evaluated"].items()}
+    return flatten.numbers({**best, **evaluated, "best_epoch": metrics["best_epoch"], "epochs": metrics["epochs"]})
