@@ -67,14 +67,12 @@ def report() -> None:
     from pipeline import storage
     from pipeline.params import load_params
     from pipeline.paths import Workspace
-    from pipeline.reported import reported_figures
 
     workspace = Workspace(Path.cwd())
     params = load_params(workspace.params)
-    figures = reported_figures(workspace.reported_results, params)
-    table = reporting.results_table(storage.read_table(workspace.variants_table), params, figures)
     readme = workspace.root / "README.md"
-    storage.write_bytes(readme, reporting.update_readme(storage.read_text(readme), table).encode())
+    results = reporting.results(workspace, params)
+    storage.write_bytes(readme, reporting.update_readme(storage.read_text(readme), results).encode())
     docs = workspace.root / "docs"
     text = reporting.findings(workspace, params, storage.read_text(docs / "findings.md.jinja"))
     storage.write_bytes(docs / "findings.md", text.encode())

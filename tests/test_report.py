@@ -13,7 +13,7 @@ from pipeline import report, storage, tables
 from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.paths import Workspace
-from pipeline.reported import ReportedFigure
+from pipeline.reported.variants import ReportedFigure
 
 MLP = {
     "family": "mlp",
@@ -26,10 +26,11 @@ MLP = {
 PARAMS = Params.model_validate(
     {
         "compute": {"seed": 1, "threads": 1},
+        "sources": {"shapes": {"kind": "idx_files", "folder": "shapes", "urls": [], "sha256": {}}},
         "datasets": {
             "shapes": {
                 "title": "Shapes",
-                "source": {"kind": "idx_files", "folder": "shapes", "urls": [], "sha256": {}},
+                "source": "shapes",
                 "classes": ["disc", "star"],
                 "split": {"validation_size": 10, "seed": 0},
                 "example": 0,
@@ -42,6 +43,7 @@ PARAMS = Params.model_validate(
         "tasks": {
             "shape-classifier": {
                 "dataset": "shapes",
+                "candidates": "shapes",
                 "metric": "val_accuracy",
                 "tolerance": 0.002,
                 "prefer_fewer_parameters": True,

@@ -6,7 +6,7 @@ from pipeline import entry, storage, tables, tracking
 from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.paths import Workspace
-from pipeline.reported import reported_figures
+from pipeline.reported.variants import reported_figures
 
 # There is one table: the name is there because every stage takes one.
 NAME = "all"

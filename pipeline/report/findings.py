@@ -1,0 +1,71 @@
+"""The findings, docs/findings.md: a template whose every number comes from the results."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+from pipeline import storage
+from pipeline.errors import PipelineError
+from pipeline.params import Params
+from pipeline.paths import Workspace
+from pipeline.report.words import nats, percent, unsigned_points
+from pipeline.reported.variants import reported_figures
+
+
+def findings(workspace: Workspace, params: Params, template: str) -> str:
+    """Fill a Jinja template with the study's figures, so that no number in its prose is typed.
+
+    The template sees `trained[variant]` and `tested[study][variant]` (metrics.json), `history[variant]` (a data frame
+    with a row per epoch), `selected[task]`, `reported[study, variant]`, `outcome[search or sweep]`, `searches` (a data
+    frame of all configurations), `closing[study]`, `conclusions[study]`, `gains[study]`, `overfitting[study]`,
+    `signals[signal]` (its metrics.json), `answers[signal]`, `extended[regressor]`, `benchmark[name]`, and the filters
+    `percent`, `points` and `nats`. Tables are lists of rows.
+    Raises PipelineError when a result is missing, or when the template asks for what is not there.
+    """
+    from jinja2 import Environment, StrictUndefined, TemplateError
+
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    environment.filters.update(percent=percent, points=unsigned_points, nats=nats)
+    variants = params.all_variants.items()
+    try:
+        return environment.from_string(template).render(
+            trained={
+                name: storage.read_json(workspace.training_results(name, variant) / "metrics.json")
+                for name, variant in variants
+            },
+            history={
+                name: storage.read_table(workspace.training_results(name, variant) / "history.csv")
+                for name, variant in variants
+            },
+            outcome={name: storage.read_json(workspace.outcome(name)) for name in [*params.searches, *params.sweeps]},
+            searches=storage.read_table(workspace.searches_table),
+            closing={study: _rows(workspace.conclusions(study) / "closing_table.csv") for study in params.conclusions},
+            conclusions={
+                study: storage.read_json(workspace.conclusions(study) / "conclusions.json")
+                for study in params.conclusions
+            },
+            gains={study: _rows(workspace.contrast(study) / "gains.csv") for study in params.contrasts},
+            overfitting={
+                study: storage.read_json(workspace.contrast(study) / "overfitting.json") for study in params.contrasts
+            },
+            signals={name: storage.read_json(workspace.evaluation(name) / "metrics.json") for name in params.signals},
+            answers={name: storage.read_json(workspace.evaluation(name) / "answers.json") for name in params.signals},
+            extended={
+                name: _rows(workspace.evaluation_details(regressor.study, name) / "predictions.csv")
+                for name, regressor in params.regressors.items()
+            },
+            benchmark={
+                name: _rows(workspace.root / "benchmarks" / f"{name}.csv") for name in ("block_costs", "updates")
+            },
+            tested={study: storage.read_json(workspace.evaluation(study) / "metrics.json") for study in params.studies},
+            selected={task: storage.read_json(workspace.selection(task)) for task in params.tasks},
+            reported=reported_figures(workspace.reported_results, params),
+        )
+    except TemplateError as error:
+        raise PipelineError(f"template of the findings: {error}. Correct what it asks for.") from error
+
+
+def _rows(path: Path) -> list[dict[Hashable, Any]]:
+    return storage.read_table(path).to_dict("records")

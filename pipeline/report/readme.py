@@ -1,0 +1,144 @@
+"""The results tables of README.md."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import pandas as pd
+
+from pipeline import storage, tables
+from pipeline.errors import PipelineError
+from pipeline.params import Params
+from pipeline.paths import Workspace
+from pipeline.report.words import NOTHING, interval, line, percent, points, table
+from pipeline.reported.variants import ReportedFigures, reported_figures
+
+BEGIN = "<!-- results:begin -->"
+END = "<!-- results:end -->"
+
+
+def results(workspace: Workspace, params: Params) -> str:
+    """Markdown: every table of measured against reported figures. Raises PipelineError when a result is missing."""
+    parts = [
+        results_table(
+            storage.read_table(workspace.variants_table), params, reported_figures(workspace.reported_results, params)
+        )
+    ]
+    if params.searches:
+        parts.append(searches_table(storage.read_table(workspace.searches_table)))
+    parts += [signal_table(workspace, params, name) for name in params.signals]
+    return "\n\n".join(part for part in parts if part)
+
+
+def results_table(variants: pd.DataFrame, params: Params, reported: ReportedFigures) -> str:
+    """Markdown: a table per study of `variants` (the table of all variants), reported against measured test accuracy.
+
+    A reported figure that a fault of its source produced is shown, but not judged; the fault is told below the table.
+    """
+    studies = [study for study in params.studies if (variants["study"] == study).any()]
+    sections = [
+        _study_section(study, variants[variants["study"] == study].to_dict("records"), params, reported)
+        for study in studies
+    ]
+    return "\n\n".join(sections)
+
+
+def searches_table(searches: pd.DataFrame) -> str:
+    """Markdown: of each search in `searches` (the table of all configurations) the best, and the source's best."""
+    rows = []
+    for name, group in searches.groupby("search", sort=False):
+        configurations = group.to_dict("records")
+        best = max(configurations, key=lambda item: item["mean_accuracy"])
+        reported = [item for item in configurations if not pd.isna(item["reported_cv_accuracy"])]
+        theirs = max(reported, key=lambda item: item["reported_cv_accuracy"], default=None)
+        rows.append(
+            [
+                f"`{name}`",
+                str(best["units"]),
+                str(len(group)),
+                f"{percent(best['mean_accuracy'])} ± {100 * best['std_accuracy']:.2f}",
+                NOTHING if theirs is None else str(theirs["units"]),
+                NOTHING if theirs is None else percent(theirs["reported_cv_accuracy"]),
+                NOTHING if theirs is None else percent(theirs["mean_accuracy"]),
+            ]
+        )
+    header = [
+        "search",
+        "best units",
+        "configurations",
+        "accuracy over the folds",
+        "the source's best",
+        "its accuracy there",
+        "and here",
+    ]
+    return "\n".join(["### Grid searches, by cross-validation", "", *table(header, rows, num_text=2)])
+
+
+def signal_table(workspace: Workspace, params: Params, signal: str) -> str:
+    """Markdown: mean absolute errors of the regressors of a signal, in parameters and in curves."""
+    scores = storage.read_json(workspace.evaluation(signal) / "metrics.json")
+    rows = []
+    for name, score in scores.items():
+        reported = score.get("reported_mean_absolute_error")
+        rows.append(
+            [
+                f"`{name}`",
+                f"{score['validation_mean_absolute_error']:.4f}",
+                f"{score['mean_absolute_error']:.4f}",
+                NOTHING if reported is None else f"{reported:.4f}",
+                f"{score['curve_error']:.4f}",
+                f"{score['extended']['mean_absolute_error']:.4f}",
+                f"{score['extended']['curve_error']:.4f}",
+            ]
+        )
+    header = ["regressor", "validation", "test", "reported", "test curves", "extended rows", "extended curves"]
+    note = "Mean absolute errors of the parameters, and of the curves that they imply."
+    return "\n".join([f"### {params.title_of(signal)}", "", note, "", *table(header, rows)])
+
+
+def update_readme(text: str, table: str) -> str:
+    """The text with `table` between the two marker comments, in place of what stood there.
+
+    Raises PipelineError unless each marker is there once, the beginning first.
+    """
+    problem = f"README: expected one line {BEGIN} and, below it, one line {END}, "
+    for marker in (BEGIN, END):
+        if text.count(marker) != 1:
+            raise PipelineError(f"{problem}got {text.count(marker)} of {marker}. Put them around the results table.")
+    before, rest = text.split(BEGIN)
+    if END not in rest:
+        raise PipelineError(f"{problem}got them the other way round. Swap them.")
+    return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
+
+
+def _study_section(study: str, rows: list[dict[Hashable, Any]], params: Params, reported: ReportedFigures) -> str:
+    tolerance = params.studies[study].tolerance
+    # Without a tolerance nothing is judged, but a figure may still not be comparable.
+    judged = "comparable" if tolerance is None else f"within {100 * tolerance:g} points"
+    header = ["variant", "parameters", "epochs", "validation", "test (95 % interval)", "reported", "difference", judged]
+    lines = [f"### {params.studies[study].title}", "", line(header), line(["---", *["--:"] * 6, ":-:"])]
+    notes = []
+    for row in rows:
+        figure = reported.get((study, row["variant"]))
+        verdict = tables.within_tolerance(row["test_accuracy"], figure, tolerance)
+        word = {True: "yes", False: "**no**", None: NOTHING}[verdict]
+        if figure and figure.fault:
+            notes.append(f"`{row['variant']}`: {figure.fault}")
+            word = f"not comparable ({len(notes)})"
+        lines.append(
+            line(
+                [
+                    f"`{row['variant']}`",
+                    f"{row['params']:,}",
+                    str(row["epochs"]),
+                    percent(row["val_accuracy"]),
+                    f"{percent(row['test_accuracy'])} ({interval(row)})",
+                    percent(figure.test_accuracy) if figure else NOTHING,
+                    points(tables.difference(row["test_accuracy"], figure.test_accuracy)) if figure else NOTHING,
+                    word,
+                ]
+            )
+        )
+    footnotes = [f"{number}. {note}" for number, note in enumerate(notes, start=1)]
+    return "\n".join([*lines, *([""] if footnotes else []), *footnotes])

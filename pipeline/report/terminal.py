@@ -1,0 +1,79 @@
+"""The summary that a terminal shows at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import storage
+from pipeline.params import Params
+from pipeline.paths import Workspace
+from pipeline.report.words import NOTHING, interval, percent
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Group
+    from rich.table import Table
+
+
+def summary(workspace: Workspace, params: Params, *, runs: str) -> Group:
+    """For the terminal: the variants of each study with their accuracies, the selected models, and where to look next.
+
+    `runs` says where MLflow shows the runs: a command or an address.
+    Raises PipelineError when the results are not there yet.
+    """
+    from rich.console import Group
+
+    variants = storage.read_table(workspace.variants_table)
+    return Group(_variants_table(variants), _selections_table(workspace, params), _next(workspace, runs))
+
+
+def _variants_table(variants: pd.DataFrame) -> Table:
+    from rich.table import Table
+
+    has_reported = bool(variants["reported_test_accuracy"].notna().any())
+    table = Table(title="Variants: accuracy of the last epoch's weights", title_justify="left")
+    table.add_column("variant")
+    for column in ("parameters", "validation", "test", "95 % interval", *(["reported"] if has_reported else [])):
+        table.add_column(column, justify="right")
+    for study, rows in variants.groupby("study", sort=False):
+        table.add_section()
+        table.add_row(str(study), style="bold")
+        for row in rows.to_dict("records"):
+            cells = [f"  {row['variant']}", f"{row['params']:,}", percent(row["val_accuracy"])]
+            cells += [percent(row["test_accuracy"]), interval(row)]
+            if has_reported:
+                figure = row["reported_test_accuracy"]
+                cells.append(percent(figure) if figure == figure else NOTHING)
+            table.add_row(*cells)
+    return table
+
+
+def _selections_table(workspace: Workspace, params: Params) -> Table:
+    from rich.table import Table
+
+    table = Table(title="Selected on validation figures", title_justify="left")
+    for column in ("task", "variant", "why"):
+        table.add_column(column)
+    for task in params.tasks:
+        record = storage.read_json(workspace.selection(task))
+        table.add_row(task, record["selected"], record["reason"])
+    return table
+
+
+def _next(workspace: Workspace, runs: str) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    root = workspace.root.resolve()
+    shown = root.relative_to(Path.cwd()) if root.is_relative_to(Path.cwd()) else root
+    table = Table.grid(padding=(0, 2))
+    table.title, table.title_justify = "Where to look next", "left"
+    for what, where in {
+        "runs, curves, models": runs,
+        "tables and pictures": str(shown / "results"),
+        "all variants in a table": str(shown / workspace.variants_table.relative_to(workspace.root)),
+        "what depends on what": "dvc dag" if shown == Path() else f"cd {shown} && dvc dag",
+    }.items():
+        table.add_row(what, Text(where, style="bold", overflow="fold"))
+    return table
