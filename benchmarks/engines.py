@@ -68,7 +68,7 @@ def one(way: str, variant: str, epochs: int) -> None:
 
     workspace = Workspace(ROOT)
     params = load_params(workspace.params)
-    spec = params.all_variants[variant].model_copy(update={"epochs": epochs})
+    spec = params.variants[variant].model_copy(update={"epochs": epochs})
     classes = len(params.datasets[spec.dataset].classes)
     backend = "tensorflow" if way == "plain" else compute.BACKEND_OF_FAMILY[spec.family]
     compute.configure(backend, threads=params.compute.threads)
@@ -84,7 +84,7 @@ def _engine(spec: Any, training: Any, validation: Any, num_classes: int, seed: i
     from pipeline import models
     from pipeline.training import train
 
-    model = models.build(spec, input_shape=training.images.shape[1:], num_classes=num_classes, seed=seed)
+    model = models.build(spec, input_shape=training.inputs.shape[1:], num_outputs=num_classes, seed=seed)
     ends = [time.perf_counter()]
     history = train(
         model,
@@ -104,16 +104,16 @@ def _plain(spec: Any, training: Any, validation: Any, num_classes: int, seed: in
     from pipeline import models
     from pipeline.training.callbacks import optimizer, schedule
 
-    model = models.build(spec, input_shape=training.images.shape[1:], num_classes=num_classes, seed=seed)
+    model = models.build(spec, input_shape=training.inputs.shape[1:], num_outputs=num_classes, seed=seed)
     model.compile(optimizer=optimizer(spec.optimizer), loss="categorical_crossentropy", metrics=["accuracy"])
     ends = [time.perf_counter()]
     clock = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter()))
     fitted = model.fit(
-        training.images.astype("float32"),
-        keras.utils.to_categorical(training.labels, num_classes),
+        training.inputs.astype("float32"),
+        keras.utils.to_categorical(training.targets, num_classes),
         validation_data=(
-            validation.images.astype("float32"),
-            keras.utils.to_categorical(validation.labels, num_classes),
+            validation.inputs.astype("float32"),
+            keras.utils.to_categorical(validation.targets, num_classes),
         ),
         batch_size=spec.batch_size,
         epochs=spec.epochs,

@@ -54,7 +54,7 @@ def one(variant: str, number: int) -> None:
 
     workspace = Workspace(ROOT)
     params = load_params(workspace.params)
-    spec = params.all_variants[variant]
+    spec = params.variants[variant]
     classes = len(params.datasets[spec.dataset].classes)
     seed = params.compute.seed + number
     compute.configure(compute.BACKEND_OF_FAMILY[spec.family], threads=params.compute.threads)
@@ -62,7 +62,7 @@ def one(variant: str, number: int) -> None:
         training.Examples(*storage.read_examples(workspace.prepared(spec.dataset, split), num_classes=classes))
         for split in ("train", "validation")
     )
-    model = models.build(spec, input_shape=examples.images.shape[1:], num_classes=classes, seed=seed)
+    model = models.build(spec, input_shape=examples.inputs.shape[1:], num_outputs=classes, seed=seed)
     history = training.train(
         model, spec, training=examples, validation=validation, seed=seed, on_epoch=lambda epoch, values: None
     )

@@ -14,7 +14,7 @@ from pipeline.paths import Workspace
 FOLDER = ".demo"
 PARAMS = Path("demo") / "params.yaml"
 # What the workspace has in common with the full study.
-SHARED = ("dvc.yaml", "reported_results.yaml", "pipeline")
+SHARED = ("dvc.yaml", "reported_results.yaml", "pipeline", "benchmarks/block_costs.csv")
 DVC_CONFIG = "[core]\n    no_scm = True\n    analytics = false\n    check_update = false\n"
 
 

@@ -47,6 +47,10 @@ STAGES = {
     "train@shared",
     "train@penalized",
     "warm_start@continued",
+    "search@widths",
+    "derive@refitted",
+    "kernels@refitted",
+    "tabulate",
     "evaluate@basics",
     "evaluate@extras",
     "compare@basics",
@@ -56,8 +60,9 @@ STAGES = {
 }
 # What depends on the list of variants.
 AFTER_TRAINING = {stage for stage in STAGES if stage.startswith(("evaluate", "compare", "summarize", "register"))}
-VARIANTS_OF_STUDY = {"basics": {"shared", "continued"}, "extras": {"shared", "penalized"}}
-EPOCHS = {"shared": 2, "penalized": 1, "continued": 2}
+VARIANTS_OF_STUDY = {"basics": {"shared", "continued"}, "extras": {"shared", "penalized", "refitted"}}
+EPOCHS = {"shared": 2, "penalized": 1, "continued": 2, "refitted": 2}
+CONFIGURATIONS = {"8", "16"}
 
 PREPARED = Path("data/prepared/digits")
 # Of the variant that is trained again and again, because nothing but the comparison depends on it.
@@ -321,6 +326,10 @@ def test_dag_leads_from_fetch_to_register(built: Built) -> None:
         ("evaluate@basics", "compare@basics"),
         ("evaluate@extras", "summarize"),
         ("train@penalized", "register@digit-classifier"),
+        ("prepare@digits", "search@widths"),
+        ("search@widths", "derive@refitted"),
+        ("derive@refitted", "evaluate@extras"),
+        ("search@widths", "tabulate"),
     }
     # The choice must not depend on test figures.
     assert not [source for source, target in edges if target.startswith("register") and "evaluate" in source]
@@ -332,6 +341,7 @@ def test_metrics_show_lists_training_and_evaluation(built: Built) -> None:
         *(f"results/evaluate/{study}/metrics.json" for study in VARIANTS_OF_STUDY),
         *(f"results/train/digits/basics/{variant}/metrics.json" for variant in VARIANTS_OF_STUDY["basics"]),
         "results/train/digits/extras/penalized/metrics.json",
+        "results/train/digits/extras/refitted/metrics.json",
     }
     for study, variants in VARIANTS_OF_STUDY.items():
         scores = metrics[f"results/evaluate/{study}/metrics.json"]["data"]
@@ -379,8 +389,9 @@ def test_reordering_variants_trains_none(study: Study) -> None:
     [
         ("tasks", "digit-classifier", "tolerance", 0.5, {"register@digit-classifier"}),
         ("studies", "extras", "title", "More", {"compare@extras", "summarize"}),
-        ("datasets", "digits", "title", "Figures", {"prepare@digits", "summarize"}),
-        ("datasets", "digits", "example", 4, {"prepare@digits", "summarize"}),
+        ("datasets", "digits", "title", "Figures", {"prepare@digits", "summarize", "tabulate"}),
+        ("datasets", "digits", "example", 4, {"prepare@digits", "summarize", "tabulate"}),
+        ("searches", "widths", "epochs", 3, {"search@widths", "tabulate"}),
     ],
 )
 def test_editing_a_threshold_or_a_title_trains_nothing(
@@ -446,7 +457,7 @@ def test_removed_variant_is_in_no_table(edited: Edited) -> None:
     study = edited.study
     assert {row["variant"] for row in study.table("results/compare/basics/ranking.csv")} == {"shared"}
     assert json.loads((study.root / "results/evaluate/basics/metrics.json").read_text()).keys() == {"shared"}
-    expected = {"added", "shared", "penalized"}
+    expected = {"added", "shared", "penalized", "refitted"}
     assert {row["variant"] for row in study.table("results/compare/extras/ranking.csv")} == expected
     assert {row["variant"] for row in study.table("results/variants.csv")} == expected
     selection = json.loads((study.root / "results/select/digit-classifier.json").read_text())
@@ -544,6 +555,9 @@ def test_mlflow_has_one_finished_run_per_stage_and_study(built: Built) -> None:
         ("demo/data", "prepare@digits"),
         ("demo/model-selection", "register@digit-classifier"),
         ("demo/summary", "summarize"),
+        ("demo/summary", "tabulate"),
+        ("demo/extras", "search: widths"),
+        *(("demo/extras", units) for units in CONFIGURATIONS),
     ]
     assert names == sorted([*variants, *stages, *others])
     assert {run.info.status for _, run in built.study.runs()} == {"FINISHED"}
@@ -638,7 +652,17 @@ def sealed(study: Study) -> Sealed:
     return Sealed(forced, changes, evaluation, study.git("diff", "--stat", "results/select"))
 
 
-WITHOUT_TEST_SET = {"train@shared", "warm_start@continued", "compare@extras", "summarize", "register@digit-classifier"}
+WITHOUT_TEST_SET = {
+    "train@shared",
+    "warm_start@continued",
+    "search@widths",
+    "derive@refitted",
+    "kernels@refitted",
+    "compare@extras",
+    "summarize",
+    "tabulate",
+    "register@digit-classifier",
+}
 
 
 def test_no_stage_but_evaluate_reads_the_test_set(sealed: Sealed) -> None:

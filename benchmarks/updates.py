@@ -1,0 +1,83 @@
+"""What more optimizer steps alone give: the control that an augmented variant lacks.
+
+`python benchmarks/updates.py VARIANT` trains the network of an augmented variant on the unchanged images for as
+many steps as the variant makes, without DVC and MLflow, and writes benchmarks/updates.csv. It measures on the
+validation images: the test set is the business of `evaluate`.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).with_name("updates.csv")
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def run(variant: Annotated[str, typer.Argument(help="an augmented variant under `derived` in params.yaml")]) -> None:
+    """Train the control of one variant and note where it ends, beside the variant itself."""
+    import pandas as pd
+
+    from pipeline import compute, models, storage, training
+    from pipeline.params import DenseLayer, load_params
+    from pipeline.paths import Workspace
+
+    workspace = Workspace(ROOT)
+    params = load_params(workspace.params)
+    spec = params.derived[variant]
+    if spec.steps_per_epoch is None:
+        raise typer.BadParameter(f"{variant} is not augmented")
+    layers = [
+        DenseLayer.model_validate(layer) for layer in storage.read_json(workspace.outcome(spec.layers_from))["layers"]
+    ]
+    compute.configure(compute.BACKEND_OF_FAMILY[spec.family], threads=params.compute.threads)
+    num_classes = len(params.datasets[spec.dataset].classes)
+    examples, validation = (
+        training.Examples(*storage.read_examples(workspace.prepared(spec.dataset, split), num_classes=num_classes))
+        for split in ("train", "validation")
+    )
+    num_updates = spec.epochs * spec.steps_per_epoch
+    per_epoch = math.ceil(len(examples) / spec.batch_size)
+    plain = {"augmentation": None, "steps_per_epoch": None, "epochs": math.ceil(num_updates / per_epoch)}
+    control = spec.resolved(layers).model_copy(update=plain)
+    model = models.build(
+        control, input_shape=examples.inputs.shape[1:], num_outputs=num_classes, seed=params.compute.seed
+    )
+    history = training.train(
+        model,
+        control,
+        training=examples,
+        validation=validation,
+        seed=params.compute.seed,
+        on_epoch=lambda epoch, values: None,
+    )
+    augmented = storage.read_table(workspace.training_results(variant, spec) / "history.csv")
+    rows = [
+        _row(f"{variant}, images unchanged", control.epochs * per_epoch, history),
+        _row(variant, num_updates, augmented),
+    ]
+    storage.write_table(RESULTS, pd.DataFrame(rows))
+
+
+def _row(name: str, num_updates: int, history: pd.DataFrame) -> dict[str, object]:
+    last = history.iloc[-1]
+    return {
+        "training": name,
+        "num_updates": num_updates,
+        "val_accuracy": last["val_accuracy"],
+        "val_cross_entropy": last["val_cross_entropy"],
+        "lowest_val_cross_entropy": history["val_cross_entropy"].min(),
+    }
+
+
+if __name__ == "__main__":
+    app()
