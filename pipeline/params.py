@@ -173,7 +173,8 @@ class Features(Section):
 
     dataset: Name
     weights: Name
-    size: PositiveInt
+    # MobileNetV2 takes nothing smaller.
+    size: Annotated[int, Field(ge=32)]
     resize: Literal["pad", "bilinear"]
     pixels: Literal["raw", "symmetric"]
 

@@ -11,7 +11,6 @@ from ruamel.yaml import YAML
 from pipeline import report, storage, tables
 from pipeline.params import Params, load_params
 from pipeline.paths import Workspace
-from pipeline.reported import reported_figures
 
 
 @pytest.fixture
@@ -63,9 +62,7 @@ def test_trained_models_have_the_sources_parameter_counts(workspace: Workspace) 
 
 def test_the_readme_shows_these_results(workspace: Workspace, params: Params) -> None:
     readme = (workspace.root / "README.md").read_text()
-    figures = reported_figures(workspace.reported_results, params)
-    table = report.results_table(storage.read_table(workspace.variants_table), params, figures)
-    assert report.update_readme(readme, table) == readme, "run `python -m pipeline report`"
+    assert report.update_readme(readme, report.results(workspace, params)) == readme, "run `python -m pipeline report`"
 
 
 def test_the_findings_tell_these_results(workspace: Workspace, params: Params) -> None:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import keras
 
 
+# Images of 96 x 96 pixels take gigabytes in larger batches.
+BATCH_SIZES = {"mobilenet_v2": 250}
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """What a model predicts of a test set, and how good that is.
@@ -51,6 +55,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
             labels=labels,
             num_classes=len(classes),
             objective=variant.objective,
+            batch_size=BATCH_SIZES.get(variant.family, scoring.BATCH_SIZE),
         )
         scores[variant_name] = {**result.scores, "model_sha256": storage.sha256(path)}
         storage.write_arrays(
@@ -75,9 +80,10 @@ def evaluate(
     labels: NDArray[np.uint8],
     num_classes: int,
     objective: Objective,
+    batch_size: int = scoring.BATCH_SIZE,
 ) -> Evaluation:
     """Predict all images (n, height, width) and score them against their labels (n,), by exact counts."""
-    probabilities, penalty = scoring.predict_in_batches(model, images)
+    probabilities, penalty = scoring.predict_in_batches(model, images, batch_size)
     if probabilities.shape[1] != num_classes:
         raise PipelineError(
             f"model {model.name}: expected probabilities of {num_classes} classes, got {probabilities.shape[1]}. "
