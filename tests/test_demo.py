@@ -33,6 +33,8 @@ def project(tmp_path: Path) -> Path:
     for name, text in {
         "dvc.yaml": DVC_YAML,
         "reported_results.yaml": "reported: 1",
+        "benchmarks/block_costs.csv": "measured",
+        "benchmarks/engines.py": "measures",
         "pipeline/__init__.py": "",
         "pipeline/stages/train.py": "first version",
         "pipeline/__pycache__/params.pyc": "compiled",
@@ -66,6 +68,7 @@ def test_the_workspace_is_a_copy_with_the_demos_params(project: Path) -> None:
     assert workspace.root == project / ".demo"
     assert texts(workspace.root) == {
         ".dvc/config": demo.DVC_CONFIG,
+        "benchmarks/block_costs.csv": "measured",
         "dvc.yaml": DVC_YAML,
         "params.yaml": "compute: demo",
         "pipeline/__init__.py": "",
