@@ -137,7 +137,8 @@ def test_what_is_not_the_projects_root_is_refused_untouched(project: Path, missi
 
 def test_an_empty_folder_lacks_everything(tmp_path: Path) -> None:
     with pytest.raises(
-        PipelineError, match=r"dvc\.yaml, reported_results\.yaml, pipeline, demo/params\.yaml is missing"
+        PipelineError,
+        match=r"dvc\.yaml, reported_results\.yaml, pipeline, benchmarks/block_costs\.csv, demo/params\.yaml is missing",
     ):
         demo.prepare(tmp_path)
     assert list(tmp_path.iterdir()) == []

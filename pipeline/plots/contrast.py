@@ -111,7 +111,9 @@ def _draw_bars(axes: Axes, table: pd.DataFrame, column: str, *, scale: float, te
     kinds, values = list(table["kind"]), scale * table[column]
     places = _places(kinds)
     bars = axes.barh(places, values, color=_colours(kinds), height=0.75)
-    axes.bar_label(bars, [text.format(value) for value in values], padding=3, fontsize=8)
+    # On white, because the baseline's line may cross it.
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+    axes.bar_label(bars, [text.format(value) for value in values], padding=4, fontsize=8, bbox=box)
     axes.set_yticks(places, list(table["variant"]))
     # Once: the enlarged part shares the axis, and a second call would turn it back.
     axes.invert_yaxis()
