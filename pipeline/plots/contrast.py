@@ -85,7 +85,7 @@ def learning_curves(histories: Mapping[str, pd.DataFrame], *, title: str) -> Fig
         )
         entropy.set_title(f"{name}\nlowest in epoch {lowest['epoch']:.0f} of {len(history)}", fontsize=9)
         accuracy.set_xlabel("epoch")
-    grid[0][0].set(ylabel="cross-entropy (nats, without penalties)", ylim=(0, None))
+    grid[0][0].set(ylabel="cross-entropy (nats),\nwithout penalties", ylim=(0, None))
     grid[1][0].set_ylabel("accuracy")
     figure.legend(handles=grid[0][0].lines, loc="outside lower center", ncols=3, frameon=False)
     return figure

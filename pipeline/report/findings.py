@@ -6,12 +6,12 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-from pipeline import storage
+from pipeline import storage, tables
 from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.paths import Workspace
 from pipeline.report.words import nats, percent, unsigned_points
-from pipeline.reported.variants import reported_figures
+from pipeline.reported.variants import ReportedFigures, reported_figures
 
 
 def findings(workspace: Workspace, params: Params, template: str) -> str:
@@ -20,7 +20,8 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
     The template sees `trained[variant]` and `tested[study][variant]` (metrics.json), `history[variant]` (a data frame
     with a row per epoch), `selected[task]`, `reported[study, variant]`, `outcome[search or sweep]`, `searches` (a data
     frame of all configurations), `closing[study]`, `conclusions[study]`, `gains[study]`, `overfitting[study]`,
-    `signals[signal]` (its metrics.json), `answers[signal]`, `extended[regressor]`, `benchmark[name]`, and the filters
+    `signals[signal]` (its metrics.json), `answers[signal]`, `extended[regressor]`, `benchmark[name]`, `judged` (rows of
+    the table of all variants that have a figure to compare with; `reproduced` says whether they do), and the filters
     `percent`, `points` and `nats`. Tables are lists of rows.
     Raises PipelineError when a result is missing, or when the template asks for what is not there.
     """
@@ -29,6 +30,7 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     environment.filters.update(percent=percent, points=unsigned_points, nats=nats)
     variants = params.all_variants.items()
+    reported = reported_figures(workspace.reported_results, params)
     try:
         return environment.from_string(template).render(
             trained={
@@ -61,10 +63,21 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
             },
             tested={study: storage.read_json(workspace.evaluation(study) / "metrics.json") for study in params.studies},
             selected={task: storage.read_json(workspace.selection(task)) for task in params.tasks},
-            reported=reported_figures(workspace.reported_results, params),
+            reported=reported,
+            judged=_judged(_rows(workspace.variants_table), params, reported),
         )
     except TemplateError as error:
         raise PipelineError(f"template of the findings: {error}. Correct what it asks for.") from error
+
+
+def _judged(rows: list[dict[Hashable, Any]], params: Params, reported: ReportedFigures) -> list[dict[Hashable, Any]]:
+    found = []
+    for row in rows:
+        figure, tolerance = reported.get((row["study"], row["variant"])), params.studies[row["study"]].tolerance
+        is_reproduced = tables.within_tolerance(row["test_accuracy"], figure, tolerance)
+        if is_reproduced is not None:
+            found.append({**row, "reproduced": is_reproduced})
+    return found
 
 
 def _rows(path: Path) -> list[dict[Hashable, Any]]:
