@@ -58,7 +58,7 @@ _job: _Job
 def fold_indices(labels: np.ndarray, num_folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """For each fold the indices to train on and those held out: stratified by label, shuffled.
 
-    Every example is held out once. Raises ValueError when a class has fewer examples than there are folds.
+    Every example is held out once. Every class needs as many examples as there are folds.
     """
     splitter = StratifiedKFold(num_folds, shuffle=True, random_state=seed)
     return list(splitter.split(np.empty((len(labels), 0)), labels))

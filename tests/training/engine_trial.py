@@ -43,17 +43,16 @@ DENSE_ONE_STEP = {
     "absolute error": {"layers": [{"units": 6}, {"units": 5, "l2": 0.01}], "family": "regressor"},
     "he normal, batch norm": {
         "layers": [{"units": 6, "batch_norm": True}, {"units": 5, "batch_norm": True}],
+        # Not Adam: a bias that normalization undoes has a gradient of rounding errors, which Adam scales up to steps.
         "kernel_initializer": "he_normal",
-        "optimizer": ADAM,
     },
     # All examples in one batch, so that the order of shuffling does not matter, for several steps.
-    "three steps": {"layers": [{"units": 6, "batch_norm": True}], "optimizer": ADAM, "epochs": 3},
+    "three steps": {"layers": [{"units": 6, "batch_norm": True}], "epochs": 3},
+    "three steps of adam": {"layers": [{"units": 6}], "optimizer": ADAM, "epochs": 3},
 }
 # The labels of the validation images say nothing, so that their loss rises as the network learns the others.
 CALLBACKS = {
-    "stopped by accuracy": {"early_stopping": {"monitor": "val_accuracy", "patience": 4}},
     "stopped by loss": {"early_stopping": {"monitor": "val_loss", "patience": 2}},
-    "reduced": {"reduce_on_plateau": {"monitor": "val_loss", "factor": 0.1, "patience": 2}},
     "reduced by accuracy": {"reduce_on_plateau": {"monitor": "val_accuracy", "factor": 0.5, "patience": 3}},
     "both": {
         "early_stopping": {"monitor": "val_accuracy", "patience": 6},

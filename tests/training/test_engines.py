@@ -24,8 +24,9 @@ DENSE_ONE_STEP = [
     "absolute error",
     "he normal, batch norm",
     "three steps",
+    "three steps of adam",
 ]
-WATCHED = ["stopped by accuracy", "stopped by loss", "reduced", "reduced by accuracy", "both"]
+WATCHED = ["stopped by loss", "reduced by accuracy", "both"]
 
 
 def printed_by_trial(backend: str) -> dict[str, Any]:
