@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dvc.repo import Repo
@@ -34,10 +35,10 @@ def test_every_result_is_what_its_stage_wrote(repository: Path) -> None:
 def test_the_lock_speaks_of_the_parameters_that_are_committed(repository: Path, params: Params) -> None:
     lock = YAML(typ="safe").load(repository / "dvc.lock")["stages"]
     content = YAML(typ="safe").load(repository / "params.yaml")
-    trained = {
-        name.partition("@")[2]: stage for name, stage in lock.items() if name.startswith(("train@", "warm_start@"))
-    }
+    stages = ("train", "warm_start", "train_swept", "derive", "transfer", "regress")
+    trained = {name.partition("@")[2]: stage for name, stage in lock.items() if name.partition("@")[0] in stages}
     assert trained.keys() == params.all_variants.keys()
+    assert len(trained) == 44
     for name, stage in trained.items():
         group = params.variant_group(name)
         assert stage["params"]["params.yaml"][f"{group}.{name}"] == content[group][name]
@@ -50,14 +51,50 @@ def test_the_table_has_a_row_for_every_variant_and_study(workspace: Workspace, p
     assert rows == [(study, name) for study in params.studies for name in params.variants_of(study)]
 
 
-def test_trained_models_have_the_sources_parameter_counts(workspace: Workspace) -> None:
+def reported_parameters(reported: dict[str, Any], study: str, variant: str, units: str | None) -> int | None:
+    """What the source's model has; None where it has other units, because its search chose others."""
+    rows = reported[study]
+    if units is not None:
+        search = rows[variant.removesuffix("_30_epochs")]["reported"]
+        return search["refit_params"] if search["best_units"] == [int(number) for number in units.split("-")] else None
+    # The sweeps of 4 against 9 have the baseline's architecture.
+    return rows.get(variant, rows.get("four_nine_baseline", {}))["params"]
+
+
+def test_trained_models_have_the_sources_parameter_counts(workspace: Workspace, params: Params) -> None:
     reported = YAML(typ="safe").load(workspace.reported_results)
-    table = storage.read_table(workspace.variants_table)
-    assert {
-        (row.study, row.variant): row.params
-        for row in table.itertuples()
-        if row.params != reported[row.study][row.variant]["params"]
-    } == {}
+    found, expected = {}, {}
+    for row in storage.read_table(workspace.variants_table).itertuples():
+        derived = params.derived.get(row.variant)
+        is_refit = derived is not None and derived.layers_from in params.searches
+        units = storage.read_json(workspace.outcome(derived.layers_from))["selected"] if is_refit else None
+        count = reported_parameters(reported, row.study, row.variant, units)
+        if count is not None:
+            found[row.study, row.variant], expected[row.study, row.variant] = row.params, count
+    assert found == expected
+    assert len(found) >= 36 + 4
+
+
+def test_the_searches_have_all_configurations(workspace: Workspace, params: Params) -> None:
+    table = storage.read_table(workspace.searches_table)
+    assert len(table) == sum(len(search.configurations) for search in params.searches.values()) == 113
+    assert table["reported_cv_accuracy"].notna().all()
+
+
+def test_transfer_works_where_the_network_can_read_the_images(workspace: Workspace) -> None:
+    tested = storage.read_json(workspace.evaluation("fashion-transfer") / "metrics.json")
+    assert tested["fashion_mobilenet_v2"]["accuracy"] >= 0.88
+
+
+def test_the_baseline_of_four_against_nine_visibly_overfits(workspace: Workspace) -> None:
+    report = storage.read_json(workspace.contrast("four-vs-nine") / "overfitting.json")
+    assert report["visibly_overfits"]
+    assert report["variants"]["four_nine_baseline"]["train_accuracy"] == 1.0
+
+
+def test_a_low_rate_after_training_does_not_collapse(workspace: Workspace) -> None:
+    tested = storage.read_json(workspace.evaluation("handwritten-digits") / "metrics.json")
+    assert tested["digits_64x64_low_lr"]["accuracy"] > 0.97
 
 
 def test_the_readme_shows_these_results(workspace: Workspace, params: Params) -> None:
