@@ -69,8 +69,8 @@ PREPARED = Path("data/prepared/digits")
 MODEL = Path("models/digits/extras/penalized.keras")
 RESULTS = Path("results/train/digits/extras/penalized")
 RESULT_FILES = ("history.csv", "metrics.json", "curves.png")
-# Of the run that trained, and of no run that `sync` makes.
-COSTS = {"wall_seconds", "peak_memory_mib"}
+# Of the run that trained or searched, and of no run that `sync` makes.
+COSTS = {"wall_seconds", "peak_memory_mib", "configurations_done"}
 
 # Epochs of a millisecond or more.
 LONG_TRAINING = 100_000
