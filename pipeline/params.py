@@ -570,6 +570,11 @@ def load_params(path: Path) -> Params:
         raise PipelineError("\n".join(f"{path}: {line}" for line in _describe(error))) from None
 
 
+def units_text(units: Sequence[int]) -> str:
+    """Units of the hidden layers as `512-128`."""
+    return "-".join(map(str, units))
+
+
 def require(mapping: Mapping[str, Any], name: str, what: str) -> Any:
     """Look up a name that a user gave. Raises PipelineError listing the known names."""
     if name not in mapping:

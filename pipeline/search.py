@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
 from pipeline import compute
-from pipeline.params import Search
+from pipeline.params import Search, units_text
 from pipeline.training import Examples
 
 # Each fit runs on one thread, so that its figures do not depend on how many run beside it.
@@ -160,11 +160,6 @@ def table(configurations: Sequence[Configuration]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def units_text(units: Sequence[int]) -> str:
-    """Units of the hidden layers as `512-128`."""
-    return "-".join(map(str, units))
 
 
 def _prepare_worker(job: _Job, on_start: Callable[[], None]) -> None:

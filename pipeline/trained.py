@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from pipeline import scoring
 from pipeline.errors import PipelineError
+from pipeline.params import Objective
+from pipeline.training import Examples
 
 if TYPE_CHECKING:
     import keras
+
+CLASSIFIER_FIGURES = ("loss", "cross_entropy", "accuracy")
 
 
 def check_converged(history: pd.DataFrame, key: str) -> None:
@@ -49,4 +55,20 @@ def epoch_figures(history: pd.DataFrame, figures: Sequence[str], *, best_row: in
             }
             for section, prefix in (("train", ""), ("validation", "val_"))
         },
+    }
+
+
+def classifier_figures(
+    history: pd.DataFrame, model: keras.Model, fitted: keras.Model, examples: Examples, objective: Objective
+) -> dict[str, Any]:
+    """The figures of a trained classifier: its size, its last epoch, its best epoch by validation accuracy.
+
+    `fitted` is the part of `model` that was trained on the examples, which may be all of it. `train_evaluated` are its
+    final weights on all of them, with dropout off.
+    """
+    probabilities, penalty = scoring.predict_in_batches(fitted, examples.inputs)
+    return {
+        "parameters": parameter_counts(model),
+        **epoch_figures(history, CLASSIFIER_FIGURES, best_row=int(history["val_accuracy"].argmax())),
+        "train_evaluated": asdict(scoring.score(probabilities, examples.targets, penalty, objective)),
     }

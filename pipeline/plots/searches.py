@@ -14,6 +14,8 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MultipleLocator, NullLocator, PercentFormatter
 
+from pipeline.params import units_text
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -212,7 +214,7 @@ def _error_norm(errors: np.ndarray) -> LogNorm:
 
 
 def _combinations(grid: Sequence[Sequence[int]]) -> list[str]:
-    return ["-".join(map(str, units)) for units in itertools.product(*grid)]
+    return [units_text(units) for units in itertools.product(*grid)]
 
 
 def _layers(first: int, end: int) -> str:

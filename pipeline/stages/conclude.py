@@ -16,7 +16,7 @@ from pipeline.conclusions.closing_table import VERDICT_RULE, closing_table
 from pipeline.conclusions.differences import CONFIDENCE
 from pipeline.conclusions.evidence import Evidence, Refit
 from pipeline.errors import PipelineError
-from pipeline.params import DerivedVariant, Params, Search, require
+from pipeline.params import DerivedVariant, Params, Search, require, units_text
 from pipeline.paths import Workspace
 from pipeline.plots import searches as plots
 from pipeline.reported.searches import reported_refits, reported_searches
@@ -52,7 +52,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     table = closing_table(
         evidence,
         reported=reported_refits(workspace.reported_results, params),
-        reported_units={search: _text(row.best_units) for search, row in reported.items() if row.best_units},
+        reported_units={search: units_text(row.best_units) for search, row in reported.items() if row.best_units},
     )
     agrees = agreement.agreement(scores)
     folder = workspace.conclusions(name)
@@ -81,7 +81,7 @@ def read_scores(workspace: Workspace, searches: Mapping[str, Search]) -> pd.Data
     table = table[table["search"].isin(list(searches))].reset_index(drop=True)
     for name, spec in searches.items():
         units = list(table.loc[table["search"] == name, "units"])
-        if units != [_text(configuration) for configuration in spec.configurations]:
+        if units != [units_text(configuration) for configuration in spec.configurations]:
             raise PipelineError(
                 f"{path}: expected the {len(spec.configurations)} configurations of searches.{name}, "
                 f"got {', '.join(units) or 'none'}. Run `dvc repro tabulate`."
@@ -165,7 +165,7 @@ def test_losses(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -
 def _chosen(workspace: Workspace, name: str, search: Search) -> str:
     path = workspace.outcome(name)
     chosen = storage.read_json(path).get("selected")
-    if chosen not in [_text(units) for units in search.configurations]:
+    if chosen not in [units_text(units) for units in search.configurations]:
         raise PipelineError(
             f"{path}: expected as `selected` a configuration of searches.{name}, got {chosen!r}. "
             f"Run `dvc repro search@{name}`."
@@ -196,10 +196,6 @@ def _draw(workspace: Workspace, study: str, evidence: Evidence, scores: pd.DataF
             title=f"{name}: accuracy over {search.folds} folds (%), chosen: {evidence.chosen[name]}",
         )
         storage.write_figure(folder / "heat_maps" / f"{name}.png", figure)
-
-
-def _text(units: tuple[int, ...]) -> str:
-    return "-".join(map(str, units))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipeline import compute, entry, models, progress, scoring, storage, tracking, trained, training, wave_metrics
+from pipeline import compute, entry, fitting, models, scoring, storage, trained, wave_metrics
 from pipeline.datasets import waves
 from pipeline.params import Params, RegressorVariant, require
 from pipeline.paths import Workspace
@@ -33,24 +32,9 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     model = models.build(
         regressor, input_shape=(num_points,), num_outputs=len(waves.PARAMETERS), seed=params.compute.seed
     )
-    with (
-        tracking.training_run(workspace, params, name) as run,
-        progress.epochs(name, regressor.epochs, figure=WATCHED) as bar,
-    ):
-
-        def on_epoch(epoch: int, values: Mapping[str, float]) -> None:
-            run.log_epoch(epoch, values)
-            bar(epoch, values)
-
-        history = training.train(
-            model,
-            regressor,
-            training=examples,
-            validation=validation,
-            seed=params.compute.seed,
-            on_epoch=on_epoch,
-        )
-        trained.check_converged(history, f"regressors.{name}")
+    with fitting.fitted(
+        workspace, params, name, model, regressor, examples=examples, validation=validation, watched=WATCHED
+    ) as history:
         results = workspace.training_results(name, regressor)
         storage.write_model(workspace.model(name, regressor), model)
         storage.write_table(results / "history.csv", history)

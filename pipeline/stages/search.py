@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline import entry, preprocessing, progress, search, storage, tracking
 from pipeline.errors import PipelineError
-from pipeline.params import Params, Search, require
+from pipeline.params import Params, Search, require, units_text
 from pipeline.paths import Workspace
 from pipeline.search import Configuration, FoldScore
 from pipeline.training import Examples
@@ -46,9 +46,9 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
                 finished[configuration.units] = configuration
                 done.write(configuration)
                 run.log_configuration(
-                    search.units_text(configuration.units), seconds, {"mean_accuracy": configuration.mean_accuracy}
+                    units_text(configuration.units), seconds, {"mean_accuracy": configuration.mean_accuracy}
                 )
-                advance(f"{search.units_text(configuration.units)}: accuracy {configuration.mean_accuracy:.4f}")
+                advance(f"{units_text(configuration.units)}: accuracy {configuration.mean_accuracy:.4f}")
         except BrokenProcessPool:
             raise PipelineError(
                 f"searches.{name}: a worker process died, probably for want of memory. Free some, or lower "
@@ -88,7 +88,7 @@ class Unfinished:
         shutil.rmtree(self._all, ignore_errors=True)
 
     def _path(self, units: tuple[int, ...]) -> Path:
-        return self._folder / f"{search.units_text(units)}.json"
+        return self._folder / f"{units_text(units)}.json"
 
 
 def outcome(name: str, spec: Search, configurations: list[Configuration]) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def outcome(name: str, spec: Search, configurations: list[Configuration]) -> dic
     best = search.best(configurations)
     return {
         "search": name,
-        "selected": search.units_text(best.units),
+        "selected": units_text(best.units),
         "units": list(best.units),
         "mean_accuracy": best.mean_accuracy,
         "reason": f"It has the highest mean accuracy over {spec.folds} folds of {len(configurations)} configurations.",

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline import entry, storage, tracking
 from pipeline.errors import PipelineError
-from pipeline.params import Params, Search
+from pipeline.params import Params, Search, units_text
 from pipeline.paths import Workspace
 from pipeline.reported.searches import ReportedSearch, reported_searches
 
@@ -60,7 +60,7 @@ def search_rows(workspace: Workspace, name: str, spec: Search, reported: Reporte
     table = storage.read_table(path).astype({"units": str}, errors="ignore")
     kept = ["units", *fold_columns(spec.folds), "mean_accuracy", "std_accuracy"]
     missing = [column for column in kept if column not in table]
-    expected = ["-".join(map(str, units)) for units in spec.configurations]
+    expected = [units_text(units) for units in spec.configurations]
     if missing or list(table["units"]) != expected:
         problem = f"no column {missing[0]}" if missing else f"units {', '.join(table['units'])}"
         raise PipelineError(

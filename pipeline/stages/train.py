@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from pydantic import ValidationError
 
-from pipeline import compute, entry, models, progress, scoring, storage, tracking, trained, training
+from pipeline import compute, entry, fitting, models, scoring, storage, trained
 from pipeline.errors import PipelineError
 from pipeline.params import (
     Classifier,
@@ -19,7 +16,6 @@ from pipeline.params import (
     DenseLayer,
     MlpVariant,
     MobileNetVariant,
-    Objective,
     Params,
     require,
 )
@@ -29,8 +25,6 @@ from pipeline.training import Examples
 
 if TYPE_CHECKING:
     import keras
-
-FIGURES = ("loss", "cross_entropy", "accuracy")
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
@@ -43,29 +37,13 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         for split in ("train", "validation")
     )
     model = initial_model(workspace, params, variant, examples)
-    with (
-        tracking.training_run(workspace, params, name) as run,
-        progress.epochs(name, variant.epochs) as bar,
-    ):
-
-        def on_epoch(epoch: int, values: Mapping[str, float]) -> None:
-            run.log_epoch(epoch, values)
-            bar(epoch, values)
-
-        history = training.train(
-            model,
-            variant,
-            training=examples,
-            validation=validation,
-            seed=params.compute.seed,
-            on_epoch=on_epoch,
-        )
-        trained.check_converged(history, f"{params.variant_group(name)}.{name}")
+    with fitting.fitted(workspace, params, name, model, variant, examples=examples, validation=validation) as history:
         results = workspace.training_results(name, variant)
         storage.write_model(workspace.model(name, variant), model)
         check_reload(workspace.model(name, variant), model, validation)
         storage.write_table(results / "history.csv", history)
-        storage.write_json(results / "metrics.json", summarize(history, model, examples, variant.objective))
+        figures = trained.classifier_figures(history, model, model, examples, variant.objective)
+        storage.write_json(results / "metrics.json", figures)
         storage.write_figure(results / "curves.png", curves.training_curves(history, title=name))
 
 
@@ -110,20 +88,6 @@ def check_reload(path: Path, model: keras.Model, examples: Examples) -> None:
             f"{path}: expected the reloaded model to predict what the trained one does, got differences up to "
             f"{np.abs(expected - reloaded).max():.3g}. Run the stage again."
         )
-
-
-def summarize(history: pd.DataFrame, model: keras.Model, examples: Examples, objective: Objective) -> dict[str, Any]:
-    """The figures of a trained model: its last epoch, its best epoch by validation accuracy, its size.
-
-    `train_evaluated` are the final weights on all training images with dropout off.
-    """
-    probabilities, penalty = scoring.predict_in_batches(model, examples.inputs)
-    best_row = int(history["val_accuracy"].argmax())
-    return {
-        "parameters": trained.parameter_counts(model),
-        **trained.epoch_figures(history, FIGURES, best_row=best_row),
-        "train_evaluated": asdict(scoring.score(probabilities, examples.targets, penalty, objective)),
-    }
 
 
 if __name__ == "__main__":

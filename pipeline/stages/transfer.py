@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from pipeline import compute, entry, models, progress, scoring, storage, tracking, trained, training
+from pipeline import compute, entry, fitting, models, storage, trained
 from pipeline.errors import PipelineError
-from pipeline.params import MobileNetVariant, Objective, Params, require
+from pipeline.params import MobileNetVariant, Params, require
 from pipeline.paths import Workspace
 from pipeline.plots import curves
 from pipeline.training import Examples
 
 if TYPE_CHECKING:
-    import keras
+    pass
 
-FIGURES = ("loss", "cross_entropy", "accuracy")
 # Of the images that the complete model takes; the features do not tell.
 IMAGE_SHAPE = (28, 28)
 
@@ -42,29 +38,13 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     head = models.build(
         variant, input_shape=examples.inputs.shape[1:], num_outputs=num_classes, seed=params.compute.seed
     )
-    with (
-        tracking.training_run(workspace, params, name) as run,
-        progress.epochs(name, variant.epochs) as bar,
-    ):
-
-        def on_epoch(epoch: int, values: Mapping[str, float]) -> None:
-            run.log_epoch(epoch, values)
-            bar(epoch, values)
-
-        history = training.train(
-            head,
-            variant,
-            training=examples,
-            validation=validation,
-            seed=params.compute.seed,
-            on_epoch=on_epoch,
-        )
-        trained.check_converged(history, f"transfers.{name}")
+    with fitting.fitted(workspace, params, name, head, variant, examples=examples, validation=validation) as history:
         model = mobilenet_v2.complete(extractor, head)
         results = workspace.training_results(name, variant)
         storage.write_model(workspace.model(name, variant), model)
         storage.write_table(results / "history.csv", history)
-        storage.write_json(results / "metrics.json", summarize(history, model, head, examples, variant.objective))
+        figures = trained.classifier_figures(history, model, head, examples, variant.objective)
+        storage.write_json(results / "metrics.json", figures)
         storage.write_figure(results / "curves.png", curves.training_curves(history, title=name))
 
 
@@ -84,22 +64,6 @@ def read_features(path: Path, *, num_classes: int) -> Examples:
     if problem:
         raise PipelineError(f"{path}: expected {problem}. Delete it, then run `dvc repro` to make it again.")
     return Examples(features, labels)
-
-
-def summarize(
-    history: pd.DataFrame, model: keras.Model, head: keras.Model, examples: Examples, objective: Objective
-) -> dict[str, Any]:
-    """The figures of a trained model, as those of the other families: its last and best epoch, its size.
-
-    `train_evaluated` are the final weights on all training images with dropout off, by way of their features.
-    """
-    probabilities, penalty = scoring.predict_in_batches(head, examples.inputs)
-    best_row = int(history["val_accuracy"].argmax())
-    return {
-        "parameters": trained.parameter_counts(model),
-        **trained.epoch_figures(history, FIGURES, best_row=best_row),
-        "train_evaluated": asdict(scoring.score(probabilities, examples.targets, penalty, objective)),
-    }
 
 
 if __name__ == "__main__":

@@ -24,11 +24,10 @@ class Examples:
         return len(self.targets)
 
 
-def history_columns(figures: tuple[str, ...], *, validated: bool = True) -> tuple[str, ...]:
+def history_columns(figures: tuple[str, ...]) -> tuple[str, ...]:
     """The columns of a history for the figures of an objective, of which the first is the loss.
 
     The loss is the objective plus all penalties. Training figures are running means over the epoch, with dropout
     active; validation figures are of the weights at the epoch's end.
     """
-    validation = tuple(f"val_{figure}" for figure in figures) if validated else ()
-    return ("epoch", *figures, *validation, "learning_rate")
+    return ("epoch", *figures, *(f"val_{figure}" for figure in figures), "learning_rate")

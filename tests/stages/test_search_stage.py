@@ -16,7 +16,7 @@ import pytest
 from pipeline import search as searching
 from pipeline import storage
 from pipeline.errors import PipelineError
-from pipeline.params import Params, Search
+from pipeline.params import Params, Search, units_text
 from pipeline.paths import Workspace
 from pipeline.search import Configuration, FoldScore
 from pipeline.stages import search
@@ -247,7 +247,7 @@ def test_a_damaged_file_of_an_unfinished_search_counts_as_none(
     prepared: Workspace, params: Params, fits: Fits, runs: list[RecordedRun], damage: bytes
 ) -> None:
     done = interrupt(fits, prepared, params, after=3)
-    (path,) = prepared.unfinished_search("grid").rglob(f"{searching.units_text(done[1])}.json")
+    (path,) = prepared.unfinished_search("grid").rglob(f"{units_text(done[1])}.json")
     path.write_bytes(damage)
     search.main(prepared, params, "grid")
     assert sorted(fits.fitted) == sorted([done[1], *(set(UNITS) - set(done))])
@@ -278,7 +278,7 @@ def test_figures_of_other_params_are_not_mixed_in(
     table = storage.read_table(prepared.search_results("grid") / "folds.csv")
     fresh = changed(params, **change).searches["grid"]
     expected = {
-        searching.units_text(configuration.units): configuration.mean_accuracy
+        units_text(configuration.units): configuration.mean_accuracy
         for configuration, _ in Fits().run(fresh, fits.examples[0], configurations=UNITS)
     }
     assert dict(zip(table["units"], table["mean_accuracy"], strict=True)) == pytest.approx(expected)

@@ -22,6 +22,7 @@ from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.paths import Workspace
 from pipeline.stages import train
+from pipeline.trained import classifier_figures
 from pipeline.training.data import Examples, history_columns
 
 FIGURES = ("loss", "cross_entropy", "accuracy")
@@ -229,7 +230,7 @@ def test_the_best_epoch_is_the_first_of_equals() -> None:
     rows = {name: [0.1, 0.2, 0.3, 0.4] for name in HISTORY_COLUMNS}
     history = pd.DataFrame({**rows, "epoch": [1, 2, 3, 4], "val_accuracy": [0.7, 0.9, 0.8, 0.9]})
     model, data = keras.Model(inputs, outputs), Examples(*examples(10, seed=1).values())
-    metrics = train.summarize(history, model, data, "categorical_crossentropy")
+    metrics = classifier_figures(history, model, model, data, "categorical_crossentropy")
     assert (metrics["epochs"], metrics["best_epoch"]) == (4, 2)
     assert metrics["validation"]["best"] == {"loss": 0.2, "cross_entropy": 0.2, "accuracy": 0.9}
     assert metrics["validation"]["last"] == {"loss": 0.4, "cross_entropy": 0.4, "accuracy": 0.9}
