@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 EpochListener = Callable[[int, Mapping[str, float]], None]
 StepListener = Callable[[str], None]
+StageListener = Callable[[str, float, bool], None]
 
 
 @contextlib.contextmanager
@@ -39,6 +40,29 @@ def steps(name: str, num_steps: int, *, done: int = 0) -> Iterator[StepListener]
 
         def listener(text: str) -> None:
             progress.update(task, advance=1, description=f"{name}: {text}")
+
+        yield listener
+
+
+@contextlib.contextmanager
+def stages(num_stages: int) -> Iterator[StageListener]:
+    """A bar that advances with each stage told to the listener by its name, its seconds and whether it failed.
+
+    Each stage also gets a line, which is printed without a terminal too.
+    """
+    with _bar() as progress:
+        task = progress.add_task("stages", total=num_stages)
+        done = 0
+
+        def listener(stage: str, seconds: float, failed: bool) -> None:
+            nonlocal done
+            done += 1
+            progress.update(task, completed=done)
+            text = f"[{done}/{num_stages}] {stage}: {'failed' if failed else 'done'} after {seconds:.0f} s"
+            if progress.disable:
+                print(text, flush=True)
+            else:
+                progress.console.print(text, markup=False, highlight=False)
 
         yield listener
 

@@ -22,7 +22,7 @@ LAYERS = (
     {"errors"},
     {"params"},
     {"paths"},
-    {"storage", "compute"},
+    {"storage", "compute", "lanes"},
     {"progress", "datasets", "preprocessing", "metrics", "wave_metrics", "models", "plots", "selection"},
     {"reported"},
     {"training", "tables", "scoring", "conclusions"},

@@ -1,0 +1,125 @@
+"""Stages side by side: what depends on what is kept, a failure stops what has not begun, DVC knows what was done."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import lanes
+
+DVC_YAML = """
+stages:
+  first: {cmd: python meet.py first second, outs: [first.txt]}
+  second: {cmd: python meet.py second first, outs: [second.txt]}
+  both: {cmd: cat first.txt second.txt > both.txt, deps: [first.txt, second.txt], outs: [both.txt]}
+"""
+# Each waits for the other to have begun: one after the other they would wait in vain.
+MEET = """
+import sys, time
+from pathlib import Path
+own, other = sys.argv[1:]
+Path(f"{own}.begun").touch()
+for _ in range(600):
+    if Path(f"{other}.begun").exists():
+        break
+    time.sleep(0.1)
+else:
+    sys.exit(f"{own} was alone")
+Path(f"{own}.txt").write_text(own)
+"""
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith("DVC_")},
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    "DVC_NO_ANALYTICS": "true",
+}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").write_text("[core]\n    no_scm = True\n    analytics = false\n")
+    (tmp_path / "dvc.yaml").write_text(DVC_YAML)
+    (tmp_path / "meet.py").write_text(MEET)
+    return tmp_path
+
+
+def run(root: Path, *, num_lanes: int = 2) -> tuple[lanes.Finished | None, list[str]]:
+    """The failure, if any, and the stages in the order in which they were done."""
+    order: list[str] = []
+    failure = lanes.run(
+        root,
+        lanes.stale_stages(root),
+        num_lanes=num_lanes,
+        environment=ENVIRONMENT,
+        on_finished=lambda finished: order.append(finished.stage),
+    )
+    return failure, order
+
+
+def test_independent_stages_run_at_once_and_dependents_after_them(workspace: Path) -> None:
+    failure, order = run(workspace)
+    assert failure is None
+    assert (workspace / "both.txt").read_text() == "firstsecond"
+    assert set(order[:2]) == {"first", "second"}
+    assert order[2:] == ["both"]
+
+
+def test_dvc_finds_everything_up_to_date_afterwards(workspace: Path) -> None:
+    run(workspace)
+    assert lanes.stale_stages(workspace) == {}
+    status = subprocess.run(
+        [sys.executable, "-m", "dvc", "status"],
+        cwd=workspace,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "up to date" in status.stdout
+
+
+def test_what_depends_on_a_stale_stage_is_stale(workspace: Path) -> None:
+    run(workspace)
+    (workspace / "first.txt").unlink()
+    assert lanes.stale_stages(workspace) == {"first": set(), "both": {"first"}}
+
+
+def test_after_a_failure_nothing_else_begins(workspace: Path) -> None:
+    (workspace / "dvc.yaml").write_text(DVC_YAML.replace("python meet.py second first", "echo broken >&2; exit 3"))
+    (workspace / "second.begun").touch()
+    failure, order = run(workspace)
+    assert failure is not None
+    assert (failure.stage, failure.failed) == ("second", True)
+    assert "broken" in failure.printed
+    assert "both" not in order
+    assert not (workspace / "both.txt").exists()
+
+
+def test_one_lane_begins_with_what_most_stages_wait_for(workspace: Path) -> None:
+    (workspace / "dvc.yaml").write_text(
+        "stages:\n"
+        "  alone: {cmd: touch alone.txt, outs: [alone.txt]}\n"
+        "  root: {cmd: touch root.txt, outs: [root.txt]}\n"
+        "  leaf: {cmd: touch leaf.txt, deps: [root.txt], outs: [leaf.txt]}\n"
+    )
+    _, order = run(workspace, num_lanes=1)
+    assert order[0] == "root"
+
+
+def test_a_stage_waits_for_the_lock_of_another_dvc(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [(255, "ERROR: Unable to acquire lock. Most likely another DVC process is running"), (0, "done")]
+
+    def dvc(*_: object, **__: object) -> subprocess.CompletedProcess[str]:
+        status, printed = answers.pop(0)
+        return subprocess.CompletedProcess([], status, printed)
+
+    monkeypatch.setattr(lanes, "SECONDS_BETWEEN_ATTEMPTS", 0.0)
+    monkeypatch.setattr(subprocess, "run", dvc)
+    told: list[lanes.Finished] = []
+    needs: dict[str, set[str]] = {"first": set()}
+    assert lanes.run(workspace, needs, num_lanes=1, environment={}, on_finished=told.append) is None
+    assert (told[0].printed, answers) == ("done", [])
