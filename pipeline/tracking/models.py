@@ -21,11 +21,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import mlflow.pyfunc
 
-# The file that MLflow runs where a model of that kind is served.
-SERVED_MODELS = {
-    "classifier": Path(__file__).with_name("served_model.py"),
-    "regressor": Path(__file__).with_name("served_regressor.py"),
-}
+# The file that MLflow runs where a model is served.
+SERVED_MODEL = Path(__file__).with_name("served_model.py")
 REQUIREMENTS = ("mlflow", "keras", "tensorflow", "numpy")
 
 
@@ -77,7 +74,8 @@ def _upload(client: MlflowClient, run: Run, model: ModelFile, logged: LoggedMode
         mlflow.pyfunc.save_model(
             str(saved),
             mlflow_model=description,
-            python_model=str(SERVED_MODELS[model.kind]),
+            python_model=str(SERVED_MODEL),
+            model_config={"kind": model.kind},
             artifacts={"model": str(model.path)},
             signature=_signature(model),
             input_example=np.zeros((1, *model.inputs.shape), model.inputs.dtype),

@@ -1,4 +1,4 @@
-"""The model that MLflow serves: raw pixels in, probabilities out, anything else refused.
+"""The model that MLflow serves: raw pixels or waves in, predictions out, anything else refused.
 
 MLflow copies this file beside the `.keras` file and runs it where the model is served: it must need nothing of this
 project.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import mlflow
@@ -20,8 +21,31 @@ BATCH_SIZE = 512
 MAX_PIXEL = 255
 
 
-class RawPixelClassifier(PythonModel):
-    """Class probabilities (n, num_classes) of images (n, height, width), pixels from 0 to 255 of any number type."""
+class RefusedError(MlflowException):
+    """Input that the model does not take (HTTP 400), in words that stay as they are.
+
+    MLflow's server would put the whole input before them: megabytes, where a client sent thousands of images.
+    """
+
+    def __init__(self, message: str) -> None:
+        self._message = message
+        super().__init__(message, error_code=INVALID_PARAMETER_VALUE)
+
+    @property
+    def message(self) -> str:
+        return self._message
+
+    @message.setter
+    def message(self, message: str) -> None:
+        pass
+
+
+class ServedModel(PythonModel):
+    """Predictions (n, num_outputs) as float32: class probabilities of images, or the parameters of waves.
+
+    `kind` in the model's configuration says which: a `classifier` takes images (n, height, width) with pixels from 0 to
+    255, a `regressor` waves (n, num_points) of finite values, both of any number type.
+    """
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the `.keras` file, on TensorFlow unless this process already runs Keras on another backend."""
@@ -30,15 +54,17 @@ class RawPixelClassifier(PythonModel):
         import keras
 
         self.model = keras.saving.load_model(context.artifacts["model"], compile=False, safe_mode=True)
+        self.check = CHECKS[context.model_config["kind"]]
+        guard_server()
 
     def predict(  # type: ignore[override]
         self, model_input: np.ndarray, params: dict[str, Any] | None = None
     ) -> np.ndarray:
-        """Raises MlflowException with INVALID_PARAMETER_VALUE (HTTP 400) for anything but such images."""
+        """Raises RefusedError for anything but such images or waves."""
         import keras
 
-        images = checked_images(model_input, shape=tuple(self.model.input_shape[1:]))
-        batches = (images[start : start + BATCH_SIZE] for start in range(0, len(images), BATCH_SIZE))
+        inputs = self.check(model_input, tuple(self.model.input_shape[1:]))
+        batches = (inputs[start : start + BATCH_SIZE] for start in range(0, len(inputs), BATCH_SIZE))
         return np.concatenate(
             [keras.ops.convert_to_numpy(self.model(batch, training=False)) for batch in batches]
         ).astype(np.float32)
@@ -47,23 +73,62 @@ class RawPixelClassifier(PythonModel):
 def checked_images(model_input: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Images as float32 (n, *shape), from an array or nested lists."""
     expected = f"expected images of shape (n, {', '.join(map(str, shape))}) with pixels from 0 to {MAX_PIXEL}"
-    try:
-        images = np.asarray(model_input)
-    except ValueError as error:
-        raise _refused(f"{expected}, got rows of unequal length or something that is no array ({error})") from None
-    if images.dtype.kind not in "uif":
-        raise _refused(f"{expected}, got values of type {images.dtype}")
-    if images.ndim == 0 or images.shape[1:] != shape or len(images) == 0:
-        raise _refused(f"{expected} and at least one of them, got shape {images.shape}")
+    images = numbers(model_input, shape, expected)
     if not np.isfinite(images).all():
-        raise _refused(f"{expected}, got NaN or infinite pixels")
+        raise RefusedError(f"{expected}, got NaN or infinite pixels")
     if images.min() < 0 or images.max() > MAX_PIXEL:
-        raise _refused(f"{expected}, got pixels from {images.min()} to {images.max()}")
+        raise RefusedError(f"{expected}, got pixels from {images.min()} to {images.max()}")
     return images.astype(np.float32)
 
 
-def _refused(message: str) -> MlflowException:
-    return MlflowException(message, error_code=INVALID_PARAMETER_VALUE)
+def checked_waves(model_input: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Waves as float32 (n, *shape), from an array or nested lists."""
+    expected = f"expected waves of shape (n, {', '.join(map(str, shape))}) with finite values"
+    waves = numbers(model_input, shape, expected)
+    with np.errstate(over="ignore"):
+        waves = waves.astype(np.float32)
+    if not np.isfinite(waves).all():
+        raise RefusedError(f"{expected}, got NaN, infinite values or some beyond the range of float32")
+    return waves
 
 
-mlflow.models.set_model(RawPixelClassifier())
+def numbers(model_input: Any, shape: tuple[int, ...], expected: str) -> np.ndarray:
+    """At least one example of a shape, of any number type. Raises RefusedError saying what was expected."""
+    try:
+        array = np.asarray(model_input)
+    except ValueError as error:
+        raise RefusedError(f"{expected}, got rows of unequal length or something that is no array ({error})") from None
+    if array.dtype.kind not in "uif":
+        raise RefusedError(f"{expected}, got values of type {array.dtype}")
+    if array.ndim == 0 or array.shape[1:] != shape or len(array) == 0:
+        raise RefusedError(f"{expected} and at least one of them, got shape {array.shape}")
+    return array
+
+
+def guard_server() -> None:
+    """Where MLflow's server loads this model, have it answer 4xx to the malformed requests that it answers with 500.
+
+    Those are requests without a Content-Type, and JSON that Python's parser gives up: nested thousands of levels deep,
+    or with a number of thousands of digits.
+    """
+    server = sys.modules.get("mlflow.pyfunc.scoring_server")
+    if server is None or server.invocations.__name__ == "guarded":
+        return
+    answer: Callable[..., Any] = server.invocations
+
+    def guarded(data: Any, content_type: str | None, *further: Any) -> Any:
+        try:
+            # An empty type is refused as one that is not supported.
+            return answer(data, content_type or "", *further)
+        except (RecursionError, ValueError) as error:
+            raise RefusedError(f"expected JSON as {{'inputs': [...]}}, got what cannot be read: {error}") from None
+
+    server.invocations = guarded  # type: ignore[attr-defined]
+
+
+CHECKS: dict[str, Callable[[Any, tuple[int, ...]], np.ndarray]] = {
+    "classifier": checked_images,
+    "regressor": checked_waves,
+}
+
+mlflow.models.set_model(ServedModel())

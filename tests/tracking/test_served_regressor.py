@@ -56,11 +56,11 @@ def logged(tmp_path_factory: pytest.TempPathFactory, make_stages_in: Any) -> Pat
 def trial(logged: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What served_regressor_trial.py finds of it, in a folder from which the project cannot be imported."""
     script = Path(__file__).with_name("served_regressor_trial.py")
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "KERAS_BACKEND")}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     finished = subprocess.run(
         [sys.executable, script, logged],
         cwd=tmp_path_factory.mktemp("elsewhere"),
-        env=environment,
+        env={**environment, "KERAS_BACKEND": "jax"},
         capture_output=True,
         text=True,
         check=False,
