@@ -143,6 +143,10 @@ class Dataset(Section):
 Wave = Annotated[tuple[float, float, float, float], type_of_sequence]
 
 
+# How a picture file becomes an image of a dataset: as MNIST or as Fashion-MNIST was made.
+PictureKind = Literal["digits", "garments"]
+
+
 class Signal(Section):
     """Waves a sin(b x) + c cos(d x) and their (a, b, c, d).
 
@@ -458,12 +462,15 @@ class Params(Section):
     Classifiers are in groups, because DVC gives them different dependencies: `variants` start from fresh weights,
     `warm_started` from the trained model of another variant of the same study, `swept` are chosen from, `derived` take
     their layers from a search or a sweep, `transfers` stand on frozen features. `regressors` learn signals.
+
+    `pictures` says of which datasets a picture file can be made an image, and as which of the two.
     """
 
     compute: Compute
     sources: Mapping[Name, Source]
     weights: Mapping[Name, Weights] = {}
     datasets: Mapping[Name, Dataset]
+    pictures: Mapping[Name, PictureKind] = {}
     signals: Mapping[Name, Signal] = {}
     features: Mapping[Name, Features] = {}
     studies: Mapping[Name, Study]
@@ -629,6 +636,8 @@ def _data_problems(params: Params) -> list[str]:
             problems.append(
                 f"{key}.keep: expected one label for each of {len(dataset.classes)} classes, got {list(dataset.keep)}."
             )
+    for name in params.pictures:
+        problems += _unknown(f"pictures.{name}", name, params.datasets)
     for name, features in params.features.items():
         problems += _unknown(f"features.{name}.dataset", features.dataset, params.datasets)
         problems += _unknown(f"features.{name}.weights", features.weights, params.weights)

@@ -16,9 +16,11 @@ from pipeline.tracking.settings import find_location, prepare_environment
 if TYPE_CHECKING:
     from pipeline.tracking.live import EpochLog
     from pipeline.tracking.live_search import SearchLog
+    from pipeline.tracking.loading import Predict, RegisteredVersion
     from pipeline.tracking.synchronize import SyncReport
 
 __all__ = [
+    "load_model",
     "publish_comparison",
     "publish_conclusions",
     "publish_contrast",
@@ -35,6 +37,7 @@ __all__ = [
     "publish_sweep",
     "publish_tabulate",
     "publish_variant",
+    "registered_version",
     "search_run",
     "shown_uri",
     "sync",
@@ -211,6 +214,28 @@ def search_run(
     from pipeline.tracking import live_search
 
     return live_search.search_run(workspace, params, name, num_done)
+
+
+def registered_version(workspace: Workspace, params: Params, task: str, number: int | None = None) -> RegisteredVersion:
+    """A version of a task's registered model; without a number its champion.
+
+    Raises PipelineError when there is none, no database, or MLflow does not answer as it should.
+    """
+    prepare_environment()
+    from pipeline.tracking import loading
+
+    return loading.registered_version(workspace, params, task, number)
+
+
+def load_model(workspace: Workspace, version: RegisteredVersion) -> Predict:
+    """The function from inputs (n, ...) to outputs (n, num_outputs) of a version, on the backend that Keras runs on.
+
+    Raises PipelineError when its files are missing or MLflow does not answer as it should.
+    """
+    prepare_environment()
+    from pipeline.tracking import loading
+
+    return loading.load_model(workspace, version)
 
 
 def shown_uri(workspace: Workspace) -> str:
