@@ -47,7 +47,7 @@ def assert_one_message(result: Result, message: str) -> None:
 def test_help_lists_every_command_with_what_it_does(call: Call) -> None:
     result = call("-m", "pipeline", "--help")
     assert (result.returncode, result.stderr) == (0, "")
-    assert {"demo", "sync", "report"} <= set(COMMANDS)
+    assert {"demo", "sync", "report", "predict"} <= set(COMMANDS)
     for command in cli.app.registered_commands:
         assert command.callback
         assert re.search(
@@ -120,3 +120,39 @@ def test_the_report_before_there_are_results(call: Call, tmp_path: Path, reposit
         call("-m", "pipeline", "report"),
         f"{table}: expected a CSV table, but the file is missing. Run `dvc repro` to make it.",
     )
+
+
+def test_predict_away_from_a_workspace(call: Call, tmp_path: Path) -> None:
+    assert_one_message(
+        call("-m", "pipeline", "predict", "mnist-classifier", "digit.png"),
+        f"{tmp_path / 'params.yaml'}: not found. Run the command in the folder that holds params.yaml.",
+    )
+
+
+def test_predict_before_anything_is_registered(call: Call, tmp_path: Path, repository: Path) -> None:
+    shutil.copy(repository / "params.yaml", tmp_path)
+    assert_one_message(
+        call("-m", "pipeline", "predict", "mnist-classifier", "digit.png"),
+        f"{tmp_path / 'mlflow.db'}: expected MLflow's database, but there is none. Run `dvc repro "
+        "register@mnist-classifier`, or `python -m pipeline sync` where the results are here already.",
+    )
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_predict_with_a_task_or_an_output_that_is_none(call: Call, tmp_path: Path, repository: Path) -> None:
+    shutil.copy(repository / "params.yaml", tmp_path)
+    assert_one_message(
+        call("-m", "pipeline", "predict", "mnist", "digit.png"),
+        "unknown task 'mnist'; expected one of: fashion-mnist-classifier, four-vs-nine-classifier, mnist-classifier, "
+        "sine-wave-regressor.",
+    )
+    assert_one_message(
+        call("-m", "pipeline", "predict", "mnist-classifier", "digit.png", "--output", "all.xml"),
+        "--output all.xml: expected a file named *.csv or *.json, got 'all.xml'.",
+    )
+
+
+def test_predict_without_files(call: Call) -> None:
+    result = call("-m", "pipeline", "predict", "mnist-classifier")
+    assert result.returncode == 2
+    assert "Missing argument" in result.stderr
