@@ -135,7 +135,7 @@ def shown(predictions: Predictions, output: Path | None = None) -> Group:
 
     rows, timing = predictions.rows, predictions.timing
     columns = [name for name in rows if not str(name).startswith("probability_")]
-    table = Table(title=Text(predictions.model), title_justify="left")
+    table = Table()
     for name in columns:
         is_number = rows[name].dtype.kind in "if"
         table.add_column(str(name), justify="right" if is_number else "left", overflow="fold")
@@ -151,4 +151,4 @@ def shown(predictions: Predictions, output: Path | None = None) -> Group:
         lines.append(f"All are in {output}.")
     elif further > 0:
         lines.append("--output FILE.csv or FILE.json writes all.")
-    return Group(table, *map(Text, lines))
+    return Group(Text(predictions.model), table, *map(Text, lines))

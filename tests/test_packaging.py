@@ -148,6 +148,16 @@ def test_stage_of_mlflow_run_is_one_word_to_the_shell(repository: Path, stage: s
     assert entry_point.compute_command(given, None).removeprefix("MLFLOW_DISABLE_TELEMETRY=true ") == command
 
 
+def test_what_mlflow_run_is_told_to_predict_is_one_word_each(repository: Path) -> None:
+    from mlflow.projects._project_spec import load_project
+
+    entry_point = load_project(str(repository)).get_entry_point("predict")
+    given = {"task": "--help", "input": "my photos; touch b", "output": "$(touch c).csv"}
+    assert entry_point.compute_command(given, None).removeprefix("MLFLOW_DISABLE_TELEMETRY=true ") == (
+        "python -m pipeline predict --output='$(touch c).csv' -- --help 'my photos; touch b'"
+    )
+
+
 @pytest.mark.parametrize(
     ("path", "ignored"),
     [
