@@ -8,7 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
-from scipy.stats import binom
+from scipy.stats import binom, ttest_rel
+from scipy.stats import t as student
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from pipeline import metrics
 from pipeline.metrics import Discordance
@@ -206,3 +210,160 @@ def test_holm_keeps_the_order_and_lies_between_no_correction_and_bonferronis(val
     )
     for value, found in zip(values, corrected, strict=True):
         assert value <= found <= min(1, len(values) * value)
+
+
+# Against statsmodels, which has its own formulas.
+
+
+@given(st.integers(1, 20_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_interval_is_that_of_statsmodels(case: tuple[int, int]) -> None:
+    assert metrics.wilson_interval(*case) == pytest.approx(proportion_confint(*case, method="wilson"), abs=1e-12)
+
+
+@given(pairs)
+def test_mcnemar_p_value_is_that_of_statsmodels(found: Discordance) -> None:
+    # Any split of the rest: the exact test looks at the discordant examples alone.
+    table = [[found.num_examples, found.only_first], [found.only_second, 0]]
+    assert metrics.mcnemar_p_value(found) == pytest.approx(float(mcnemar(table, exact=True).pvalue), rel=1e-9)
+
+
+@given(p_values)
+def test_holm_is_that_of_statsmodels(values: Sequence[float]) -> None:
+    assert metrics.holm(values) == pytest.approx(multipletests(values, method="holm")[1], rel=1e-12)
+
+
+# The paired bootstrap.
+
+NUM_MEAN = 2_000
+
+
+def errors(*means: float, seed: int = 0, num_examples: int = NUM_MEAN) -> np.ndarray:
+    """A row of errors per model, which share what makes an example hard."""
+    generator = np.random.default_rng(seed)
+    shared = generator.exponential(1.0, num_examples)
+    return np.stack([shared + mean + generator.normal(0, 0.3, num_examples) for mean in means])
+
+
+def test_the_paired_bootstrap_agrees_with_students_t_on_many_examples() -> None:
+    values = errors(0.0, 0.05, 0.01)
+    for found, (first, second) in zip(
+        metrics.paired_bootstrap(values, [(0, 1), (0, 2)]), [(0, 1), (0, 2)], strict=True
+    ):
+        differences = values[first] - values[second]
+        margin = float(student.ppf(0.975, NUM_MEAN - 1)) * differences.std(ddof=1) / math.sqrt(NUM_MEAN)
+        assert found.difference == pytest.approx(differences.mean())
+        # The limits of 9,999 resamples are random by some hundredths of the margin.
+        assert (found.low, found.high) == pytest.approx(
+            (differences.mean() - margin, differences.mean() + margin), abs=0.05 * margin
+        )
+        assert found.p_value == pytest.approx(float(ttest_rel(values[first], values[second]).pvalue), abs=0.02)
+
+
+def test_pairing_sees_what_two_samples_apart_would_not() -> None:
+    """The models differ by 0.05 on each example, whose own errors spread over more than 1."""
+    values = errors(0.0, 0.05)
+    (found,) = metrics.paired_bootstrap(values, [(0, 1)])
+    assert found.p_value == pytest.approx(0.0002)
+    shuffled = np.stack([values[0], np.random.default_rng(1).permutation(values[1])])
+    (apart,) = metrics.paired_bootstrap(shuffled, [(0, 1)])
+    assert apart.p_value > 0.05
+
+
+def test_a_difference_of_nothing_has_a_p_value_of_1() -> None:
+    values = errors(0.0)
+    (found,) = metrics.paired_bootstrap(np.concatenate([values, values]), [(0, 1)])
+    assert found == metrics.MeanDifference(0.0, 0.0, 0.0, 1.0)
+
+
+def test_the_paired_bootstrap_is_seeded_and_mirrors_an_exchanged_pair() -> None:
+    values = errors(0.0, 0.02, num_examples=300)
+    there, back = metrics.paired_bootstrap(values, [(0, 1), (1, 0)])
+    assert [there] == metrics.paired_bootstrap(values, [(0, 1)])
+    assert (back.difference, back.low, back.high) == pytest.approx((-there.difference, -there.high, -there.low))
+    assert back.p_value == there.p_value
+
+
+def test_the_bootstrap_interval_holds_the_true_difference_about_as_often_as_it_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics, "NUM_RESAMPLES", 399)
+    held = 0
+    for seed in range(200):
+        (found,) = metrics.paired_bootstrap(errors(0.0, 0.1, seed=seed, num_examples=60), [(0, 1)])
+        held += found.low <= -0.1 <= found.high
+    # 95 % of 200 are 190; by chance alone fewer than 178 come up once in 10,000 times.
+    assert 178 <= held <= 200
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (2, 0), (3,)])
+def test_the_bootstrap_needs_two_examples(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="two examples or more, got shape"):
+        metrics.paired_bootstrap(np.zeros(shape), [(0, 1)])
+
+
+def test_without_pairs_there_is_nothing_to_resample() -> None:
+    assert metrics.paired_bootstrap(np.zeros((1, 5)), []) == []
+
+
+# Calibration.
+
+
+def test_calibration_matches_a_hand_computed_case() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.45, 0.55], [0.3, 0.7], [0.4, 0.6]])
+    labels = np.array([0, 1, 1, 1, 0])
+    found = metrics.calibration(probabilities, labels, num_bins=5)
+    # Confidences 0.9, 0.8, 0.55, 0.7 and 0.6; 0.8 and 0.6 are upper edges and belong to the bin below.
+    assert found.num_examples.tolist() == [0, 0, 2, 2, 1]
+    assert found.num_correct.tolist() == [0, 0, 1, 1, 1]
+    assert found.confidence_sum == pytest.approx([0, 0, 1.15, 1.5, 0.9])
+    # |1.15 - 1| + |1.5 - 1| + |0.9 - 1|, of five examples.
+    assert found.expected_calibration_error == pytest.approx(0.75 / 5)
+    assert found.overconfidence == pytest.approx((3.55 - 3) / 5)
+    assert found.edges == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+
+
+def test_certainty_and_total_doubt_have_their_bins() -> None:
+    found = metrics.calibration(np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([0, 0]))
+    assert (found.num_examples[0], found.num_examples[-1], len(found.num_examples)) == (1, 1, 15)
+
+
+predictions = st.integers(1, 40).flatmap(
+    lambda n: st.tuples(
+        st.lists(st.lists(st.floats(0.01, 1), min_size=3, max_size=3), min_size=n, max_size=n),
+        st.lists(st.integers(0, 2), min_size=n, max_size=n),
+    )
+)
+
+
+@given(predictions, st.integers(1, 20))
+def test_the_calibration_error_lies_between_overconfidence_and_the_mean_distance(
+    case: tuple[list[list[float]], list[int]], num_bins: int
+) -> None:
+    """With one bin it is |overconfidence|; finer bins only add to it; with one example each it is the mean distance."""
+    probabilities = np.array(case[0]) / np.array(case[0]).sum(axis=1, keepdims=True)
+    labels = np.array(case[1])
+    found = metrics.calibration(probabilities, labels, num_bins)
+    assert found.num_examples.sum() == len(labels)
+    error = found.expected_calibration_error
+    distances = np.abs(probabilities.max(axis=1) - (probabilities.argmax(axis=1) == labels))
+    assert abs(found.overconfidence) - 1e-9 <= error <= distances.mean() + 1e-9
+    if num_bins == 1:
+        assert error == pytest.approx(abs(found.overconfidence))
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_model_that_draws_its_labels_from_its_own_probabilities_is_calibrated(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    probabilities = generator.dirichlet(np.ones(4), 20_000)
+    labels = (generator.random((20_000, 1)) > probabilities.cumsum(axis=1)).sum(axis=1).clip(0, 3)
+    # Fifteen bins of random distances of some thousandths each.
+    assert metrics.calibration(probabilities, labels).expected_calibration_error < 0.025
+
+
+def test_calibration_needs_examples() -> None:
+    with pytest.raises(ValueError, match="at least one example"):
+        metrics.calibration(np.zeros((0, 2)), np.zeros(0))
+
+
+def test_the_gap_is_positive_where_an_accuracy_is_lower_on_test_images() -> None:
+    assert metrics.train_test_gap(0.99, 0.98) == pytest.approx(0.01)
