@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Up to this many mistakes are shown, in rows of six.
 NUM_MISTAKES = 24
@@ -50,6 +53,37 @@ def confusion_matrix(matrix: NDArray[np.int64], classes: Sequence[str], *, title
         axes.tick_params(axis="x", rotation=45)
         for label in axes.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
+    return figure
+
+
+def reliability(bins: pd.DataFrame, *, title: str) -> Figure:
+    """A reliability diagram: how often predictions of a confidence are right, and how many there are.
+
+    `bins` has a row per bin: its limits `low` and `high`, `num_examples`, and, empty without examples, `confidence`,
+    `accuracy`, `accuracy_low` and `accuracy_high`, all fractions. The bins are plotted at their mean confidence.
+    """
+    figure = Figure(figsize=(5.6, 6.4), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    shown = bins[bins["num_examples"] > 0]
+    upper.plot([0, 1], [0, 1], color="0.6", ls="--", label="perfectly calibrated")
+    upper.errorbar(
+        shown["confidence"],
+        shown["accuracy"],
+        yerr=(shown["accuracy"] - shown["accuracy_low"], shown["accuracy_high"] - shown["accuracy"]),
+        fmt="o",
+        color="#0072B2",
+        markersize=5,
+        capsize=3,
+        label="accuracy, with its 95 % interval",
+    )
+    upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
+    upper.grid(alpha=0.3)
+    upper.legend(loc="lower right", frameon=False)
+    lower.bar(bins["low"], bins["num_examples"], width=bins["high"] - bins["low"], align="edge", color="#56B4E9")
+    lower.set(yscale="log", xlabel="confidence: probability of the predicted class", ylabel="test images")
+    lower.set_ylim(bottom=0.5)
+    lower.grid(axis="y", alpha=0.3)
     return figure
 
 

@@ -30,13 +30,14 @@ class Evaluation:
     """What a model predicts of a test set, and how good that is.
 
     `probabilities` are (n, num_classes) float32, `scores` the figures for metrics.json, `confusion` (true, predicted)
-    counts.
+    counts, `calibration` how confidence and accuracy agree.
     """
 
     probabilities: NDArray[np.float32]
     scores: dict[str, float | int]
     per_class: metrics.PerClass
     confusion: NDArray[np.int64]
+    calibration: metrics.Calibration
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
@@ -93,6 +94,7 @@ def evaluate(
     num_correct = scoring.count_correct(probabilities, labels)
     low, high = metrics.wilson_interval(num_correct, len(labels))
     per_class = metrics.per_class(labels, predicted, num_classes)
+    calibration = metrics.calibration(probabilities, labels)
     scores = {
         **asdict(scoring.score(probabilities, labels, penalty, objective)),
         "accuracy_low": low,
@@ -100,8 +102,36 @@ def evaluate(
         "num_examples": len(labels),
         "num_correct": num_correct,
         "macro_f1": per_class.macro_f1,
+        "expected_calibration_error": calibration.expected_calibration_error,
+        "overconfidence": calibration.overconfidence,
     }
-    return Evaluation(probabilities, scores, per_class, metrics.confusion_matrix(labels, predicted, num_classes))
+    confusion = metrics.confusion_matrix(labels, predicted, num_classes)
+    return Evaluation(probabilities, scores, per_class, confusion, calibration)
+
+
+def reliability_table(calibration: metrics.Calibration) -> pd.DataFrame:
+    """A row per bin: its limits, its examples, their mean confidence, and how many are right, with a Wilson interval.
+
+    A bin without examples has neither confidence nor accuracy.
+    """
+    edges = calibration.edges
+    rows = []
+    for position, (count, correct, total) in enumerate(
+        zip(calibration.num_examples, calibration.num_correct, calibration.confidence_sum, strict=True)
+    ):
+        low, high = metrics.wilson_interval(int(correct), int(count)) if count else (np.nan, np.nan)
+        rows.append(
+            {
+                "low": edges[position],
+                "high": edges[position + 1],
+                "num_examples": int(count),
+                "confidence": total / count if count else np.nan,
+                "accuracy": correct / count if count else np.nan,
+                "accuracy_low": low,
+                "accuracy_high": high,
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def _save_tables(folder: Path, result: Evaluation, classes: tuple[str, ...]) -> None:
@@ -109,6 +139,7 @@ def _save_tables(folder: Path, result: Evaluation, classes: tuple[str, ...]) -> 
     confusion = pd.DataFrame(result.confusion, columns=list(classes))
     confusion.insert(0, "true class", classes)
     storage.write_table(folder / "confusion_matrix.csv", confusion)
+    storage.write_table(folder / "reliability.csv", reliability_table(result.calibration))
 
 
 def _save_figures(
@@ -124,6 +155,13 @@ def _save_figures(
     storage.write_figure(
         folder / "confusion_matrix.png",
         plots.confusion_matrix(result.confusion, classes, title=f"{name}: {share}"),
+    )
+    error = 100 * result.calibration.expected_calibration_error
+    storage.write_figure(
+        folder / "reliability.png",
+        plots.reliability(
+            reliability_table(result.calibration), title=f"{name}\nexpected calibration error {error:.2f} points"
+        ),
     )
     wrong = metrics.most_confidently_wrong(result.probabilities, labels, plots.NUM_MISTAKES)
     storage.write_figure(

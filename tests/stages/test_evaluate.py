@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 Published = list[tuple[str, str, set[str]]]
 CATEGORICAL: Objective = "categorical_crossentropy"
-FILES = {"per_class.csv", "confusion_matrix.csv", "confusion_matrix.png", "most_wrong.png"}
+FILES = {
+    "per_class.csv",
+    "confusion_matrix.csv",
+    "confusion_matrix.png",
+    "most_wrong.png",
+    "reliability.csv",
+    "reliability.png",
+}
 NUM_IMAGES = 25
 PROJECT = Path(__file__).parents[2]
 
@@ -124,6 +131,16 @@ def test_predictions_and_tables_agree_with_the_metrics(
     assert list(per_class["class"]) == ["disc", "square", "star"]
     assert list(per_class["support"]) == [9, 8, 8]
     assert per_class["f1"].mean() == pytest.approx(scores["macro_f1"])
+    bins = storage.read_table(trained.evaluation_details("first", "narrow") / "reliability.csv")
+    assert (len(bins), bins["num_examples"].sum()) == (15, NUM_IMAGES)
+    filled = bins.dropna()
+    assert len(filled) == (bins["num_examples"] > 0).sum()
+    assert (filled["accuracy"] * filled["num_examples"]).sum() == pytest.approx(scores["num_correct"])
+    assert filled["confidence"].between(filled["low"], filled["high"]).all()
+    distances = (filled["confidence"] - filled["accuracy"]).abs() * filled["num_examples"]
+    assert scores["expected_calibration_error"] == pytest.approx(distances.sum() / NUM_IMAGES)
+    confidence = probabilities.max(axis=1).mean()
+    assert scores["overconfidence"] == pytest.approx(confidence - scores["accuracy"], rel=1e-5)
     confusion = storage.read_table(trained.evaluation_details("first", "narrow") / "confusion_matrix.csv")
     assert list(confusion.columns) == ["true class", "disc", "square", "star"]
     assert np.trace(confusion.to_numpy()[:, 1:].astype(int)) == scores["num_correct"]
