@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline import metrics
 from pipeline.errors import PipelineError
 from pipeline.params import Classifier
 from pipeline.reported.variants import ReportedFigure, ReportedFigures
@@ -42,6 +43,12 @@ RANKING_COLUMNS = (
     "test_accuracy_low",
     "test_accuracy_high",
     "test_loss",
+    "train_accuracy",
+    "accuracy_gap",
+    "train_cross_entropy",
+    "test_cross_entropy",
+    "cross_entropy_gap",
+    "expected_calibration_error",
     "validation_rank",
     "test_rank",
     "reported_test_accuracy",
@@ -89,17 +96,28 @@ def ranking(
     rows: Sequence[Mapping[str, Any]],
     *,
     trained: Mapping[str, Mapping[str, Any]],
+    tested: Mapping[str, Mapping[str, Any]],
     histories: Mapping[str, pd.DataFrame],
     reported: ReportedFigures,
     tolerance: float | None,
 ) -> pd.DataFrame:
     """The ranking of one study's variants, best validation accuracy first, with the columns RANKING_COLUMNS.
 
-    `rows` are those of `study_rows`; `trained` and `histories` (one row per epoch) are by variant. Ranks are by the
-    accuracy of the last epoch's weights, equals share the better one. `within_tolerance` is empty where there is
-    nothing to compare with.
+    `rows` are those of `study_rows`, from the same `trained` and `tested`; `histories` (one row per epoch) are by
+    variant. Ranks are by the accuracy of the last epoch's weights, equals share the better one. Training figures are of
+    those weights on all training images, dropout off; a gap is the training figure less the test figure.
+    `within_tolerance` is empty where there is nothing to compare with.
     """
-    table = pd.DataFrame([{**row, **_extremes(trained[row["variant"]], histories[row["variant"]])} for row in rows])
+    table = pd.DataFrame(
+        [
+            {
+                **row,
+                **_extremes(trained[row["variant"]], histories[row["variant"]]),
+                **_generalization(trained[row["variant"]]["train_evaluated"], tested[row["variant"]]),
+            }
+            for row in rows
+        ]
+    )
     table["validation_rank"] = table["val_accuracy"].rank(ascending=False, method="min").astype(int)
     table["test_rank"] = table["test_accuracy"].rank(ascending=False, method="min").astype(int)
     table["within_tolerance"] = [
@@ -148,6 +166,17 @@ def _variant_row(
         "test_accuracy_high": tested["accuracy_high"],
         "reported_test_accuracy": reported.test_accuracy if reported else None,
         "difference": difference(tested["accuracy"], reported.test_accuracy) if reported else None,
+    }
+
+
+def _generalization(train: Mapping[str, float], tested: Mapping[str, float]) -> dict[str, float]:
+    return {
+        "train_accuracy": train["accuracy"],
+        "accuracy_gap": metrics.train_test_gap(train["accuracy"], tested["accuracy"]),
+        "train_cross_entropy": train["cross_entropy"],
+        "test_cross_entropy": tested["cross_entropy"],
+        "cross_entropy_gap": metrics.train_test_gap(train["cross_entropy"], tested["cross_entropy"]),
+        "expected_calibration_error": tested["expected_calibration_error"],
     }
 
 

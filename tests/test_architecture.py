@@ -27,7 +27,7 @@ LAYERS = (
     {"inputs"},
     {"reported"},
     {"training", "tables", "scoring", "conclusions"},
-    {"search", "trained"},
+    {"search", "trained", "predictions"},
     {"tracking", "entry"},
     {"fitting", "prediction"},
     {"stages"},

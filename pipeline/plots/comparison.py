@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,6 +111,44 @@ def accuracy_chart(ranking: pd.DataFrame, *, title: str) -> Figure:
     _note_what_lies_left(enlarged, table, low)
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
     return figure
+
+
+def difference_matrix(differences: pd.DataFrame, names: Sequence[str], *, title: str) -> Figure:
+    """The accuracy of each row's variant less that of each column's, in points; grey where it may be noise.
+
+    `differences` has the columns of pipeline.conclusions.verdicts; what it does not compare stays empty.
+    """
+    size = max(4.5, 1.5 + 0.62 * len(names))
+    figure = Figure(figsize=(size + 2.5, size), layout="constrained")
+    axes = figure.subplots()
+    points, is_real = _difference_arrays(differences, names)
+    limit = max(float(np.nanmax(np.abs(points), initial=0.0, where=is_real)), 0.1)
+    axes.imshow(np.where(is_real, points, np.nan), cmap="RdBu", vmin=-limit, vmax=limit)
+    for row, column in zip(*np.nonzero(~np.isnan(points)), strict=True):
+        # White on what is dark, grey on what may be noise.
+        colour = "0.5" if not is_real[row, column] else "white" if abs(points[row, column]) > 0.6 * limit else "black"
+        text = f"{points[row, column]:+.1f}" if abs(points[row, column]) >= 10 else f"{points[row, column]:+.2f}"
+        axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color=colour)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_title(title)
+    axes.set_xlabel("row less column; coloured: significant (exact McNemar test, Holm's correction, 5 %); grey: not")
+    return figure
+
+
+def _difference_arrays(
+    differences: pd.DataFrame, names: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Differences in points (n, n), NaN where there are none, and which of them are significant."""
+    places = {name: place for place, name in enumerate(names)}
+    points = np.full((len(names), len(names)), np.nan)
+    is_real = np.zeros_like(points, dtype=bool)
+    for row in differences.to_dict("records"):
+        first, second = places[row["first"]], places[row["second"]]
+        points[first, second] = 100 * row["accuracy_difference"]
+        points[second, first] = -points[first, second]
+        is_real[first, second] = is_real[second, first] = row["accuracy_verdict"].endswith(" is better")
+    return points, is_real
 
 
 def _styles() -> Iterator[tuple[str, str]]:

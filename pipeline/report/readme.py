@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from pipeline import storage, tables
+from pipeline.conclusions import verdicts
 from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.paths import Workspace
@@ -22,7 +24,10 @@ def results(workspace: Workspace, params: Params) -> str:
     """Markdown: every table of measured against reported figures. Raises PipelineError when a result is missing."""
     parts = [
         results_table(
-            storage.read_table(workspace.variants_table), params, reported_figures(workspace.reported_results, params)
+            storage.read_table(workspace.variants_table),
+            params,
+            reported_figures(workspace.reported_results, params),
+            remarks={study: [differences_text(workspace, params, study)] for study in params.studies},
         )
     ]
     if params.searches:
@@ -31,17 +36,58 @@ def results(workspace: Workspace, params: Params) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def results_table(variants: pd.DataFrame, params: Params, reported: ReportedFigures) -> str:
+def results_table(
+    variants: pd.DataFrame,
+    params: Params,
+    reported: ReportedFigures,
+    remarks: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> str:
     """Markdown: a table per study of `variants` (the table of all variants), reported against measured test accuracy.
 
-    A reported figure that a fault of its source produced is shown, but not judged; the fault is told below the table.
+    A reported figure that a fault of its source produced is shown, but not judged; the fault is told below the table,
+    and after it the study's `remarks`, a paragraph each.
     """
     studies = [study for study in params.studies if (variants["study"] == study).any()]
     sections = [
         _study_section(study, variants[variants["study"] == study].to_dict("records"), params, reported)
         for study in studies
     ]
-    return "\n\n".join(sections)
+    return "\n\n".join(
+        "\n\n".join([section, *remarks.get(study, ())]) for study, section in zip(studies, sections, strict=True)
+    )
+
+
+def differences_text(workspace: Workspace, params: Params, study: str) -> str:
+    """Which differences between the variants of a study are real, in a few sentences.
+
+    Of the study's own variants the one with the best test accuracy is named, and which of them cannot be told from it.
+    """
+    folder = workspace.comparison(study)
+    table = storage.read_table(folder / "differences.csv")
+    ranking = storage.read_table(folder / "ranking.csv")
+    own = ranking[ranking["variant"].isin(list(params.variants_of(study)))].to_dict("records")
+    if len(own) < 2:
+        return verdicts.summary(table)
+    best = str(max(own, key=lambda row: row["test_accuracy"])["variant"])
+    names = {row["variant"] for row in own}
+    level = [f"`{name}`" for name in verdicts.level_with(table, best) if name in names]
+    told = ", ".join(level) if level else "none: it is better than every other"
+    return f"{verdicts.summary(table)} No significant difference from the best, `{best}`: {told}."
+
+
+def signal_differences_text(workspace: Workspace, signal: str, num_regressors: int) -> str:
+    """Which differences between the regressors of a signal are real, and from always predicting the mean."""
+    rows = storage.read_table(workspace.evaluation(signal) / "differences.csv").to_dict("records")
+    told = [
+        f"`{row['first']}` against `{row['second']}` {row['difference']:+.4f} "
+        f"({row['low']:+.4f} to {row['high']:+.4f}), {row['verdict']}"
+        for row in rows
+    ]
+    alone = "There is one regressor, so no other to compare it with. " if num_regressors == 1 else ""
+    return (
+        f"{alone}Differences in the mean absolute test error (95 % interval, paired bootstrap, Holm's correction): "
+        f"{'; '.join(told) or 'none'}."
+    )
 
 
 def searches_table(searches: pd.DataFrame) -> str:
@@ -94,7 +140,8 @@ def signal_table(workspace: Workspace, params: Params, signal: str) -> str:
         )
     header = ["regressor", "validation", "test", "reported", "test curves", "extended rows", "extended curves"]
     note = "Mean absolute errors of the parameters, and of the curves that they imply."
-    return "\n".join([f"### {params.title_of(signal)}", "", note, "", *table(header, rows)])
+    remark = signal_differences_text(workspace, signal, len(scores))
+    return "\n".join([f"### {params.title_of(signal)}", "", note, "", *table(header, rows), "", remark])
 
 
 def update_readme(text: str, table: str) -> str:

@@ -1,11 +1,15 @@
-"""Set the variants of a study side by side: a ranking, and their curves and test accuracies in one picture each."""
+"""Set the variants of a study side by side: a ranking, which differences are real, and their curves in one picture."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 
-from pipeline import entry, storage, tables, tracking
-from pipeline.params import Params, require
+import pandas as pd
+
+from pipeline import entry, predictions, storage, tables, tracking
+from pipeline.conclusions import verdicts
+from pipeline.params import Classifier, Params, require
 from pipeline.paths import Workspace
 from pipeline.plots import comparison as plots
 from pipeline.reported.variants import reported_figures
@@ -16,24 +20,22 @@ NUM_FIRST = 3
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
-    """Rank the variants of a study by validation and by test accuracy, and overlay their curves."""
+    """Rank the variants of a study, tell which of their differences on the test set are real, and overlay curves."""
     study = require(params.studies, name, "study")
     variants = {**params.compared_with(name), **params.variants_of(name)}
     folders = {variant: workspace.training_results(variant, spec) for variant, spec in variants.items()}
     trained = {variant: storage.read_json(folder / "metrics.json") for variant, folder in folders.items()}
     histories = {variant: storage.read_table(folder / "history.csv") for variant, folder in folders.items()}
     reported = reported_figures(workspace.reported_results, params)
-    rows = tables.study_rows(
-        name,
-        variants,
-        trained=trained,
-        tested={
-            **storage.read_json(workspace.evaluation(study.shared_from) / "metrics.json"),
-            **storage.read_json(workspace.evaluation(name) / "metrics.json"),
-        },
-        reported=reported,
+    tested = {
+        **storage.read_json(workspace.evaluation(study.shared_from) / "metrics.json"),
+        **storage.read_json(workspace.evaluation(name) / "metrics.json"),
+    }
+    rows = tables.study_rows(name, variants, trained=trained, tested=tested, reported=reported)
+    ranking = tables.ranking(
+        rows, trained=trained, tested=tested, histories=histories, reported=reported, tolerance=study.tolerance
     )
-    ranking = tables.ranking(rows, trained=trained, histories=histories, reported=reported, tolerance=study.tolerance)
+    differences = pairwise(workspace, params, name, variants)
     top = list(ranking["variant"].head(NUM_TOP))
     figures = {
         "validation_accuracy": plots.validation_curves(
@@ -50,12 +52,32 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
             title=f"{study.title}\ntraining and validation accuracy of the first {min(NUM_FIRST, len(histories))}",
         ),
         "test_accuracy": plots.accuracy_chart(ranking, title=f"{study.title}: test accuracy"),
+        "differences": plots.difference_matrix(
+            differences, list(ranking["variant"]), title=f"{study.title}: differences in test accuracy, in points"
+        ),
     }
     folder = workspace.comparison(name)
     storage.write_table(folder / "ranking.csv", ranking)
+    storage.write_table(folder / "differences.csv", differences)
     for figure_name, figure in figures.items():
         storage.write_figure(folder / f"{figure_name}.png", figure)
     tracking.publish_comparison(workspace, params, name)
+
+
+def pairwise(workspace: Workspace, params: Params, study: str, variants: Mapping[str, Classifier]) -> pd.DataFrame:
+    """The test results of every two variants in the order given, with the columns of `verdicts.COLUMNS`.
+
+    Two that are only set beside the study's own are not compared: that is the other study's comparison.
+    """
+    own, shared_from = params.variants_of(study), params.studies[study].shared_from
+    studies = {name: study if name in own else shared_from for name in variants}
+    found = predictions.read_predictions(workspace, studies)
+    tested = {
+        name: verdicts.Tested(item.correct, item.losses(variants[name].objective), variants[name].objective)
+        for name, item in found.items()
+    }
+    pairs = [pair for pair in itertools.combinations(variants, 2) if not own.keys().isdisjoint(pair)]
+    return verdicts.differences(tested, pairs)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import compute, entry, scoring, storage, tracking, wave_metrics
+from pipeline import compute, entry, metrics, scoring, storage, tracking, wave_metrics
+from pipeline.conclusions import verdicts
 from pipeline.conclusions import waves as wave_answers
 from pipeline.conclusions.waves import Predictions
 from pipeline.datasets import waves
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 NUM_TEST_CURVES = 5
 NUM_COLUMNS = 3
+# What every regressor is compared with: a prediction that does not look at the signal.
+ALWAYS_MEAN = "always_the_mean"
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
@@ -36,7 +40,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     }
     mean = _mean_parameters(workspace, name)
     reported = reported_waves(workspace.reported_results, params, name)
-    scores, answers = {}, {}
+    scores, answers, errors = {}, {}, {}
     for regressor_name, regressor in params.regressors.items():
         if regressor.dataset != name:
             continue
@@ -47,11 +51,14 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         test, extended = (predict(model, split_rows, waves.axis(signal)) for split_rows in rows.values())
         scores[regressor_name] = {
             **score(test, extended, waves.axis(signal)),
+            **uncertainty(test, train=trained["train_evaluated"]["mean_absolute_error"]),
             "validation_mean_absolute_error": trained["validation"]["last"]["mean_absolute_error"],
             **_reported_error(reported, regressor_name),
             "model_sha256": storage.sha256(path),
         }
         answers[regressor_name] = answer(model, test, extended, mean, signal, trained)
+        errors[regressor_name] = row_errors(test.true, test.predicted)
+        errors.setdefault(ALWAYS_MEAN, row_errors(test.true, mean))
         storage.write_arrays(
             workspace.predictions(name) / f"{regressor_name}.npz",
             predicted=test.predicted,
@@ -64,6 +71,8 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         _save_figures(folder, regressor_name, test, extended, mean, signal)
     storage.write_json(workspace.evaluation(name) / "metrics.json", scores)
     storage.write_json(workspace.evaluation(name) / "answers.json", answers)
+    pairs = list(itertools.combinations([*scores, ALWAYS_MEAN], 2)) if scores else []
+    storage.write_table(workspace.evaluation(name) / "differences.csv", verdicts.error_differences(errors, pairs))
     tracking.publish_signal_evaluation(workspace, params, name)
 
 
@@ -72,6 +81,23 @@ def predict(model: keras.Model, rows: waves.Rows, x: NDArray[np.float64]) -> Pre
     inputs, targets = rows
     predicted, _ = scoring.predict_in_batches(model, inputs)
     return Predictions(targets, predicted, inputs, waves.waves(predicted, x))
+
+
+def row_errors(true: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:
+    """The mean absolute error (n,) of each row's parameters (n, 4)."""
+    return wave_metrics.parameter_errors(true, predicted).mean(axis=1)
+
+
+def uncertainty(test: Predictions, *, train: float) -> dict[str, float]:
+    """The bootstrap interval of the mean absolute error on the test rows, and how it compares with that in training."""
+    errors = row_errors(test.true, test.predicted)
+    (found,) = metrics.paired_bootstrap(np.stack([errors, np.zeros_like(errors)]), [(0, 1)])
+    return {
+        "mean_absolute_error_low": found.low,
+        "mean_absolute_error_high": found.high,
+        "train_mean_absolute_error": train,
+        "mean_absolute_error_gap": metrics.train_test_gap(train, found.difference),
+    }
 
 
 def score(test: Predictions, extended: Predictions, x: NDArray[np.float64]) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import pytest
 
 from pipeline import storage, tables
+from pipeline.conclusions import verdicts
 from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.paths import Workspace
@@ -18,6 +20,8 @@ FILES = {
     "validation_loss.png",
     "accuracy_first3.png",
     "test_accuracy.png",
+    "differences.csv",
+    "differences.png",
 }
 
 
@@ -50,6 +54,12 @@ def test_ranking_holds_the_figures_of_training_evaluation_and_source(
         "test_accuracy_low": 0.965,
         "test_accuracy_high": 0.983,
         "test_loss": 0.11,
+        "train_accuracy": 0.99,
+        "accuracy_gap": pytest.approx(0.015),
+        "train_cross_entropy": 0.045,
+        "test_cross_entropy": 0.1,
+        "cross_entropy_gap": pytest.approx(-0.055),
+        "expected_calibration_error": 0.02,
         "validation_rank": 1,
         "test_rank": 1,
         "reported_test_accuracy": 0.98,
@@ -105,6 +115,39 @@ def test_variants_of_another_study_may_be_set_beside(
     assert rows.loc["narrow", "reported_test_accuracy"] == 0.961
     assert rows.loc["wide", "reported_test_accuracy"] == 0.1
     assert list(ranking["test_rank"]) == [1, 1, 3]
+
+
+def differences(results: Workspace, study: str) -> dict[tuple[str, str], dict[Any, Any]]:
+    table = storage.read_table(results.comparison(study) / "differences.csv")
+    assert tuple(table.columns) == verdicts.COLUMNS
+    return {(row["first"], row["second"]): row for row in table.to_dict("records")}
+
+
+def test_every_two_variants_of_a_study_have_a_verdict(results: Workspace, params: Params, published: Published) -> None:
+    compare.main(results, params, "second")
+    ((pair, row),) = differences(results, "second").items()
+    assert pair == ("wide", "deep")
+    # 975 of 1,000 are right of either, but not the same ones.
+    assert row["accuracy_difference"] == 0
+    assert row["only_first_right"] == row["only_second_right"] > 0
+    assert (row["accuracy_holm_p_value"], row["accuracy_verdict"]) == (1.0, "no significant difference")
+
+
+def test_what_is_only_set_beside_is_compared_with_the_studys_own_alone(
+    results: Workspace, content: dict[str, Any], published: Published
+) -> None:
+    content["studies"]["second"]["beside_all"] = True
+    content["variants"]["beside"] = content["variants"]["narrow"]
+    params = Params.model_validate(content)
+    narrow = results.training_results("narrow", params.variants["narrow"])
+    shutil.copytree(narrow, narrow.parent / "beside")
+    scores = storage.read_json(results.evaluation("first") / "metrics.json")
+    storage.write_json(results.evaluation("first") / "metrics.json", {**scores, "beside": scores["narrow"]})
+    shutil.copy(results.predictions("first") / "narrow.npz", results.predictions("first") / "beside.npz")
+    compare.main(results, params, "second")
+    pairs = {frozenset(pair) for pair in differences(results, "second")}
+    assert frozenset({"narrow", "beside"}) not in pairs
+    assert len(pairs) == 5
 
 
 def test_the_same_bytes_twice(results: Workspace, params: Params, published: Published) -> None:

@@ -132,7 +132,7 @@ def test_writes_what_the_regressors_of_the_signal_make_of_it_then_publishes(
     trained: Workspace, published: list[tuple[str, set[str]]]
 ) -> None:
     evaluate_signal.main(trained, params_with(), "hums")
-    expected = {"results/evaluate/hums/metrics.json", "results/evaluate/hums/answers.json"}
+    expected = {f"results/evaluate/hums/{file}" for file in ("metrics.json", "answers.json", "differences.csv")}
     for name in ("narrow", "wide"):
         expected |= {f"predictions/hums/{name}.npz"}
         expected |= {f"results/evaluate/hums/variants/{name}/{file}" for file in DETAILS}
@@ -240,6 +240,31 @@ def test_answers_come_from_the_figures(evaluated: Workspace) -> None:
     worst = answer["fails_on"]["worst_extended"]
     table = storage.read_table(evaluated.evaluation_details("hums", "narrow") / "predictions.csv")
     assert [row["curve_error"] for row in worst] == pytest.approx(sorted(table["curve_error"], reverse=True)[:3])
+
+
+def test_regressors_are_compared_with_each_other_and_with_always_the_mean(evaluated: Workspace) -> None:
+    table = storage.read_table(evaluated.evaluation("hums") / "differences.csv")
+    assert list(zip(table["first"], table["second"], strict=True)) == [
+        ("narrow", "wide"),
+        ("narrow", "always_the_mean"),
+        ("wide", "always_the_mean"),
+    ]
+    scores = metrics(evaluated)
+    always_mean = storage.read_json(evaluated.evaluation("hums") / "answers.json")["narrow"]["fit"]
+    expected = scores["narrow"]["mean_absolute_error"] - always_mean["mean_absolute_error"]["always_the_mean"]
+    assert table["difference"].iloc[1] == pytest.approx(expected)
+    # Untrained networks are worse than a constant.
+    assert list(table["verdict"].iloc[1:]) == ["always_the_mean is better"] * 2
+
+
+def test_the_error_has_an_interval_and_a_gap_to_training(evaluated: Workspace) -> None:
+    scores = metrics(evaluated)["narrow"]
+    error = scores["mean_absolute_error"]
+    assert scores["mean_absolute_error_low"] < error < scores["mean_absolute_error_high"]
+    assert (scores["train_mean_absolute_error"], scores["mean_absolute_error_gap"]) == (
+        0.125,
+        pytest.approx(0.125 - error),
+    )
 
 
 def test_the_same_bytes_twice(trained: Workspace, published: list[Any]) -> None:

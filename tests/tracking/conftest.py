@@ -174,6 +174,10 @@ class FakeStages:
         folder = self.workspace.comparison(study)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "ranking.csv").write_text("variant,validation_rank,test_accuracy,verdict\nsmall,1,0.75,\nlarge,2,,\n")
+        (folder / "differences.csv").write_text(
+            "first,second,accuracy_difference,accuracy_holm_p_value,accuracy_verdict\n"
+            "small,large,0.0125,0.25,no significant difference\n"
+        )
         (folder / "test_accuracy.png").write_bytes(b"bars")
 
     def summarize(self) -> None:
@@ -263,6 +267,7 @@ class FakeStages:
             self.write(self.workspace.predictions(signal) / f"{name}.npz", "predictions")
         self.write(self.workspace.evaluation(signal) / "metrics.json", json.dumps(figures))
         self.write(self.workspace.evaluation(signal) / "answers.json", "{}")
+        self.write(self.workspace.evaluation(signal) / "differences.csv", "first,second,verdict\n")
 
     def contrast(self, study: str = "digits") -> None:
         folder = self.workspace.contrast(study)

@@ -166,7 +166,7 @@ def test_a_regressor_has_its_errors_and_its_evaluation(whole: Any) -> None:
     assert model.model_type == "regressor"
     evaluated = whole.view.run("waves", "evaluate_signal@waves")
     assert evaluated.data.metrics["wave_net/extended/mean_absolute_error"] == 0.7
-    assert whole.view.files(evaluated, "evaluation") == {"metrics.json", "answers.json"}
+    assert whole.view.files(evaluated, "evaluation") == {"metrics.json", "answers.json", "differences.csv"}
     assert whole.view.client.get_experiment_by_name("waves").tags["mlflow.note.content"] == "Waves"
 
 

@@ -160,7 +160,14 @@ def test_runs_of_the_data_and_of_the_comparison(stages: Any) -> None:
     assert compared.data.metrics["small/test_accuracy"] == 0.75
     # A cell of the ranking that is empty is no figure.
     assert "large/test_accuracy" not in compared.data.metrics
-    assert view.files(compared, "comparison") == {"ranking.csv", "test_accuracy.png"}
+    assert view.files(compared, "comparison") == {"ranking.csv", "differences.csv", "test_accuracy.png"}
+    assert compared.data.metrics["num_pairs"] == 1
+    assert compared.data.tags["mlflow.note.content"].splitlines() == [
+        "Test accuracies that do not differ significantly:",
+        "",
+        "- small: large",
+        "- large: small",
+    ]
 
 
 def test_the_summary_is_a_run_with_the_table(stages: Any) -> None:

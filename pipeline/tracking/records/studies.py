@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,18 @@ from pipeline.tracking.records.record import (
 )
 
 SELECTION_EXPERIMENT = "model-selection"
+# How the verdict on a pair ends if its difference is significant.
+IS_BETTER = " is better"
 SELECTION_NOTE = "Which variant becomes a version of a registered model, on validation figures only."
 
 
 def comparison_record(workspace: Workspace, params: Params, study: str) -> RunRecord:
-    """The ranking of a study and its pictures."""
+    """The ranking of a study, which differences between its variants are real, and its pictures."""
     spec = require(params.studies, study, "study")
     results = workspace.comparison(study)
     ranking = storage.read_table(existing(results / "ranking.csv"))
+    pairs_path = existing(results / "differences.csv")
+    pairs = storage.read_table(pairs_path).to_dict("records")
     files = files_of([results])
     return RunRecord(
         experiment=experiment_name(params, spec.dataset, study),
@@ -48,8 +52,12 @@ def comparison_record(workspace: Workspace, params: Params, study: str) -> RunRe
         name=stage_name("compare", study),
         key=content_key(workspace.root, files),
         time=time_of(files),
-        tags={**stage_tags(params, spec.dataset, "compare", study), "study": study},
-        figures=table_figures(ranking),
+        tags={
+            **stage_tags(params, spec.dataset, "compare", study),
+            "study": study,
+            "mlflow.note.content": _verdicts(pairs_path, pairs, list(ranking["variant"])),
+        },
+        figures={**table_figures(ranking), "num_pairs": float(len(pairs))},
         attachments=(attachment(workspace, "comparison", files),),
     )
 
@@ -123,6 +131,21 @@ def summary_record(workspace: Workspace, params: Params) -> RunRecord:
         },
         attachments=(attachment(workspace, "summary", [path]),),
     )
+
+
+def _verdicts(path: Path, pairs: Sequence[Mapping[Hashable, Any]], variants: Sequence[str]) -> str:
+    """Of each variant, in the order given, from which others its test accuracy does not differ significantly."""
+    level: dict[str, list[str]] = {name: [] for name in variants}
+    for pair in pairs:
+        if not {"first", "second", "accuracy_verdict"} <= pair.keys():
+            raise damaged(path, "the columns first, second and accuracy_verdict", ", ".join(map(str, pair)))
+        if not str(pair["accuracy_verdict"]).endswith(IS_BETTER):
+            level[pair["first"]].append(pair["second"])
+            level[pair["second"]].append(pair["first"])
+    if not pairs:
+        return "One variant: nothing to compare."
+    lines = [f"- {name}: {', '.join(others) or 'none'}" for name, others in level.items()]
+    return "\n".join(["Test accuracies that do not differ significantly:", "", *lines])
 
 
 def _selected_candidate(path: Path, selection: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -98,7 +98,7 @@ def variant_record(
             **variant_params(workspace, params, name),
             **{f"parameters.{kind}": str(count) for kind, count in metrics["parameters"].items()},
         },
-        figures={**_training_figures(metrics), **(evaluation.figures if evaluation else {})},
+        figures=_with_gaps({**_training_figures(metrics), **(evaluation.figures if evaluation else {})}),
         curves=curve_points(history),
         attachments=(
             attachment(workspace, "training", files),
@@ -163,7 +163,7 @@ def signal_evaluation_records(workspace: Workspace, params: Params, signal: str)
 def signal_evaluation_record(workspace: Workspace, params: Params, signal: str) -> RunRecord:
     """The test figures of all regressors of a signal side by side, and the answers to its questions."""
     require(params.signals, signal, "signal")
-    files = ("metrics.json", "answers.json")
+    files = ("metrics.json", "answers.json", "differences.csv")
     return _evaluation_record(workspace, params, signal, signal, stage="evaluate_signal", files=files)
 
 
@@ -274,13 +274,13 @@ def _evaluation(workspace: Workspace, name: str, study: str, model: Path) -> _Ev
 def _test_figures(figures: dict[str, Any]) -> dict[str, float]:
     """The figures of an evaluation, named by their split: `test_accuracy`, `extended_mean_absolute_error`.
 
-    What it repeats of the validation is in the run already, and what its source reported is no figure of a test.
+    What it repeats of training and validation is in the run already; what its source reported is no figure of a test.
     """
     named = {}
     for name, value in flatten.numbers(figures).items():
         if name.startswith(("extended/", "reported_")):
             named[name.replace("extended/", "extended_", 1)] = value
-        elif not name.startswith("validation_"):
+        elif not name.startswith(("validation_", "train_")) and not name.endswith("_gap"):
             named[f"test_{name}"] = value
     return named
 
@@ -292,3 +292,14 @@ def _training_figures(metrics: dict[str, dict[str, dict[str, float]]]) -> dict[s
     }
     evaluated = {f"train_evaluated_{name}": value for name, value in metrics["train_evaluated"].items()}
     return flatten.numbers({**best, **evaluated, "best_epoch": metrics["best_epoch"], "epochs": metrics["epochs"]})
+
+
+def _with_gaps(figures: dict[str, float]) -> dict[str, float]:
+    """The figures, and by how much those of the final weights are larger in training than on the test set."""
+    trained = {name.removeprefix("train_evaluated_"): value for name, value in figures.items() if "_evaluated_" in name}
+    gaps = {
+        f"train_test_gap_{name}": value - figures[f"test_{name}"]
+        for name, value in trained.items()
+        if f"test_{name}" in figures
+    }
+    return {**figures, **gaps}
