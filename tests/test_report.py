@@ -189,3 +189,61 @@ def test_summary_before_any_results_says_what_is_missing(tmp_path: Path) -> None
 
 def test_nothing_measured_makes_an_empty_table() -> None:
     assert report.results_table(pd.DataFrame(columns=list(tables.VARIANTS_COLUMNS)), PARAMS, {}) == ""
+
+
+PAIR = {"accuracy_verdict": "no significant difference", "cross_entropy_verdict": "narrow is better"}
+
+
+def save_comparison(workspace: Workspace, pairs: list[dict[str, object]], accuracies: dict[str, float]) -> None:
+    folder = workspace.comparison("first")
+    storage.write_table(folder / "differences.csv", pd.DataFrame(pairs, columns=["first", "second", *PAIR]))
+    ranking = pd.DataFrame({"variant": list(accuracies), "test_accuracy": list(accuracies.values())})
+    storage.write_table(folder / "ranking.csv", ranking)
+
+
+def params_with(*names: str) -> Params:
+    """The first study lists these variants and no others."""
+    variants = {name: {**MLP, "study": "first"} for name in names}
+    content = PARAMS.model_dump(exclude_defaults=True, exclude={"variants"})
+    return Params.model_validate({**content, "variants": {**variants, "deep": {**MLP, "study": "second"}}})
+
+
+def test_the_readme_tells_whom_the_best_cannot_be_told_from(workspace: Workspace) -> None:
+    accuracies = {"narrow": 0.98, "wide": 0.97, "flat": 0.90, "beside": 0.99}
+    pairs: list[dict[str, object]] = [
+        {"first": "wide", "second": "narrow", **PAIR},
+        {"first": "narrow", "second": "flat", **PAIR, "accuracy_verdict": "narrow is better"},
+        # Of another study: better than all, and not the best of this one.
+        {"first": "beside", "second": "narrow", **PAIR},
+    ]
+    save_comparison(workspace, pairs, accuracies)
+    assert report.differences_text(workspace, params_with("narrow", "wide", "flat"), "first") == (
+        "Significant differences between variants: 1 of 3 in test accuracy, 3 of 3 in test cross-entropy (Holm's "
+        "correction, 5 %). No significant difference from the best, `narrow`: `wide`."
+    )
+    save_comparison(workspace, pairs[1:2], accuracies)
+    told = report.differences_text(workspace, params_with("narrow", "flat"), "first")
+    assert told.endswith("from the best, `narrow`: none: it is better than every other.")
+
+
+def test_a_study_of_one_variant_says_so(workspace: Workspace) -> None:
+    save_comparison(workspace, [], {"narrow": 0.98})
+    assert report.differences_text(workspace, params_with("narrow"), "first") == (
+        "There is one variant: nothing to compare."
+    )
+
+
+def test_remarks_follow_the_table_of_their_study() -> None:
+    text = report.results_table(VARIANTS, PARAMS, REPORTED, {"first": ["One.", "Two."]})
+    assert "dead.\n\nOne.\n\nTwo.\n\n### Second study" in text
+
+
+def test_a_lone_regressor_is_compared_with_always_the_mean(workspace: Workspace) -> None:
+    row = {"first": "net", "second": "always_the_mean", "difference": -0.2, "low": -0.25, "high": -0.15}
+    table = pd.DataFrame([{**row, "p_value": 0.0002, "holm_p_value": 0.0002, "verdict": "net is better"}])
+    storage.write_table(workspace.evaluation("hums") / "differences.csv", table)
+    assert report.signal_differences_text(workspace, "hums", 1) == (
+        "There is one regressor, so no other to compare it with. Differences in the mean absolute test error (95 % "
+        "interval, paired bootstrap, Holm's correction): `net` against `always_the_mean` -0.2000 (-0.2500 to -0.1500), "
+        "net is better."
+    )

@@ -128,3 +128,40 @@ def test_what_lies_left_of_the_enlarged_part_is_told_in_words() -> None:
         "measured 57.00 %, reported 56.00 %",
         "reported 8.92 %",
     ]
+
+
+def test_the_matrix_of_differences_colours_what_is_real_and_leaves_empty_what_is_not_compared() -> None:
+    differences = pd.DataFrame(
+        [
+            {"first": "a", "second": "b", "accuracy_difference": 0.02, "accuracy_verdict": "a is better"},
+            {
+                "first": "b",
+                "second": "c",
+                "accuracy_difference": -0.001,
+                "accuracy_verdict": "no significant difference",
+            },
+        ]
+    )
+    figure = comparison.difference_matrix(differences, ["a", "b", "c"], title="study")
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    cells = {(text.get_position()[1], text.get_position()[0]): text for text in axes.texts}
+    assert {place: text.get_text() for place, text in cells.items()} == {
+        (0, 1): "+2.00",
+        (1, 0): "-2.00",
+        (1, 2): "-0.10",
+        (2, 1): "+0.10",
+    }
+    coloured = ~np.isnan(np.ma.filled(axes.images[0].get_array(), np.nan))
+    assert coloured.tolist() == [[False, True, False], [True, False, False], [False, False, False]]
+    assert {place: text.get_color() for place, text in cells.items() if place in ((1, 2), (2, 1))} == {
+        (1, 2): "0.5",
+        (2, 1): "0.5",
+    }
+
+
+def test_without_a_pair_there_is_an_empty_matrix() -> None:
+    differences = pd.DataFrame(columns=["first", "second", "accuracy_difference", "accuracy_verdict"])
+    figure = comparison.difference_matrix(differences, ["alone"], title="study")
+    figure.draw_without_rendering()
+    assert len(figure.axes[0].texts) == 0

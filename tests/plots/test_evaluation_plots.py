@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
@@ -76,3 +77,25 @@ def test_most_wrong_of_a_perfect_model_says_so() -> None:
     assert [text.get_text() for text in figure.texts if text.get_text() != "model"] == [
         "No test image is misclassified."
     ]
+
+
+def test_reliability_shows_accuracy_against_confidence_and_leaves_out_empty_bins() -> None:
+    bins = pd.DataFrame(
+        {
+            "low": [0.0, 0.5],
+            "high": [0.5, 1.0],
+            "num_examples": [0, 20],
+            "confidence": [np.nan, 0.9],
+            "accuracy": [np.nan, 0.75],
+            "accuracy_low": [np.nan, 0.53],
+            "accuracy_high": [np.nan, 0.89],
+        }
+    )
+    figure = draw(evaluation.reliability(bins, title="model"))
+    upper, lower = figure.axes
+    diagonal, points, *_ = upper.get_lines()
+    assert list(zip(diagonal.get_xdata(), diagonal.get_ydata(), strict=True)) == [(0, 0), (1, 1)]
+    assert list(zip(points.get_xdata(), points.get_ydata(), strict=True)) == [(0.9, 0.75)]
+    (interval,) = upper.collections[0].get_segments()
+    assert interval[:, 1] == pytest.approx([0.53, 0.89])
+    assert [(bar.get_x(), bar.get_width(), bar.get_height()) for bar in lower.patches] == [(0, 0.5, 0), (0.5, 0.5, 20)]
