@@ -211,6 +211,21 @@ class Contrast(Section):
     baseline: Name
 
 
+class Repeats(Section):
+    """A study of which some variants are trained again: `repeats` times each, under seeds of their own."""
+
+    dataset: Name
+    repeats: Annotated[int, Field(ge=2)]
+
+
+class RepeatedVariant(Section):
+    """One of them, by the name that it has under `variants`; dataset and family are that variant's, for DVC."""
+
+    study: Name
+    dataset: Name
+    family: Literal["mlp", "cnn"]
+
+
 class Task(Section):
     """A registered model and the rule that selects the variant behind it, on validation figures only.
 
@@ -476,6 +491,8 @@ class Params(Section):
     studies: Mapping[Name, Study]
     conclusions: Mapping[Name, Conclusions] = {}
     contrasts: Mapping[Name, Contrast] = {}
+    repeats: Mapping[Name, Repeats] = {}
+    repeated: Mapping[Name, RepeatedVariant] = {}
     tasks: Mapping[Name, Task]
     searches: Mapping[Name, Search] = {}
     sweeps: Mapping[Name, Sweep] = {}
@@ -510,6 +527,14 @@ class Params(Section):
     def members_of(self, sweep: str) -> dict[str, SweptVariant]:
         """The variants that a sweep chooses from, in the order of the file."""
         return {name: variant for name, variant in self.swept.items() if variant.sweep == sweep}
+
+    def repeated_in(self, study: str) -> dict[str, MlpVariant | CnnVariant]:
+        """The variants that a study repeats, in the order of the file."""
+        return {name: self.variants[name] for name, item in self.repeated.items() if item.study == study}
+
+    def seeds_of(self, study: str) -> range:
+        """The seeds of a study's repeats: that of all other trainings, and those that follow it."""
+        return range(self.compute.seed, self.compute.seed + self.repeats[study].repeats)
 
     def candidates_for(self, task: str) -> dict[str, Classifier | RegressorVariant]:
         """The variants that compete for a registered model."""
@@ -548,6 +573,7 @@ class Params(Section):
             *_study_problems(self),
             *_task_problems(self),
             *_choice_problems(self),
+            *_repeats_problems(self),
             *_variant_problems(self),
         ]
         if problems:
@@ -723,6 +749,29 @@ def _choice_problems(params: Params) -> list[str]:
             problems.append(f"{key}.sweep: expected a sweep of the same study and dataset, got {swept.sweep!r}.")
     for name, derived in params.derived.items():
         problems += _unknown(f"derived.{name}.layers_from", derived.layers_from, {**params.searches, **params.sweeps})
+    return problems
+
+
+def _repeats_problems(params: Params) -> list[str]:
+    """Repeats, and what they say of the variants that are repeated."""
+    problems = []
+    for study, repeats in params.repeats.items():
+        problems += _membership_of("repeats", study, study, repeats.dataset, params)
+        if not any(item.study == study for item in params.repeated.values()):
+            problems.append(f"repeats.{study}: expected a variant under repeated that names it, got none. Add one.")
+    for name, item in params.repeated.items():
+        key = f"repeated.{name}"
+        unknown = _unknown(f"{key}.study", item.study, params.repeats) + _unknown(key, name, params.variants)
+        problems += unknown
+        if unknown:
+            continue
+        variant = params.variants[name]
+        if item.study not in variant.studies:
+            problems.append(f"{key}.study: expected one of {', '.join(variant.studies)}, got {item.study!r}.")
+        for field in ("dataset", "family"):
+            stated, expected = getattr(item, field), getattr(variant, field)
+            if stated != expected:
+                problems.append(f"{key}.{field}: expected {expected!r}, as variants.{name} has it, got {stated!r}.")
     return problems
 
 

@@ -108,6 +108,18 @@ class Workspace:
         """The ranking table and the overlaid curves of a study."""
         return self.root / "results" / "compare" / study
 
+    def repeated_model(self, study: str, name: str, seed: int) -> Path:
+        """A variant of a study, trained once more under another seed."""
+        return self.root / "models" / "repeats" / study / name / f"seed_{seed}.keras"
+
+    def repeats(self, study: str) -> Path:
+        """What the repeats of a study give: a row per variant and seed, and their means and intervals."""
+        return self.root / "results" / "repeats" / study
+
+    def repeated_training(self, study: str, name: str) -> Path:
+        """A row per seed of a repeated variant: its training and validation figures."""
+        return self.repeats(study) / "training" / f"{name}.csv"
+
     def selection(self, task: str) -> Path:
         """Which variant was selected for a registered model, and why."""
         return self.root / "results" / "select" / f"{task}.json"

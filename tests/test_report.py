@@ -247,3 +247,26 @@ def test_a_lone_regressor_is_compared_with_always_the_mean(workspace: Workspace)
         "interval, paired bootstrap, Holm's correction): `net` against `always_the_mean` -0.2000 (-0.2500 to -0.1500), "
         "net is better."
     )
+
+
+def test_repeats_are_told_with_their_spread_and_what_remains_real(workspace: Workspace) -> None:
+    content = PARAMS.model_dump(exclude_defaults=True)
+    item = {"study": "first", "dataset": "shapes", "family": "mlp"}
+    repeats = {"repeats": {"first": {"dataset": "shapes", "repeats": 5}}, "repeated": {"narrow": item}}
+    params = Params.model_validate({**content, **repeats})
+    figures = {"val_accuracy_mean": 0.98, "val_accuracy_std": 0.0015, "test_accuracy_mean": 0.97}
+    row = {"variant": "narrow", **figures, "test_accuracy_std": 0.001}
+    summary = pd.DataFrame([{**row, "test_accuracy_low": 0.965, "test_accuracy_high": 0.975}])
+    storage.write_table(workspace.repeats("first") / "summary.csv", summary)
+    pair = {"first": "narrow", "second": "wide", "test_accuracy_difference": 0.002, "verdict": "narrow is better"}
+    storage.write_table(workspace.repeats("first") / "differences.csv", pd.DataFrame([pair]))
+    assert report.repeats_text(workspace, params, "first").splitlines() == [
+        "Trained under 5 seeds each:",
+        "",
+        "| variant | validation ± standard deviation | test ± standard deviation | 95 % interval of the mean |",
+        "| --- | --: | --: | --: |",
+        "| `narrow` | 98.00 % ± 0.15 | 97.00 % ± 0.10 | 96.50–97.50 |",
+        "",
+        "Differences in the mean test accuracy, in points (Welch's t test over the seeds, Holm's correction): "
+        "`narrow` against `wide` +0.20, narrow is better.",
+    ]

@@ -18,6 +18,7 @@ from pipeline.reported.variants import ReportedFigures, reported_figures
 
 BEGIN = "<!-- results:begin -->"
 END = "<!-- results:end -->"
+ACCURACIES = ("val_accuracy", "test_accuracy")
 
 
 def results(workspace: Workspace, params: Params) -> str:
@@ -27,7 +28,7 @@ def results(workspace: Workspace, params: Params) -> str:
             storage.read_table(workspace.variants_table),
             params,
             reported_figures(workspace.reported_results, params),
-            remarks={study: [differences_text(workspace, params, study)] for study in params.studies},
+            remarks={study: _remarks(workspace, params, study) for study in params.studies},
         )
     ]
     if params.searches:
@@ -73,6 +74,43 @@ def differences_text(workspace: Workspace, params: Params, study: str) -> str:
     level = [f"`{name}`" for name in verdicts.level_with(table, best) if name in names]
     told = ", ".join(level) if level else "none: it is better than every other"
     return f"{verdicts.summary(table)} No significant difference from the best, `{best}`: {told}."
+
+
+def repeats_text(workspace: Workspace, params: Params, study: str) -> str:
+    """Markdown: of each repeated variant of a study the mean over its seeds, with its interval, and what remains real.
+
+    The standard deviations are in points.
+    """
+    folder = workspace.repeats(study)
+    rows = [
+        [
+            f"`{row['variant']}`",
+            *(f"{percent(row[f'{name}_mean'])} ± {100 * row[f'{name}_std']:.2f}" for name in ACCURACIES),
+            f"{100 * row['test_accuracy_low']:.2f}–{100 * row['test_accuracy_high']:.2f}",
+        ]
+        for row in storage.read_table(folder / "summary.csv").to_dict("records")
+    ]
+    header = ["variant", "validation ± standard deviation", "test ± standard deviation", "95 % interval of the mean"]
+    pairs = storage.read_table(folder / "differences.csv").to_dict("records")
+    told = [
+        f"`{row['first']}` against `{row['second']}` {points(row['test_accuracy_difference'])}, {row['verdict']}"
+        for row in pairs
+    ]
+    return "\n".join(
+        [
+            f"Trained under {params.repeats[study].repeats} seeds each:",
+            "",
+            *table(header, rows),
+            "",
+            "Differences in the mean test accuracy, in points (Welch's t test over the seeds, Holm's correction): "
+            f"{'; '.join(told) or 'none'}.",
+        ]
+    )
+
+
+def _remarks(workspace: Workspace, params: Params, study: str) -> list[str]:
+    repeated = [repeats_text(workspace, params, study)] if study in params.repeats else []
+    return [differences_text(workspace, params, study), *repeated]
 
 
 def signal_differences_text(workspace: Workspace, signal: str, num_regressors: int) -> str:

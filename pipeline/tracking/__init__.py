@@ -31,6 +31,8 @@ __all__ = [
     "publish_generate",
     "publish_kernels",
     "publish_prepare",
+    "publish_repeat",
+    "publish_repeats_evaluation",
     "publish_selection",
     "publish_signal_evaluation",
     "publish_summary",
@@ -159,6 +161,22 @@ def publish_conclusions(workspace: Workspace, params: Params, study: str) -> Non
     from pipeline.tracking import publish, records
 
     publish.publish(workspace, [records.conclusions_record(workspace, params, study)])
+
+
+def publish_repeat(workspace: Workspace, params: Params, name: str) -> None:
+    """Show the repeats of a variant in MLflow, a run per seed below one. MLflow's troubles become a warning."""
+    prepare_environment()
+    from pipeline.tracking import publish, records
+
+    publish.publish(workspace, [records.repeat_record(workspace, params, name)])
+
+
+def publish_repeats_evaluation(workspace: Workspace, params: Params, study: str) -> None:
+    """Show what the seeds change in a study, in MLflow. MLflow's troubles become a warning on stderr."""
+    prepare_environment()
+    from pipeline.tracking import publish, records
+
+    publish.publish(workspace, [records.repeats_evaluation_record(workspace, params, study)])
 
 
 def publish_tabulate(workspace: Workspace, params: Params) -> None:

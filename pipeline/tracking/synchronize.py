@@ -85,6 +85,8 @@ def _plan(workspace: Workspace, params: Params) -> Iterator[tuple[str, Callable[
         "compare": (records.comparison_record, params.studies),
         "contrast": (records.contrast_record, params.contrasts),
         "conclude": (records.conclusions_record, params.conclusions),
+        "repeat": (records.repeat_record, params.repeated),
+        "evaluate_repeats": (records.repeats_evaluation_record, params.repeats),
     }
     for name in params.all_variants:
         stage = records.STAGE_OF_GROUP[params.variant_group(name)]

@@ -121,3 +121,12 @@ def test_no_file_behind_a_selection_knows_the_test_set(repository: Path) -> None
         assert told == [], task
     # The same walk does find the test set where there is one.
     assert any(path.endswith("/test.npz") for path in behind(stages, "compare@four-vs-nine"))
+
+
+def test_only_evaluating_stages_read_the_test_set(repository: Path) -> None:
+    readers = {
+        stage.addressing.partition("@")[0]
+        for stage in Repo(repository).index.stages
+        if any(dep.def_path.endswith(("/test.npz", "/extended.npz")) for dep in stage.deps)
+    }
+    assert readers == {"evaluate", "evaluate_signal", "evaluate_repeats"}

@@ -276,6 +276,18 @@ class FakeStages:
         self.write(folder / "overfitting.json", json.dumps(overfitting))
         self.write(folder / "overfitting.png", "curves")
 
+    def repeat(self, name: str = "small") -> None:
+        study = self.params.repeated[name].study
+        path = self.workspace.repeated_training(study, name)
+        self.write(path, "seed,epochs,val_accuracy\n7,3,0.75\n8,3,0.25\n")
+
+    def evaluate_repeats(self, study: str = "digits") -> None:
+        folder = self.workspace.repeats(study)
+        self.write(folder / "seeds.csv", "variant,seed,test_accuracy\nsmall,7,0.5\nsmall,8,0.25\n")
+        self.write(folder / "summary.csv", "variant,num_seeds,test_accuracy_mean\nsmall,2,0.375\n")
+        self.write(folder / "differences.csv", "first,second,verdict\n")
+        self.write(folder / "accuracy.png", "points")
+
     def tabulate(self) -> None:
         self.write(self.workspace.searches_table, "search,units,mean_accuracy\ngrid_1,256-32,0.9\ngrid_1,256-64,0.9\n")
 
@@ -313,6 +325,8 @@ class FakeStages:
         for name in self.params.derived:
             self.kernels(name)
         self.contrast()
+        self.repeat()
+        self.evaluate_repeats()
         self.tabulate()
         self.conclude()
         self.summarize()
@@ -489,6 +503,8 @@ def whole_params(*, embedded: bool = False, num_epochs: int = 3, num_searches: i
         },
         "conclusions": {"digits": {"dataset": "mnist"}},
         "contrasts": {"digits": {"dataset": "mnist", "baseline": "small"}},
+        "repeats": {"digits": {"dataset": "mnist", "repeats": 2}},
+        "repeated": {"small": {"study": "digits", "dataset": "mnist", "family": "mlp"}},
         "tasks": {**raw["tasks"], "wave-regressor": task},
         "searches": {f"grid_{number}": search for number in range(1, num_searches + 1)},
         "sweeps": {"rates": {"study": "digits", "dataset": "mnist"}},

@@ -179,6 +179,38 @@ def test_a_contrast_shows_gains_and_overfitting(whole: Any) -> None:
     assert whole.view.files(run, "contrast") == {"gains.csv", "overfitting.json", "overfitting.png"}
 
 
+def test_repeats_have_a_run_per_seed_below_one(whole: Any) -> None:
+    whole.repeat()
+    for _ in range(2):
+        tracking.publish_repeat(whole.workspace, whole.params, "small")
+    run = whole.view.run("digits", "repeat@small")
+    assert run.data.metrics == {"num_seeds": 2, "mean_epochs": 3, "mean_val_accuracy": 0.5}
+    assert (run.data.params["repeats"], run.data.params["epochs"]) == ("2", "3")
+    assert whole.view.files(run, "repeats") == {"small.csv"}
+    children = [whole.view.run("digits", f"seed {seed}") for seed in (7, 8)]
+    assert [child.data.tags["mlflow.parentRunId"] for child in children] == [run.info.run_id] * 2
+    assert [child.data.params for child in children] == [{"seed": "7"}, {"seed": "8"}]
+    assert [child.data.metrics for child in children] == [
+        {"epochs": 3, "val_accuracy": 0.75},
+        {"epochs": 3, "val_accuracy": 0.25},
+    ]
+
+
+def test_what_the_seeds_change_is_a_run_of_the_study(whole: Any) -> None:
+    whole.evaluate_repeats()
+    tracking.publish_repeats_evaluation(whole.workspace, whole.params, "digits")
+    run = whole.view.run("digits", "evaluate_repeats@digits")
+    assert run.data.metrics == {"small/num_seeds": 2, "small/test_accuracy_mean": 0.375}
+    assert whole.view.files(run, "repeats") == {"seeds.csv", "summary.csv", "differences.csv", "accuracy.png"}
+
+
+def test_damaged_repeats_are_named(whole: Any) -> None:
+    whole.repeat()
+    whole.workspace.repeated_training("digits", "small").write_text("epochs\n3\n")
+    with pytest.raises(PipelineError, match=r"training/small\.csv: expected the column 'seed', got only epochs"):
+        tracking.publish_repeat(whole.workspace, whole.params, "small")
+
+
 def test_conclusions_show_their_verdicts_and_pictures(whole: Any) -> None:
     whole.conclude()
     tracking.publish_conclusions(whole.workspace, whole.params, "digits")
@@ -228,6 +260,7 @@ def test_sync_skips_every_kind_that_is_not_made_yet(whole: Any) -> None:
         "contrast",
         "derive",
         "evaluate",
+        "evaluate_repeats",
         "evaluate_signal",
         "features",
         "fetch",
@@ -236,6 +269,7 @@ def test_sync_skips_every_kind_that_is_not_made_yet(whole: Any) -> None:
         "prepare",
         "register",
         "regress",
+        "repeat",
         "search",
         "summarize",
         "sweep",

@@ -26,6 +26,7 @@ from pipeline.tracking.records.record import (
     registered_name,
     stage_name,
 )
+from pipeline.tracking.records.repeats import repeat_record, repeats_evaluation_record
 from pipeline.tracking.records.searches import (
     conclusions_record,
     configuration_params,
@@ -84,6 +85,8 @@ __all__ = [
     "kernels_records",
     "prepare_record",
     "registered_name",
+    "repeat_record",
+    "repeats_evaluation_record",
     "search_params",
     "search_record",
     "search_run_name",

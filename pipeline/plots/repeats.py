@@ -1,0 +1,52 @@
+"""Pictures of how much the figures of a variant change with the seed of its training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PANELS = (("val_accuracy", "validation accuracy (%)"), ("test_accuracy", "test accuracy (%)"))
+
+
+def accuracy_over_seeds(seeds: pd.DataFrame, summary: pd.DataFrame, *, title: str) -> Figure:
+    """A row per variant: the accuracy of each seed, and their mean with its interval; equal lengths mean equal spreads.
+
+    `seeds` has a row per variant and seed, `summary` the columns of pipeline.conclusions.repeats.
+    """
+    figure = Figure(figsize=(10, 1.6 + 1.1 * len(summary)), layout="constrained")
+    figure.suptitle(title)
+    grid = figure.subplots(len(summary), len(PANELS), squeeze=False)
+    for column, (name, label) in enumerate(PANELS):
+        half = _half_width(seeds, summary, name)
+        for axes, row in zip(grid[:, column], summary.to_dict("records"), strict=True):
+            values = 100 * seeds.loc[seeds["variant"] == row["variant"], name]
+            _draw(axes, list(values), {key: 100 * row[f"{name}_{key}"] for key in ("mean", "low", "high")}, half)
+            if column == 0:
+                axes.set_ylabel(row["variant"], rotation=0, ha="right", va="center")
+        grid[-1, column].set_xlabel(label)
+    handles = grid[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def _half_width(seeds: pd.DataFrame, summary: pd.DataFrame, name: str) -> float:
+    """Half the range of every panel, in points: what the most spread-out variant needs."""
+    means = summary.set_index("variant")[f"{name}_mean"]
+    farthest = (seeds[name] - seeds["variant"].map(means)).abs().max()
+    widest = (summary[f"{name}_high"] - summary[f"{name}_mean"]).max()
+    return 110 * max(float(farthest), float(widest), 1e-4)
+
+
+def _draw(axes: Axes, values: list[float], told: dict[str, float], half: float) -> None:
+    axes.plot(values, [0] * len(values), "o", color="#56B4E9", alpha=0.8, label="one seed")
+    error = ([told["mean"] - told["low"]], [told["high"] - told["mean"]])
+    axes.errorbar(
+        [told["mean"]], [0.4], xerr=error, fmt="D", color="#D55E00", capsize=4, label="mean, with its 95 % t interval"
+    )
+    axes.set(xlim=(told["mean"] - half, told["mean"] + half), ylim=(-0.5, 0.9), yticks=[])
+    axes.grid(axis="x", alpha=0.3)

@@ -1,0 +1,60 @@
+"""Score the repeats of a study on the test set, and tell what the seed of the training changes."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from pipeline import compute, entry, scoring, storage, tracking
+from pipeline.conclusions import repeats
+from pipeline.errors import PipelineError
+from pipeline.params import Params, require
+from pipeline.paths import Workspace
+from pipeline.plots import repeats as plots
+
+
+def main(workspace: Workspace, params: Params, name: str) -> None:
+    """Score every variant under every seed; save the figures, their means and intervals, and a picture."""
+    spec = require(params.repeats, name, "study under repeats")
+    variants = params.repeated_in(name)
+    has_convolutions = any(variant.family in compute.CONVOLUTIONAL for variant in variants.values())
+    compute.configure("tensorflow" if has_convolutions else "jax", threads=params.compute.threads)
+    num_classes = len(params.datasets[spec.dataset].classes)
+    images, labels = storage.read_examples(workspace.prepared(spec.dataset, "test"), num_classes=num_classes)
+    rows = []
+    for variant_name, variant in variants.items():
+        for row in trained_rows(workspace, params, name, variant_name):
+            model = storage.read_model(workspace.repeated_model(name, variant_name, int(row["seed"])))
+            probabilities, penalty = scoring.predict_in_batches(model, images)
+            tested = scoring.score(probabilities, labels, penalty, variant.objective)
+            rows.append(
+                {
+                    "variant": variant_name,
+                    **row,
+                    "test_accuracy": tested.accuracy,
+                    "test_cross_entropy": tested.cross_entropy,
+                    "test_loss": tested.loss,
+                }
+            )
+    seeds = pd.DataFrame(rows)
+    summary = repeats.summary(seeds)
+    folder = workspace.repeats(name)
+    storage.write_table(folder / "seeds.csv", seeds)
+    storage.write_table(folder / "summary.csv", summary)
+    storage.write_table(folder / "differences.csv", repeats.differences(seeds))
+    title = f"{params.title_of(name)}: {spec.repeats} seeds"
+    storage.write_figure(folder / "accuracy.png", plots.accuracy_over_seeds(seeds, summary, title=title))
+    tracking.publish_repeats_evaluation(workspace, params, name)
+
+
+def trained_rows(workspace: Workspace, params: Params, study: str, name: str) -> list[dict[str, float]]:
+    """The training figures of a repeated variant, a row per seed. Raises PipelineError when the seeds are others."""
+    path = workspace.repeated_training(study, name)
+    table = storage.read_table(path)
+    expected, found = list(params.seeds_of(study)), list(table.get("seed", ()))
+    if found != expected:
+        raise PipelineError(f"{path}: expected the seeds {expected}, got {found}. Run `dvc repro repeat@{name}`.")
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
+if __name__ == "__main__":
+    entry.run(main)
