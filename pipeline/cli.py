@@ -6,25 +6,30 @@ import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import TYPE_CHECKING, Annotated, ParamSpec
 
 import typer
 
 from pipeline.errors import PipelineError
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-
+if TYPE_CHECKING:
+    from pipeline.params import Params
+    from pipeline.paths import Workspace
 
 Arguments = ParamSpec("Arguments")
+# Exit status of a promotion that the gate refuses, as against 1 of a mistake.
+REFUSED = 3
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 def reports_errors(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
     """A user's mistake ends in its message and exit status 1, without a traceback."""
 
     @functools.wraps(command)
-    def wrapper(*arguments: Arguments.args, **options: Arguments.kwargs) -> None:
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
         try:
-            command(*arguments, **options)
+            command(*args, **kwargs)
         except PipelineError as error:
             sys.exit(f"error: {error}")
 
@@ -82,6 +87,65 @@ def report() -> None:
     storage.write_bytes(docs / "findings.md", text.encode())
 
 
+TaskName = Annotated[str, typer.Argument(help="A task of params.yaml, such as mnist-classifier.")]
+
+
+@app.command()
+@reports_errors
+def promote(
+    task: TaskName,
+    version: Annotated[str, typer.Option(help="A version's number, or challenger.")] = "challenger",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, but change and record nothing.")] = False,
+    override: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Promote whatever the checks say; the reason is recorded.")
+    ] = None,
+) -> None:
+    """Make a version the champion of its model if it passes the gate; exit status 3 if it is refused."""
+    from rich.console import Console
+
+    from pipeline import promotion
+    from pipeline.report import decisions
+
+    workspace, params = _here()
+    verdict = promotion.promote(workspace, params, task, version=version, dry_run=dry_run, override=override)
+    Console().print(decisions.verdict(verdict, is_dry_run=dry_run))
+    if not verdict.is_champion:
+        sys.exit(REFUSED)
+
+
+@app.command()
+@reports_errors
+def rollback(
+    task: TaskName,
+    reason: Annotated[str | None, typer.Option(help="Why; it is recorded.")] = None,
+) -> None:
+    """Give a model the champion back that it had before the present one."""
+    from rich.console import Console
+
+    from pipeline import promotion
+    from pipeline.report import decisions
+
+    workspace, params = _here()
+    Console().print(decisions.summary(promotion.rollback(workspace, params, task, reason)))
+
+
+@app.command()
+@reports_errors
+def decisions(
+    task: TaskName,
+    number: Annotated[int | None, typer.Option(help="Show the checks of this decision.")] = None,
+) -> None:
+    """List what was decided about a model: promotions, refusals and rollbacks, the first one first."""
+    from rich.console import Console
+
+    from pipeline import promotion
+    from pipeline.report import decisions as shown
+
+    workspace, params = _here()
+    history = promotion.history(workspace, params, task)
+    Console().print(shown.table(history) if number is None else shown.details(history, number))
+
+
 @app.command()
 @reports_errors
 def predict(
@@ -101,14 +165,20 @@ def predict(
     from rich.console import Console
 
     from pipeline import prediction
-    from pipeline.params import load_params
-    from pipeline.paths import Workspace
 
-    workspace = Workspace(Path.cwd())
-    params = load_params(workspace.params)
+    workspace, params = _here()
     if output is not None:
         prediction.check_output(output)
     predictions = prediction.predict(workspace, params, task, inputs, version=version)
     if output is not None:
         prediction.write(output, predictions)
     Console().print(prediction.shown(predictions, output))
+
+
+def _here() -> tuple[Workspace, Params]:
+    """The workspace that the command runs in, and its params.yaml."""
+    from pipeline.params import load_params
+    from pipeline.paths import Workspace
+
+    workspace = Workspace(Path.cwd())
+    return workspace, load_params(workspace.params)

@@ -239,6 +239,24 @@ class Task(Section):
     prefer_fewer_parameters: bool
 
 
+class Gate(Section):
+    """What a version must meet to become a task's champion; every figure is one of the test set.
+
+    With 95 % confidence it must be worse than the champion by less than `margin`, in accuracy (a fraction) or mean
+    absolute error. A classifier needs `min_accuracy`, `min_recall` of every class and `max_calibration_error` (expected
+    calibration error, a fraction), a regressor `max_mean_absolute_error`. `max_megabytes` (10^6 bytes) is the size of
+    the saved model, `max_milliseconds` the median time of one prediction.
+    """
+
+    margin: NonNegativeFloat
+    min_accuracy: Rate | None = None
+    min_recall: Rate | None = None
+    max_calibration_error: Rate | None = None
+    max_mean_absolute_error: PositiveFloat | None = None
+    max_megabytes: PositiveFloat
+    max_milliseconds: PositiveFloat
+
+
 class Optimizer(Section):
     """A Keras optimizer with its defaults, but for the learning rate."""
 
@@ -478,7 +496,7 @@ class Params(Section):
     `warm_started` from the trained model of another variant of the same study, `swept` are chosen from, `derived` take
     their layers from a search or a sweep, `transfers` stand on frozen features. `regressors` learn signals.
 
-    `pictures` says of which datasets a picture file can be made an image, and as which of the two.
+    `pictures` says of which datasets a picture file can be made an image, and as which of the two. `gates` are by task.
     """
 
     compute: Compute
@@ -494,6 +512,7 @@ class Params(Section):
     repeats: Mapping[Name, Repeats] = {}
     repeated: Mapping[Name, RepeatedVariant] = {}
     tasks: Mapping[Name, Task]
+    gates: Mapping[Name, Gate] = {}
     searches: Mapping[Name, Search] = {}
     sweeps: Mapping[Name, Sweep] = {}
     variants: Mapping[Name, Variant]
@@ -572,6 +591,7 @@ class Params(Section):
             *_data_problems(self),
             *_study_problems(self),
             *_task_problems(self),
+            *_gate_problems(self),
             *_choice_problems(self),
             *_repeats_problems(self),
             *_variant_problems(self),
@@ -719,6 +739,35 @@ def _task_problems(params: Params) -> list[str]:
                 "val_mean_absolute_error" if task.dataset in params.signals else "val_accuracy or val_cross_entropy"
             )
             problems.append(f"tasks.{name}.metric: expected {expected}, got {task.metric!r}.")
+    return problems
+
+
+def _gate_problems(params: Params) -> list[str]:
+    """A gate has the thresholds of what its task's models give, all of them, and no others."""
+    problems = []
+    of_classifier = ("min_accuracy", "min_recall", "max_calibration_error")
+    for name, gate in params.gates.items():
+        unknown = _unknown(f"gates.{name}", name, params.tasks)
+        problems += unknown
+        if unknown:
+            continue
+        is_regressor = params.tasks[name].dataset in params.signals
+        needed, other = (
+            (("max_mean_absolute_error",), of_classifier)
+            if is_regressor
+            else (of_classifier, ("max_mean_absolute_error",))
+        )
+        kind = "regressor" if is_regressor else "classifier"
+        problems += [
+            f"gates.{name}.{key}: required of a {kind}, but missing. Add it."
+            for key in needed
+            if getattr(gate, key) is None
+        ]
+        problems += [
+            f"gates.{name}.{key}: a {kind} has no such figure. Remove it."
+            for key in other
+            if getattr(gate, key) is not None
+        ]
     return problems
 
 

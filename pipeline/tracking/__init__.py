@@ -7,20 +7,27 @@ is imported when a function is called, not before.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.params import Params
 from pipeline.paths import Workspace
 from pipeline.tracking.settings import find_location, prepare_environment
 
 if TYPE_CHECKING:
+    from pipeline.tracking.decisions import Decision
     from pipeline.tracking.live import EpochLog
     from pipeline.tracking.live_search import SearchLog
     from pipeline.tracking.loading import Predict, RegisteredVersion
+    from pipeline.tracking.promotion import OpenModel, Standing
     from pipeline.tracking.synchronize import SyncReport
 
 __all__ = [
+    "UnusableModelError",
+    "champion_before",
+    "decision",
+    "expected_signature",
     "load_model",
+    "opened",
     "publish_comparison",
     "publish_conclusions",
     "publish_contrast",
@@ -41,10 +48,16 @@ __all__ = [
     "publish_variant",
     "registered_version",
     "search_run",
+    "settle",
     "shown_uri",
+    "standing",
     "sync",
     "training_run",
 ]
+
+
+class UnusableModelError(Exception):
+    """A logged model that cannot be fetched or loaded, or that fails on good input."""
 
 
 def publish_fetch(workspace: Workspace, params: Params, source: str) -> None:
@@ -115,25 +128,27 @@ def publish_kernels(workspace: Workspace, params: Params, name: str) -> None:
 
 
 def publish_evaluation(workspace: Workspace, params: Params, study: str) -> None:
-    """Show a study's test figures in MLflow: a run of its own, and in the run of every variant that was evaluated.
+    """Show a study's test figures in MLflow: a run of its own, in the run of every variant that was evaluated,
+    and on the cards of the versions that hold one of them.
 
     MLflow's troubles become a warning on stderr.
     """
     prepare_environment()
     from pipeline.tracking import publish, records
 
-    publish.publish(workspace, records.evaluation_records(workspace, params, study))
+    publish.publish_evaluation(workspace, params, records.evaluation_records(workspace, params, study))
 
 
 def publish_signal_evaluation(workspace: Workspace, params: Params, signal: str) -> None:
-    """Show a signal's test figures in MLflow: a run of its own, and in the run of every regressor that was evaluated.
+    """Show a signal's test figures in MLflow: a run of its own, in the run of every regressor that was
+    evaluated, and on the cards of the versions that hold one of them.
 
     MLflow's troubles become a warning on stderr.
     """
     prepare_environment()
     from pipeline.tracking import publish, records
 
-    publish.publish(workspace, records.signal_evaluation_records(workspace, params, signal))
+    publish.publish_evaluation(workspace, params, records.signal_evaluation_records(workspace, params, signal))
 
 
 def publish_comparison(workspace: Workspace, params: Params, study: str) -> None:
@@ -196,7 +211,7 @@ def publish_summary(workspace: Workspace, params: Params) -> None:
 
 
 def publish_selection(workspace: Workspace, params: Params, task: str) -> None:
-    """Register the selected variant's model as `challenger`, and as `champion` if the task has no version yet.
+    """Register the selected variant's model, as `champion` if the task has none, otherwise as `challenger`.
 
     MLflow's troubles become a warning on stderr.
     """
@@ -254,6 +269,58 @@ def load_model(workspace: Workspace, version: RegisteredVersion) -> Predict:
     from pipeline.tracking import loading
 
     return loading.load_model(workspace, version)
+
+
+def standing(workspace: Workspace, params: Params, task: str) -> Standing:
+    """Where the registered model of a task stands: its versions, aliases and decisions.
+
+    Raises PipelineError when there is none, or MLflow does not answer.
+    """
+    prepare_environment()
+    from pipeline.tracking import promotion
+
+    return promotion.standing(workspace, params, task)
+
+
+def expected_signature(params: Params, task: str) -> str:
+    """The inputs and outputs that every version of a task's model must declare, as text."""
+    prepare_environment()
+    from pipeline.tracking import promotion
+
+    return promotion.expected_signature(params, task)
+
+
+def opened(workspace: Workspace, model: str, number: int) -> AbstractContextManager[OpenModel]:
+    """A version as it is served, fetched from MLflow. Raises UnusableModelError when it cannot be loaded."""
+    prepare_environment()
+    from pipeline.tracking import promotion
+
+    return promotion.opened(workspace, model, number)
+
+
+def settle(workspace: Workspace, standing: Standing, decision: Decision) -> Decision | None:
+    """Record a decision that was made on a standing, and move the aliases if it changes the champion.
+
+    None, and nothing is done, if the champion is not the one of the standing any more: another process was faster.
+    """
+    prepare_environment()
+    from pipeline.tracking import promotion
+
+    return promotion.settle(workspace, standing, decision)
+
+
+def champion_before(standing: Standing) -> int | None:
+    """The version that was champion before the present one, by the decisions; None if they tell of none."""
+    from pipeline.tracking import decisions
+
+    return None if standing.champion is None else decisions.champion_before(standing.history, standing.champion)
+
+
+def decision(**fields: Any) -> Decision:
+    """A decision that is not recorded yet: see pipeline.tracking.decisions.Decision."""
+    from pipeline.tracking import decisions
+
+    return decisions.Decision(**fields)
 
 
 def shown_uri(workspace: Workspace) -> str:

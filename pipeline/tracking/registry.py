@@ -14,29 +14,26 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from pipeline.params import Params
 from pipeline.paths import Workspace
-from pipeline.tracking import models, records, runs
+from pipeline.tracking import cards, decisions, models, records, runs
+from pipeline.tracking.decisions import Decision
 from pipeline.tracking.records import RunRecord
 from pipeline.tracking.runs import Outcome
 from pipeline.tracking.store import Store
 
 CHALLENGER = "challenger"
 CHAMPION = "champion"
-
-# Of a candidate, in the description of its version: which have it depends on what the model is for.
-SHOWN_FIGURES = {
-    "val_accuracy": ("validation accuracy", "{:.2%}"),
-    "val_cross_entropy": ("validation cross-entropy", "{:.4f}"),
-    "val_mean_absolute_error": ("validation mean absolute error", "{:.4f}"),
-    "parameters": ("parameters", "{:,.0f}"),
-}
+# Tag of a version that a rollback took the champion's place from: it is not proposed again by itself.
+ROLLED_BACK = "rolled_back"
 
 
 @dataclass(frozen=True)
 class Registration:
     """The model of a variant that should be a version of a registered model, and why."""
 
+    task: str
     name: str
     description: str
+    card: str
     variant: RunRecord
     selection: RunRecord
 
@@ -51,15 +48,20 @@ def registration(workspace: Workspace, params: Params, task: str) -> Registratio
         )
     variant = records.variant_record(workspace, params, name, params.all_variants[name].study)
     return Registration(
+        task=task,
         name=records.registered_name(params, task),
         description=_model_description(params, params.tasks[task].dataset),
+        card=cards.card(workspace, params, task, variant),
         variant=variant,
         selection=selection,
     )
 
 
 def register_version(store: Store, plan: Registration) -> Outcome:
-    """Upsert the version that holds the variant's model, and its aliases. The variant's run is published if need be."""
+    """Upsert the version that holds the variant's model, its card and its aliases.
+
+    The variant's run is published if need be.
+    """
     run_id = runs.upsert(store, plan.variant)[1]
     with store.lock():
         new_model = _ensure_registered_model(store.client, plan)
@@ -67,10 +69,50 @@ def register_version(store: Store, plan: Registration) -> Outcome:
         new_version = version is None
         if version is None:
             version = _create_version(store.client, plan, run_id)
-        moved = _ensure_aliases(store.client, plan.name, version)
+        changes = [
+            new_model,
+            complete_version(store.client, version, plan.variant, plan.card),
+            _ensure_aliases(store.client, plan, version),
+        ]
     if new_version:
         return Outcome.CREATED
-    return Outcome.REPAIRED if new_model or moved else Outcome.UNCHANGED
+    return Outcome.REPAIRED if any(changes) else Outcome.UNCHANGED
+
+
+def refresh_versions(store: Store, workspace: Workspace, params: Params, task: str) -> bool:
+    """Bring the cards and tags of all versions whose model is still here up to date; returns whether any changed.
+
+    What another training has replaced keeps the card that it has.
+    """
+    name = records.registered_name(params, task)
+    changed = False
+    for version in store.client.search_model_versions(f"name = '{name}'"):
+        record = _record_of(workspace, params, version)
+        if record is not None:
+            card = cards.card(workspace, params, task, record)
+            with store.lock():
+                changed |= complete_version(store.client, version, record, card)
+    return changed
+
+
+def _record_of(workspace: Workspace, params: Params, version: ModelVersion) -> RunRecord | None:
+    """The record of the model that a version holds, if it is the one that lies here."""
+    variant = version.tags.get("variant")
+    if variant not in params.all_variants:
+        return None
+    try:
+        record = records.variant_record(workspace, params, variant, params.all_variants[variant].study)
+    except records.NotMadeYetError:
+        return None
+    return record if record.key == version.tags.get(runs.CONTENT_KEY) else None
+
+
+def complete_version(client: MlflowClient, version: ModelVersion, record: RunRecord, card: str) -> bool:
+    """Write the tags that a version lacks, as after an evaluation, and its card. Returns whether anything changed."""
+    missing = {name: value for name, value in _version_tags(record).items() if version.tags.get(name) != value}
+    for name, value in missing.items():
+        client.set_model_version_tag(version.name, version.version, name, value)
+    return cards.publish(client, version, card) or bool(missing)
 
 
 def find_version(client: MlflowClient, name: str, key: str) -> ModelVersion | None:
@@ -97,26 +139,29 @@ def _create_version(client: MlflowClient, plan: Registration, run_id: str) -> Mo
     logged = models.model_of(client, client.get_run(run_id))
     if logged is None:
         raise MlflowException(f"run {run_id} has no model")
-    tags = {
-        runs.CONTENT_KEY: plan.variant.key,
-        **{name: plan.variant.tags[name] for name in ("variant", "study", "dataset", "data")},
-        "dvc_stage": plan.selection.tags["dvc_stage"],
-        "trained_by": plan.variant.tags["dvc_stage"],
-        **{f"digest_{version.context}": version.digest for version in plan.variant.datasets},
-    }
-    with _default_store(client.tracking_uri):
+    tags = {**_version_tags(plan.variant), "dvc_stage": plan.selection.tags["dvc_stage"]}
+    with default_store(client.tracking_uri):
         return client.create_model_version(
             plan.name,
             source=f"models:/{logged.model_id}",
             run_id=run_id,
             tags=tags,
-            description=_description(plan),
+            description=cards.description(plan.card),
             model_id=logged.model_id,
         )
 
 
+def _version_tags(variant: RunRecord) -> dict[str, str]:
+    return {
+        runs.CONTENT_KEY: variant.key,
+        **{name: variant.tags[name] for name in ("variant", "study", "dataset", "data")},
+        "trained_by": variant.tags["dvc_stage"],
+        **{f"digest_{version.context}": version.digest for version in variant.datasets},
+    }
+
+
 @contextlib.contextmanager
-def _default_store(uri: str) -> Iterator[None]:
+def default_store(uri: str) -> Iterator[None]:
     """MLflow looks up `models:/<id>` in the process's default store, whatever store the client was made for."""
     before = os.environ.get("MLFLOW_TRACKING_URI")
     os.environ["MLFLOW_TRACKING_URI"] = uri
@@ -129,16 +174,44 @@ def _default_store(uri: str) -> Iterator[None]:
             os.environ["MLFLOW_TRACKING_URI"] = before
 
 
-def _ensure_aliases(client: MlflowClient, name: str, version: ModelVersion) -> bool:
-    """The selected version is the challenger; a model without a champion takes it as champion too."""
-    aliases = client.get_registered_model(name).aliases
-    wanted = {CHALLENGER: str(version.version)}
+def _ensure_aliases(client: MlflowClient, plan: Registration, version: ModelVersion) -> bool:
+    """The selected version is the challenger, unless it is the champion, or was and has been rolled back.
+
+    Of a model without a champion it becomes the champion: there is nothing that it could be held against.
+    """
+    number = int(version.version)
+    aliases = client.get_registered_model(plan.name).aliases
     if CHAMPION not in aliases:
-        wanted[CHAMPION] = str(version.version)
-    moves = {alias: number for alias, number in wanted.items() if str(aliases.get(alias)) != number}
-    for alias, number in moves.items():
-        client.set_registered_model_alias(name, alias, number)
-    return bool(moves)
+        decision = Decision(
+            action="registered",
+            task=plan.task,
+            model=plan.name,
+            version=number,
+            variant=plan.variant.tags["variant"],
+            champion_before=None,
+            champion_after=number,
+            why="The model had no champion to be held against.",
+        )
+        decisions.write(client, version, decision)
+        client.set_registered_model_alias(plan.name, CHAMPION, str(number))
+        forget_challenger(client, plan.name, number)
+        return True
+    current = aliases.get(CHALLENGER)
+    if str(aliases[CHAMPION]) == str(number) or ROLLED_BACK in version.tags:
+        if current is not None:
+            client.delete_registered_model_alias(plan.name, CHALLENGER)
+        return current is not None
+    if str(current) == str(number):
+        return False
+    client.set_registered_model_alias(plan.name, CHALLENGER, str(number))
+    return True
+
+
+def forget_challenger(client: MlflowClient, name: str, *numbers: int | None) -> None:
+    """Take the alias from the challenger if it is one of these versions."""
+    current = client.get_registered_model(name).aliases.get(CHALLENGER)
+    if current is not None and int(current) in numbers:
+        client.delete_registered_model_alias(name, CHALLENGER)
 
 
 def _model_description(params: Params, data: str) -> str:
@@ -150,25 +223,3 @@ def _model_description(params: Params, data: str) -> str:
             f"{signal.num_points:,} points x from 0 to {signal.length_in_pi:g} pi (shape (n, {signal.num_points}))."
         )
     return f"{params.datasets[data].title}: class probabilities from raw pixels (0-255, shape (n, 28, 28))."
-
-
-def _description(plan: Registration) -> str:
-    """Markdown: the variant behind a version, the figures that it was selected by, and why."""
-    selection, variant = plan.selection, plan.variant
-    shown = {
-        title: text.format(selection.figures[figure])
-        for figure, (title, text) in SHOWN_FIGURES.items()
-        if figure in selection.figures
-    }
-    return "\n".join(
-        [
-            f"**{selection.params['selected']}** of {variant.tags['study']}, trained by `{variant.tags['dvc_stage']}`",
-            "",
-            f"| {' | '.join(shown)} |",
-            "|---" * len(shown) + "|",
-            f"| {' | '.join(shown.values())} |",
-            "",
-            f"Selected by {selection.params['metric']}, tolerance {selection.params['tolerance']}, of "
-            f"{selection.figures['num_candidates']:.0f} candidates. {selection.tags['mlflow.note.content']}",
-        ]
-    )

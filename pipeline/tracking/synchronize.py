@@ -122,7 +122,11 @@ def _sync_task(store: Store, report: SyncReport, workspace: Workspace, params: P
         report.skipped.append(records.stage_name("register", task))
         return
     report.add(runs.upsert(store, plan.selection)[0], f"{plan.selection.experiment}: {plan.selection.name}")
-    report.add(registry.register_version(store, plan), f"registered model: {plan.name}")
+    outcome = registry.register_version(store, plan)
+    # Versions that are not selected any more have cards too.
+    if registry.refresh_versions(store, workspace, params, task) and outcome is Outcome.UNCHANGED:
+        outcome = Outcome.REPAIRED
+    report.add(outcome, f"registered model: {plan.name}")
 
 
 def _close_dead_runs(store: Store, report: SyncReport) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from pydantic import ValidationError
@@ -27,7 +27,6 @@ from pipeline.tracking.records.data import (
     DATASET_SPLITS,
     IMAGES,
     SIGNAL_SPLITS,
-    WAVE_PARAMETERS,
     dataset_versions,
     tensors,
 )
@@ -213,11 +212,16 @@ def _splits(params: Params, data: str, *, is_evaluated: bool) -> tuple[str, ...]
 
 
 def _model_file(params: Params, name: str, variant: VariantBase, path: Path) -> ModelFile:
-    if isinstance(variant, RegressorVariant):
-        inputs, _ = tensors(params, variant.dataset)
-        return ModelFile(name, path, "regressor", inputs=inputs, outputs=WAVE_PARAMETERS)
-    num_classes = len(params.datasets[variant.dataset].classes)
-    return ModelFile(name, path, "classifier", inputs=IMAGES, outputs=Tensor("float32", (num_classes,)))
+    inputs, outputs = model_tensors(params, variant.dataset)
+    kind: Literal["classifier", "regressor"] = "regressor" if isinstance(variant, RegressorVariant) else "classifier"
+    return ModelFile(name, path, kind, inputs=inputs, outputs=outputs)
+
+
+def model_tensors(params: Params, data: str) -> tuple[Tensor, Tensor]:
+    """What a model on a dataset or signal takes and gives, as it is logged."""
+    if data in params.signals:
+        return tensors(params, data)
+    return IMAGES, Tensor("float32", (len(params.datasets[data].classes),))
 
 
 def _layers_of_outcome(workspace: Workspace, variant: DerivedVariant) -> dict[str, str]:

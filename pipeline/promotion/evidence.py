@@ -1,0 +1,134 @@
+"""What a version is judged by: its own predictions and the champion's, and what it is like as a served model.
+
+A promotion is the last look at the test set, after the choice: it reads the stored test predictions, and the test
+inputs to see whether the logged model still gives them.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import preprocessing, storage, tracking
+from pipeline.datasets import waves
+from pipeline.gates import Evidence, Served
+from pipeline.params import Params
+from pipeline.paths import Workspace
+from pipeline.promotion import worktree
+
+if TYPE_CHECKING:
+    from pipeline.tracking.promotion import OpenModel, Standing, Version
+
+SPLITS = ("train", "validation", "test")
+NUM_WARM_UPS = 3
+NUM_TIMED = 30
+Outputs = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The stored predictions of a version, or why there are none."""
+
+    outputs: Outputs | None
+    explanation: str
+
+
+def gather(workspace: Workspace, params: Params, task: str, standing: Standing, number: int) -> Evidence:
+    """Everything that the gate looks at. Raises PipelineError when the test data are missing or damaged."""
+    data = params.tasks[task].dataset
+    inputs, targets = _examples(workspace, params, data, "test")
+    served, stored, load_error = _candidate(workspace, params, standing, number, inputs, targets)
+    champion, champion_outputs = _champion(workspace, params, standing, inputs, targets)
+    return Evidence(
+        outputs=stored.outputs if stored.outputs is not None else (served.outputs if served else None),
+        targets=targets,
+        champion=champion,
+        champion_outputs=champion_outputs,
+        must_compare=standing.champion is not None,
+        stored=stored.explanation,
+        stored_outputs=stored.outputs,
+        served=served,
+        load_error=load_error,
+        expected_signature=tracking.expected_signature(params, task),
+        version_digests=standing.versions[number].digests,
+        present_digests=_digests(workspace, params, data),
+        work_tree=worktree.read(workspace.root),
+    )
+
+
+def _candidate(
+    workspace: Workspace, params: Params, standing: Standing, number: int, inputs: NDArray[Any], targets: NDArray[Any]
+) -> tuple[Served | None, Stored, str]:
+    """The served candidate, its stored predictions, and why it cannot be served if it cannot."""
+    try:
+        with tracking.opened(workspace, standing.model, number) as model:
+            stored = _stored(workspace, params, standing.versions[number], model.path, targets)
+            outputs = model.predict(inputs)
+            served = Served(model.path.stat().st_size, _milliseconds(model, inputs[:1]), model.signature, outputs)
+            return served, stored, ""
+    except tracking.UnusableModelError as error:
+        return None, Stored(None, ""), str(error)
+
+
+def _champion(
+    workspace: Workspace, params: Params, standing: Standing, inputs: NDArray[Any], targets: NDArray[Any]
+) -> tuple[str, Outputs | None]:
+    """The champion in words, and what it predicts: as stored, or anew if its variant was trained again since."""
+    if standing.champion is None:
+        return "there is no champion", None
+    name = f"version {standing.champion}"
+    try:
+        with tracking.opened(workspace, standing.model, standing.champion) as model:
+            stored = _stored(workspace, params, standing.versions[standing.champion], model.path, targets)
+            return name, stored.outputs if stored.outputs is not None else model.predict(inputs)
+    except (tracking.UnusableModelError, KeyError) as error:
+        return f"{name} cannot be compared with: {error}", None
+
+
+def _stored(workspace: Workspace, params: Params, version: Version, model: Path, targets: NDArray[Any]) -> Stored:
+    """What the evaluation stored of a version's very model, about the test examples that lie here."""
+    scores_path = workspace.evaluation(version.study) / "metrics.json"
+    path = workspace.predictions(version.study) / f"{version.variant}.npz"
+    if not version.variant or not scores_path.is_file() or not path.is_file():
+        return Stored(None, "no stored predictions: not evaluated here")
+    evaluated: Mapping[str, Any] = storage.read_json(scores_path).get(version.variant, {})
+    if evaluated.get("model_sha256") != storage.sha256(model):
+        return Stored(None, "the stored predictions are those of another training")
+    is_regressor = version.variant in params.regressors
+    names = ("predicted", "targets") if is_regressor else ("probabilities", "labels")
+    outputs, stored_targets = storage.read_arrays(path, *names)
+    if not np.array_equal(stored_targets, targets):
+        return Stored(None, "the stored predictions are about other test examples")
+    return Stored(outputs, "")
+
+
+def _milliseconds(model: OpenModel, one: NDArray[Any]) -> float:
+    """The median time of predicting one example."""
+    for _ in range(NUM_WARM_UPS):
+        model.predict(one)
+    times = []
+    for _ in range(NUM_TIMED):
+        start = time.perf_counter()
+        model.predict(one)
+        times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times)
+
+
+def _digests(workspace: Workspace, params: Params, data: str) -> dict[str, str]:
+    """The digests of the splits that lie here; of a signal's extended rows too."""
+    splits = (*SPLITS, "extended") if data in params.signals else SPLITS
+    return {split: preprocessing.digest(*_examples(workspace, params, data, split)) for split in splits}
+
+
+def _examples(workspace: Workspace, params: Params, data: str, split: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    path = workspace.prepared(data, split)
+    if data in params.signals:
+        return waves.read(path, num_points=params.signals[data].num_points)
+    return storage.read_examples(path, num_classes=len(params.datasets[data].classes))

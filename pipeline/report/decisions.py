@@ -1,0 +1,96 @@
+"""Verdicts of the gate and the history of a model's champions, for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.errors import PipelineError
+from pipeline.gates import Check
+from pipeline.promotion import Verdict
+
+if TYPE_CHECKING:
+    from pipeline.tracking.decisions import Decision
+
+
+def verdict(result: Verdict, *, is_dry_run: bool) -> RenderableType:
+    """Every check with its figures, and what came of it."""
+    subject = f"{result.model}: version {result.version} ({result.variant})"
+    if result.was_champion:
+        return Text(f"{subject} is the champion already; nothing was changed.")
+    return Group(_checks(result.checks), Text(_outcome(subject, result, is_dry_run=is_dry_run)))
+
+
+def summary(decision: Decision) -> RenderableType:
+    """What a rollback did."""
+    return Text(
+        f"{decision.model}: version {decision.champion_after} is the champion again, in place of version "
+        f"{decision.version} ({decision.variant}). Decision {decision.number}, by {decision.who}: {decision.why}"
+    )
+
+
+def table(history: Sequence[Decision]) -> RenderableType:
+    """One line per decision."""
+    if not history:
+        return Text("No decision was recorded.")
+    shown = Table()
+    for column in ("", "when", "who", "version", "decision", "champion", "why"):
+        shown.add_column(column, overflow="fold")
+    for item in history:
+        shown.add_row(
+            str(item.number),
+            item.when,
+            item.who,
+            f"{item.version} ({item.variant})",
+            f"{item.action}{' by override' if item.overridden else ''}",
+            _change(item),
+            # Brackets in a reason are no markup.
+            Text(item.why),
+        )
+    return shown
+
+
+def details(history: Sequence[Decision], number: int) -> RenderableType:
+    """One decision with its checks. Raises PipelineError for an unknown number."""
+    for item in history:
+        if item.number == number:
+            checks = [Check(**{name: entry[name] for name in Check.__annotations__}) for entry in item.checks]
+            commit = f" Commit {item.git_commit[:8]}." if item.git_commit else ""
+            head = f"{item.when}, {item.who}: version {item.version} ({item.variant}) {item.action}. {item.why}{commit}"
+            return Group(Text(head), _checks(checks)) if checks else Text(head)
+    known = ", ".join(str(item.number) for item in history) or "(none)"
+    raise PipelineError(f"--number: expected one of {known}, got {number}.")
+
+
+def _checks(checks: Iterable[Check]) -> Table:
+    shown = Table()
+    for column in ("", "check", "measured", "required"):
+        shown.add_column(column, overflow="fold")
+    for check in checks:
+        mark = Text("pass", style="green") if check.passed else Text("FAIL", style="bold red")
+        shown.add_row(mark, Text(check.name), Text(check.measured), Text(check.required))
+    return shown
+
+
+def _outcome(subject: str, result: Verdict, *, is_dry_run: bool) -> str:
+    failed = ", ".join(check.name for check in result.failed)
+    before = "" if result.champion_before is None else f", in place of version {result.champion_before}"
+    if is_dry_run:
+        would = f"would become the champion{before}" if result.is_champion else f"would be refused ({failed})"
+        return f"{subject} {would}. A dry run: nothing was changed."
+    recorded = f" Decision {result.decision.number}." if result.decision else ""
+    if not result.is_champion:
+        return f"{subject} is refused: {failed}.{recorded}"
+    despite = f", although it failed: {failed}" if failed else ""
+    return f"{subject} is the champion now{before}{despite}.{recorded}"
+
+
+def _change(item: Decision) -> str:
+    before, after = (
+        "none" if number is None else str(number) for number in (item.champion_before, item.champion_after)
+    )
+    return after if before == after else f"{before} → {after}"

@@ -1,0 +1,124 @@
+"""Decisions about champions: which version was promoted, refused or rolled back, when, by whom and why.
+
+MLflow alone holds them, because they are acts of people and not outputs of stages. Each is a tag of the version that it
+is about and an artifact of that version's run, numbered by registered model.
+"""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+
+from pipeline.errors import PipelineError
+
+Action = Literal["registered", "promoted", "refused", "rolled back"]
+
+TAG_PREFIX = "decision_"
+FOLDER = "decisions"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided about one version; `number` counts the decisions about a registered model from 1.
+
+    `checks` are the gate's, each with name, passed, measured and required. `why` is the reason of an override where
+    `overridden`. Champions are version numbers, None where there was none. `when` is UTC in ISO 8601.
+    """
+
+    action: Action
+    task: str
+    model: str
+    version: int
+    variant: str
+    champion_before: int | None
+    champion_after: int | None
+    why: str
+    overridden: bool = False
+    checks: tuple[Mapping[str, Any], ...] = ()
+    gate: Mapping[str, float | None] | None = None
+    git_commit: str | None = None
+    when: str = ""
+    who: str = ""
+    number: int = 0
+
+
+def read(client: MlflowClient, model: str) -> list[Decision]:
+    """Every decision about a registered model, the first one first."""
+    versions = client.search_model_versions(f"name = '{model}'")
+    found = [
+        _parsed(model, version, name, text)
+        for version in versions
+        for name, text in version.tags.items()
+        if name.startswith(TAG_PREFIX)
+    ]
+    return sorted(found, key=lambda decision: decision.number)
+
+
+def write(client: MlflowClient, version: ModelVersion, decision: Decision) -> Decision:
+    """Store a decision, complete with its number, its time and the user. Whoever calls holds the store's lock."""
+    known = read(client, decision.model)
+    complete = replace(
+        decision,
+        number=max((item.number for item in known), default=0) + 1,
+        when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        who=_user(),
+    )
+    content = asdict(complete)
+    path = f"{FOLDER}/{decision.model}-{complete.number:04d}.json"
+    # What somebody registered by hand may have no run.
+    if version.run_id:
+        client.log_text(version.run_id, json.dumps(content, indent=2) + "\n", path)
+    tag = f"{TAG_PREFIX}{complete.number:04d}"
+    client.set_model_version_tag(decision.model, version.version, tag, json.dumps(content))
+    return complete
+
+
+def champions(history: Sequence[Decision]) -> list[int]:
+    """The champion by the decisions, after the ones before it that rollbacks lead back to."""
+    line: list[int] = []
+    for decision in history:
+        if decision.action in ("registered", "promoted"):
+            # Somebody may have moved the alias by hand meanwhile.
+            if decision.champion_before is not None and line[-1:] != [decision.champion_before]:
+                line.append(decision.champion_before)
+            line.append(decision.version)
+        elif decision.action == "rolled back":
+            if line[-1:] == [decision.version]:
+                line.pop()
+            if decision.champion_after is not None and line[-1:] != [decision.champion_after]:
+                line.append(decision.champion_after)
+    return line
+
+
+def champion_before(history: Sequence[Decision], champion: int) -> int | None:
+    """The version that was champion before the present one."""
+    line = champions(history)
+    if line[-1:] == [champion]:
+        line.pop()
+    return line[-1] if line else None
+
+
+def _parsed(model: str, version: ModelVersion, name: str, text: str) -> Decision:
+    try:
+        content = json.loads(text)
+        return Decision(**{**content, "checks": tuple(content["checks"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise PipelineError(
+            f"{model}, version {version.version}: expected a decision in the tag {name!r}, "
+            f"got {text[:80]!r} ({error}). Delete the tag; the artifact of the version's run still holds the decision."
+        ) from None
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # In a container, a user id may have no name.
+        return "unknown"
