@@ -30,7 +30,7 @@ class Verdict:
     """What came of a promotion, or would come of it: `decision` is None if nothing was recorded.
 
     `is_champion` says that the version is the champion, or would be after a dry run; `was_champion` that it was already
-    and nothing was done, in which case there are no checks.
+    and nothing was done; then there are checks after a dry run only.
     """
 
     model: str
@@ -58,8 +58,9 @@ def promote(
 ) -> Verdict:
     """Make a version the champion of a task's model if it passes every check, or if `override` gives a reason.
 
-    `version` is a number or `challenger`. Unless it is a dry run, the decision is recorded, a refusal too. A version
-    that is the champion already stays it, and nothing is recorded.
+    `version` is a number or `challenger`; where there is no challenger, that is the champion itself. Unless it is a dry
+    run, the decision is recorded, a refusal too. A version that is the champion already stays it, and nothing is
+    recorded; a dry run checks it all the same.
 
     Raises PipelineError when the task or version is unknown, its data are missing, or MLflow does not answer.
     """
@@ -70,12 +71,17 @@ def promote(
         standing = tracking.standing(workspace, params, task)
         number = _wanted(standing, version)
         variant = standing.versions[number].variant
-        if number == standing.champion:
+        if number == standing.champion and not dry_run:
             return Verdict(standing.model, number, variant, number, (), is_champion=True, was_champion=True)
         checks = judge(workspace, params, task, gate, standing, number)
-        is_champion = override is not None or all(check.passed for check in checks)
         verdict = Verdict(
-            standing.model, number, variant, standing.champion, checks, is_champion=is_champion, was_champion=False
+            standing.model,
+            number,
+            variant,
+            standing.champion,
+            checks,
+            is_champion=override is not None or all(check.passed for check in checks),
+            was_champion=number == standing.champion,
         )
         if dry_run:
             return verdict
@@ -153,11 +159,12 @@ def _gate(params: Params, task: str) -> Gate:
 def _wanted(standing: Standing, version: str) -> int:
     known = ", ".join(map(str, standing.versions)) or "(none)"
     if version == CHALLENGER:
-        if standing.challenger is not None:
-            return standing.challenger
+        found = standing.challenger or standing.champion
+        if found in standing.versions:
+            return found
         raise PipelineError(
-            f"{standing.model}: expected a challenger, but there is none: the selected version is the champion "
-            f"({_numbered(standing.champion)}), or was rolled back. Name another one of {known} with --version."
+            f"{standing.model}: expected a challenger or a champion, but there is none. Name one of its versions "
+            f"({known}) with --version."
         )
     if not (version.isascii() and version.isdigit() and int(version) in standing.versions):
         raise PipelineError(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def verdict(result: Verdict, *, is_dry_run: bool) -> RenderableType:
     """Every check with its figures, and what came of it."""
     subject = f"{result.model}: version {result.version} ({result.variant})"
-    if result.was_champion:
+    if result.was_champion and not is_dry_run:
         return Text(f"{subject} is the champion already; nothing was changed.")
     return Group(_checks(result.checks), Text(_outcome(subject, result, is_dry_run=is_dry_run)))
 
@@ -79,6 +79,8 @@ def _checks(checks: Iterable[Check]) -> Table:
 def _outcome(subject: str, result: Verdict, *, is_dry_run: bool) -> str:
     failed = ", ".join(check.name for check in result.failed)
     before = "" if result.champion_before is None else f", in place of version {result.champion_before}"
+    if is_dry_run and result.was_champion:
+        return f"{subject} is the champion already, and would {'pass' if result.is_champion else 'fail'} today."
     if is_dry_run:
         would = f"would become the champion{before}" if result.is_champion else f"would be refused ({failed})"
         return f"{subject} {would}. A dry run: nothing was changed."
