@@ -592,12 +592,12 @@ def test_run_of_a_variant_holds_all_that_is_known_of_it(built: Built) -> None:
         assert client.get_logged_model(model.model_id).status.name == "READY"
 
 
-def test_selected_variant_is_challenger_and_champion(built: Built) -> None:
+def test_selected_variant_is_champion(built: Built) -> None:
     selection = json.loads((built.study.root / "results/select/digit-classifier.json").read_text())
     accuracies = {row["variant"]: float(row["val_accuracy"]) for row in built.study.table("results/variants.csv")}
     selected = selection["selected"]
     assert accuracies[selected] == max(accuracies.values())
-    assert aliases(built.study) == {"demo-digit-classifier": {"challenger": selected, "champion": selected}}
+    assert aliases(built.study) == {"demo-digit-classifier": {"champion": selected}}
 
 
 PREDICT = """

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline import storage
 from pipeline.cards import figures
+from pipeline.errors import PipelineError
 from pipeline.params import IdxFiles, Params
 from pipeline.paths import Workspace
 
@@ -95,14 +96,20 @@ def _selection(workspace: Workspace, task: str, variant: str) -> dict[str, Any]:
 
 
 def _render(name: str, **content: Any) -> str:
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, StrictUndefined, TemplateError
 
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False
     )
     environment.filters.update(percent=_percent, cell=_cell)
     template = storage.read_text(Path(__file__).with_name(name))
-    return environment.from_string(template).render(**content)
+    try:
+        return environment.from_string(template).render(**content)
+    except TemplateError as error:
+        raise PipelineError(
+            f"model card of {content['variant']}: a figure is missing in its results ({error}). "
+            "Run `dvc repro` to make them again."
+        ) from error
 
 
 def _percent(fraction: float) -> str:

@@ -160,7 +160,7 @@ def _wanted(standing: Standing, version: str) -> int:
     known = ", ".join(map(str, standing.versions)) or "(none)"
     if version == CHALLENGER:
         found = standing.challenger or standing.champion
-        if found in standing.versions:
+        if found is not None and found in standing.versions:
             return found
         raise PipelineError(
             f"{standing.model}: expected a challenger or a champion, but there is none. Name one of its versions "

@@ -7,6 +7,7 @@ inputs to see whether the logged model still gives them.
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import preprocessing, storage, tracking
+from pipeline import compute, preprocessing, storage, tracking
 from pipeline.datasets import waves
 from pipeline.gates import Evidence, Served
 from pipeline.params import Params
@@ -42,6 +43,9 @@ class Stored:
 
 def gather(workspace: Workspace, params: Params, task: str, standing: Standing, number: int) -> Evidence:
     """Everything that the gate looks at. Raises PipelineError when the test data are missing or damaged."""
+    if "keras" not in sys.modules:
+        # The backend that a logged model takes anyway, but silent, and without a GPU, as the evaluation was.
+        compute.configure("tensorflow", threads=params.compute.threads)
     data = params.tasks[task].dataset
     inputs, targets = _examples(workspace, params, data, "test")
     served, stored, load_error = _candidate(workspace, params, standing, number, inputs, targets)

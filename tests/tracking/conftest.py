@@ -164,10 +164,18 @@ class FakeStages:
             (folder / "per_class.csv").write_text("class,precision,recall,f1,support\n0,1,1,1,10\n")
             (folder / "confusion_matrix.png").write_bytes(f"matrix {accuracy}".encode())
             digest = hashlib.sha256(self.workspace.model(name, variant).read_bytes()).hexdigest()
-            figures[name] = {"loss": 0.5, "accuracy": accuracy, "macro_f1": 0.7, "model_sha256": digest}
+            scores = {"loss": 0.5, "cross_entropy": 0.5, "accuracy": accuracy, "macro_f1": 0.7}
+            figures[name] = {**scores, "model_sha256": digest}
             predictions = self.workspace.predictions(study) / f"{name}.npz"
             predictions.parent.mkdir(parents=True, exist_ok=True)
-            predictions.write_bytes(b"predictions")
+            # One of ten is wrong: a 0 taken for a 2.
+            labels = np.arange(10, dtype=np.uint8) % 3
+            answers = np.where(np.arange(10) == 9, 2, labels)
+            np.savez(
+                predictions,
+                probabilities=np.float32([0.25, 0.5, 0.25])[(1 + np.arange(3) - answers[:, None]) % 3],
+                labels=labels,
+            )
         (self.workspace.evaluation(study) / "metrics.json").write_text(json.dumps(figures))
 
     def compare(self, study: str = "digits") -> None:
@@ -258,13 +266,16 @@ class FakeStages:
             self.write(folder / "test_curves.png", "curves")
             figures[name] = {
                 "mean_absolute_error": 0.05,
-                "parameters": {"a": 0.04, "b": 0.06},
+                "parameters": {"a": 0.04, "b": 0.06, "c": 0.04, "d": 0.06},
                 "extended": {"mean_absolute_error": 0.7},
                 "validation_mean_absolute_error": 0.04,
                 "reported_mean_absolute_error": 0.03,
                 "model_sha256": hashlib.sha256(self.workspace.model(name, regressor).read_bytes()).hexdigest(),
             }
-            self.write(self.workspace.predictions(signal) / f"{name}.npz", "predictions")
+            predictions = self.workspace.predictions(signal) / f"{name}.npz"
+            predictions.parent.mkdir(parents=True, exist_ok=True)
+            targets = np.full((8, 4), 0.5, np.float32)
+            np.savez(predictions, predicted=targets + np.float32([0.25, 0, 0, -0.25]), targets=targets)
         self.write(self.workspace.evaluation(signal) / "metrics.json", json.dumps(figures))
         self.write(self.workspace.evaluation(signal) / "answers.json", "{}")
         self.write(self.workspace.evaluation(signal) / "differences.csv", "first,second,verdict\n")

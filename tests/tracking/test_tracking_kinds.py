@@ -239,7 +239,7 @@ def test_a_regressor_is_registered_with_its_own_metric(whole: Any) -> None:
     client = whole.view.client
     assert "the parameters (a, b, c, d) of waves" in client.get_registered_model("wave-regressor").description
     version = client.get_model_version_by_alias("wave-regressor", "champion")
-    assert "| validation mean absolute error | parameters |\n|---|---|\n| 0.0400 | 204 |" in version.description
+    assert "| validation | 0.0400 |" in version.description
 
 
 def test_sync_makes_every_kind_once(whole: Any) -> None:

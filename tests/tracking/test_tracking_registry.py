@@ -1,10 +1,12 @@
-"""Registered models: versions by content, challenger and champion."""
+"""Registered models: versions by content, their cards, challenger and champion."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from pipeline import tracking
+from pipeline import storage, tracking
+from pipeline.tracking import cards
 
 MODEL = "mnist-classifier"
 
@@ -30,12 +32,12 @@ def trained(stages: Any) -> None:
     stages.train("large", seed=1.0)
 
 
-def test_the_first_version_is_challenger_and_champion(stages: Any) -> None:
+def test_the_first_version_is_champion(stages: Any) -> None:
     trained(stages)
     select(stages, "small")
     (version,) = versions(stages)
     run = stages.view.run("digits", "small")
-    assert aliases(stages) == {"challenger": 1, "champion": 1}
+    assert aliases(stages) == {"champion": 1}
     model_id = run.outputs.model_outputs[0].model_id
     assert (version.run_id, version.source) == (run.info.run_id, f"models:/{model_id}")
     model = stages.view.client.get_logged_model(model_id)
@@ -49,7 +51,8 @@ def test_the_first_version_is_challenger_and_champion(stages: Any) -> None:
         "digest_training": "1" * 64,
     }
     assert expected.items() <= version.tags.items()
-    assert "| 90.00% | 0.3000 | 100 |" in version.description
+    assert version.description.startswith("# mnist-classifier: `small`")
+    assert "| validation | 90.00 % | 0.3000 |" in version.description
     assert "It is small." in version.description
 
 
@@ -68,11 +71,11 @@ def test_a_second_selection_is_challenger_and_the_champion_stays(stages: Any) ->
     assert [version.tags["variant"] for version in versions(stages)] == ["small", "large"]
 
 
-def test_selecting_the_first_again_moves_the_challenger_back(stages: Any) -> None:
+def test_selecting_the_champion_again_leaves_no_challenger(stages: Any) -> None:
     trained(stages)
     for variant in ("small", "large", "small"):
         select(stages, variant)
-    assert aliases(stages) == {"challenger": 1, "champion": 1}
+    assert aliases(stages) == {"champion": 1}
     assert len(versions(stages)) == 2
 
 
@@ -82,7 +85,7 @@ def test_a_promotion_by_hand_is_kept(stages: Any) -> None:
     select(stages, "large")
     stages.view.client.set_registered_model_alias(MODEL, "champion", "2")
     select(stages, "large")
-    assert aliases(stages) == {"challenger": 2, "champion": 2}
+    assert aliases(stages) == {"champion": 2}
 
 
 def test_the_selection_is_a_run_of_its_own(stages: Any) -> None:
@@ -93,3 +96,75 @@ def test_the_selection_is_a_run_of_its_own(stages: Any) -> None:
     assert run.data.metrics["val_accuracy"] == 0.9
     assert run.data.metrics["num_candidates"] == 2
     assert stages.view.files(run, "selection") == {"mnist-classifier.json"}
+
+
+def card_of(stages: Any, variant: str) -> str:
+    run = stages.view.run("digits", variant)
+    path = stages.view.client.download_artifacts(run.info.run_id, f"model_card/{MODEL}.md")
+    return str(Path(path).read_text())
+
+
+def test_a_version_shows_its_card_and_its_run_keeps_it(stages: Any) -> None:
+    trained(stages)
+    stages.evaluate()
+    select(stages, "small")
+    (version,) = versions(stages)
+    assert version.description == card_of(stages, "small")
+    assert "| test (10) | 75.00 % (59.58–98.21) | 0.5000 |" in version.description
+    assert "| zero | 3 | · | 1 | 0.750 | 1.000 |" in version.description
+    assert "Expected calibration error (15 bins): 40.00 %." in version.description
+    assert "- Most frequent mistake: zero taken for two, 1 time." in version.description
+    assert f"SHA-256 `{storage.sha256(stages.keras_file)}`" in version.description
+
+
+def test_an_evaluation_completes_the_card_and_the_digests_of_a_version(stages: Any) -> None:
+    trained(stages)
+    select(stages, "small")
+    (before,) = versions(stages)
+    assert "Not evaluated on the test set yet." in before.description
+    assert "digest_testing" not in before.tags
+    stages.evaluate()
+    tracking.publish_evaluation(stages.workspace, stages.params, "digits")
+    (after,) = versions(stages)
+    assert "| test (10) |" in after.description
+    assert after.tags["digest_testing"] == "3" * 64
+    assert card_of(stages, "small") == after.description
+
+
+def test_the_evaluation_of_another_training_is_not_on_the_card(stages: Any) -> None:
+    trained(stages)
+    stages.evaluate()
+    model = stages.workspace.model("small", stages.params.all_variants["small"])
+    model.write_bytes(model.read_bytes() + b"another")
+    select(stages, "small")
+    (version,) = versions(stages)
+    assert "Not evaluated on the test set yet." in version.description
+
+
+def test_sync_rebuilds_the_cards_of_versions_that_are_not_selected_any_more(stages: Any) -> None:
+    stages.everything()
+    stages.train("large", seed=1.0)
+    tracking.sync(stages.workspace, stages.params)
+    stages.select("large")
+    tracking.sync(stages.workspace, stages.params)
+    first, second = versions(stages)
+    assert "- Not the present selection, which is `large`." in first.description
+    stages.view.client.update_model_version(MODEL, first.version, "scribbled")
+    run = stages.view.run("digits", "small")
+    artifacts = Path(run.info.artifact_uri.removeprefix("file://")) / "model_card"
+    (artifacts / f"{MODEL}.md").unlink()
+    report = tracking.sync(stages.workspace, stages.params)
+    assert report.repaired == [f"registered model: {MODEL}"]
+    assert [item.description for item in versions(stages)] == [first.description, second.description]
+    assert card_of(stages, "small") == first.description
+    assert tracking.sync(stages.workspace, stages.params).num_changes == 0
+
+
+def test_a_card_that_a_database_cannot_hold_ends_with_a_whole_line() -> None:
+    long = "\n".join(f"- line {number}" for number in range(1000))
+    shown = cards.description(long)
+    assert len(shown) <= 5000
+    *lines, _, note = shown.splitlines()
+    assert lines == long.splitlines()[: len(lines)]
+    assert note == "The whole card is an artifact of the version's run."
+    assert cards.description("short") == "short"
