@@ -31,7 +31,7 @@ DIGESTS = {"train": "a" * 64, "test": "b" * 64}
 
 def answers(num_wrong: int, *, of_class: int | None = None, confidence: float = 0.95) -> Any:
     """Probabilities (n, 2) of which so many are wrong, the first ones, of one class if it is given."""
-    rows = np.flatnonzero(LABELS == of_class) if of_class is not None else np.arange(NUM)
+    rows = np.flatnonzero(of_class == LABELS) if of_class is not None else np.arange(NUM)
     predicted = LABELS.copy()
     predicted[rows[:num_wrong]] ^= 1
     return np.where(predicted[:, None] == np.arange(2), confidence, 1 - confidence).astype(np.float32)

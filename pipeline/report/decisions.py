@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -37,7 +38,7 @@ def table(history: Sequence[Decision]) -> RenderableType:
     """One line per decision."""
     if not history:
         return Text("No decision was recorded.")
-    shown = Table()
+    shown = Table(box=SIMPLE, pad_edge=False)
     for column in ("", "when", "who", "version", "decision", "champion", "why"):
         shown.add_column(column, overflow="fold")
     for item in history:
@@ -67,7 +68,7 @@ def details(history: Sequence[Decision], number: int) -> RenderableType:
 
 
 def _checks(checks: Iterable[Check]) -> Table:
-    shown = Table()
+    shown = Table(box=SIMPLE, pad_edge=False)
     for column in ("", "check", "measured", "required"):
         shown.add_column(column, overflow="fold")
     for check in checks:
