@@ -153,8 +153,8 @@ def not_less_accurate(
         "not worse than the champion",
         low >= -margin,
         f"{100 * pairs.difference:+.2f} points ({100 * low:+.2f} to {100 * high:+.2f}) against {champion}, "
-        f"p = {metrics.mcnemar_p_value(pairs):.3g}",
-        f"at least {-100 * margin:+.2f} points at the lower end",
+        f"p = {metrics.mcnemar_p_value(pairs):.2g}",
+        f"{-100 * margin:+.2f} at the lower end",
     )
 
 
@@ -168,7 +168,7 @@ def not_less_exact(
         "not worse than the champion",
         high <= margin,
         f"{differences.mean():+.4f} ({low:+.4f} to {high:+.4f}) mean absolute error against {champion}",
-        f"at most {margin:+.4f} at the upper end",
+        f"{margin:+.4f} at the upper end",
     )
 
 
@@ -238,7 +238,7 @@ def signature(served: Served | None, expected: str) -> Check:
 
 def reloaded(evidence: Evidence) -> Check:
     """Whether the logged model predicts what the evaluation stored."""
-    name, required = "reloaded model", f"the stored predictions, to {PREDICTION_TOLERANCE:g}"
+    name, required = "reloaded model", f"as stored, to {PREDICTION_TOLERANCE:g}"
     if evidence.served is None:
         return Check(name, False, evidence.load_error or NOT_LOADED, required)
     if evidence.stored_outputs is None:
@@ -255,7 +255,7 @@ def reloaded(evidence: Evidence) -> Check:
 
 def data_digests(of_version: Mapping[str, str], present: Mapping[str, str]) -> Check:
     """Whether the data here are those that the version was trained and evaluated on."""
-    required = "the digests of the version"
+    required = "those of the version"
     different = [split for split, digest in present.items() if of_version.get(split) != digest]
     if different:
         text = ", ".join(
@@ -269,7 +269,7 @@ def data_digests(of_version: Mapping[str, str], present: Mapping[str, str]) -> C
 
 def clean_commit(tree: WorkTree) -> Check:
     """Whether what is here is what a commit says."""
-    required = "a commit, and nothing that differs from it"
+    required = "a commit without changes"
     if tree.commit is None:
         return Check("git commit", False, "no commit: not in a git repository", required)
     if tree.changes:

@@ -39,12 +39,12 @@ def table(history: Sequence[Decision]) -> RenderableType:
     if not history:
         return Text("No decision was recorded.")
     shown = Table(box=SIMPLE, pad_edge=False)
-    for column in ("", "when", "who", "version", "decision", "champion", "why"):
+    for column in ("", "when (UTC)", "who", "version", "decision", "champion", "why"):
         shown.add_column(column, overflow="fold")
     for item in history:
         shown.add_row(
             str(item.number),
-            item.when,
+            item.when.removesuffix("+00:00").replace("T", " "),
             item.who,
             f"{item.version} ({item.variant})",
             f"{item.action}{' by override' if item.overridden else ''}",
