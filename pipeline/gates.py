@@ -163,7 +163,7 @@ def not_less_exact(
 ) -> Check:
     """Whether even the upper end of the paired bootstrap interval of the difference of errors is within the margin."""
     differences = errors - champion_errors
-    low, high = metrics.bootstrap_interval(differences, CONFIDENCE)
+    low, high = metrics.mean_interval(differences, CONFIDENCE)
     return Check(
         "not worse than the champion",
         high <= margin,
@@ -197,13 +197,13 @@ def recall(labels: NDArray[Any], predicted: NDArray[Any], classes: Sequence[str]
 
 def calibration(probabilities: NDArray[Any], labels: NDArray[Any], maximum: float) -> Check:
     """The expected calibration error."""
-    value = metrics.expected_calibration_error(probabilities, labels)
+    value = metrics.calibration(probabilities, labels).expected_calibration_error
     return Check("calibration error", value <= maximum, f"{value:.2%}", f"at most {maximum:.2%}")
 
 
 def mean_error(errors: NDArray[np.float64], maximum: float) -> Check:
     """The mean absolute error, with its bootstrap interval."""
-    low, high = metrics.bootstrap_interval(errors, CONFIDENCE)
+    low, high = metrics.mean_interval(errors, CONFIDENCE)
     value = float(errors.mean())
     return Check(
         "mean absolute error", value <= maximum, f"{value:.4f} ({low:.4f}–{high:.4f})", f"at most {maximum:.4f}"

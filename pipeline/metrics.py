@@ -188,6 +188,12 @@ def paired_bootstrap(
     return [MeanDifference(*map(float, row)) for row in zip(*columns, strict=True)]
 
 
+def mean_interval(values: NDArray[Any], confidence: float = 0.95) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean of values (n,), as `paired_bootstrap` has it; (low, high)."""
+    (found,) = paired_bootstrap(np.stack([values, np.zeros_like(values)]), [(0, 1)], confidence)
+    return found.low, found.high
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Examples by the confidence of their predicted class, in bins of equal width from 0 to 1.
@@ -269,36 +275,3 @@ def most_confidently_wrong(probabilities: NDArray[Any], labels: NDArray[Any], nu
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     confidence = probabilities[wrong].max(axis=1, initial=0.0)
     return wrong[np.argsort(-confidence, kind="stable")[:num_most]]
-
-
-def expected_calibration_error(probabilities: NDArray[Any], labels: NDArray[Any], num_bins: int = 15) -> float:
-    """How far confidence lies from accuracy, as a fraction: the mean over equally wide bins of the confidence.
-
-    `probabilities` are (n, num_classes), `labels` (n,). The confidence is the probability of the predicted class, each
-    bin counts by its number of examples (Guo et al. 2017, arxiv.org/abs/1706.04599).
-    """
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    is_correct = probabilities.argmax(axis=1) == labels
-    # Bins are open on the left: 1/15 belongs to the first one.
-    bins = np.clip(np.ceil(confidence * num_bins).astype(np.intp) - 1, 0, num_bins - 1)
-    gaps = np.bincount(bins, weights=is_correct - confidence, minlength=num_bins)
-    return float(np.abs(gaps).sum() / len(labels))
-
-
-def bootstrap_interval(values: NDArray[Any], confidence: float = 0.95) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of values (n,); of paired differences, that of their mean.
-
-    The same values give the same interval: resamples come from a fixed seed (Efron and Tibshirani 1993, chapter 13).
-    """
-    from scipy.stats import bootstrap
-
-    found = bootstrap(
-        (values.astype(np.float64),),
-        np.mean,
-        n_resamples=9999,
-        batch=500,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return float(found.low), float(found.high)

@@ -301,6 +301,13 @@ def test_the_bootstrap_needs_two_examples(shape: tuple[int, ...]) -> None:
         metrics.paired_bootstrap(np.zeros(shape), [(0, 1)])
 
 
+def test_the_interval_of_a_mean_is_that_of_its_difference_from_zero() -> None:
+    (values,) = errors(1.0, num_examples=50)
+    (found,) = metrics.paired_bootstrap(np.stack([values, np.zeros(50)]), [(0, 1)])
+    assert metrics.mean_interval(values) == (found.low, found.high)
+    assert found.low < values.mean() < found.high
+
+
 def test_without_pairs_there_is_nothing_to_resample() -> None:
     assert metrics.paired_bootstrap(np.zeros((1, 5)), []) == []
 

@@ -159,6 +159,27 @@ def test_what_mlflow_run_is_told_to_predict_is_one_word_each(repository: Path) -
 
 
 @pytest.mark.parametrize(
+    ("entry", "given", "command"),
+    [
+        ("promote", {"task": "digits"}, "python -m pipeline promote --version=challenger -- digits"),
+        (
+            "promote",
+            {"task": "--help; touch b", "version": "2 --override=x"},
+            "python -m pipeline promote --version='2 --override=x' -- '--help; touch b'",
+        ),
+        ("rollback", {"task": "$(touch b)"}, "python -m pipeline rollback -- '$(touch b)'"),
+    ],
+)
+def test_promotions_by_mlflow_run_take_each_value_as_one_word(
+    repository: Path, entry: str, given: dict[str, str], command: str
+) -> None:
+    from mlflow.projects._project_spec import load_project
+
+    entry_point = load_project(str(repository)).get_entry_point(entry)
+    assert entry_point.compute_command(given, None).removeprefix("MLFLOW_DISABLE_TELEMETRY=true ") == command
+
+
+@pytest.mark.parametrize(
     ("path", "ignored"),
     [
         ("data/raw/mnist/train-images-idx3-ubyte.gz", True),

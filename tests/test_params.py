@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -817,3 +818,30 @@ def test_require_lists_what_is_known() -> None:
 
 def test_validation_needs_no_file() -> None:
     assert Params.model_validate(CONTENT).studies["activity"].shared_from == "digits"
+
+
+GATE = {"margin": 0.01, "max_megabytes": 10, "max_milliseconds": 100}
+OF_CLASSIFIER = {"min_accuracy": 0.9, "min_recall": 0.8, "max_calibration_error": 0.05}
+
+
+@pytest.mark.parametrize(
+    ("gates", "message"),
+    [
+        ({"no-task": {**GATE, **OF_CLASSIFIER}}, "gates.no-task: expected one of digit-classifier"),
+        ({"digit-classifier": GATE}, "gates.digit-classifier.min_recall: required of a classifier, but missing"),
+        ({"wave-regressor": GATE}, "gates.wave-regressor.max_mean_absolute_error: required of a regressor"),
+        (
+            {"wave-regressor": {**GATE, **OF_CLASSIFIER, "max_mean_absolute_error": 0.1}},
+            "gates.wave-regressor.min_accuracy: a regressor has no such figure",
+        ),
+    ],
+)
+def test_a_gate_has_the_thresholds_of_its_task(file: Path, gates: dict[str, Any], message: str) -> None:
+    write(file, {**fresh(), "gates": gates})
+    with pytest.raises(PipelineError, match=re.escape(message)):
+        load_params(file)
+
+
+def test_gates_are_read(file: Path) -> None:
+    write(file, {**fresh(), "gates": {"digit-classifier": {**GATE, **OF_CLASSIFIER}}})
+    assert load_params(file).gates["digit-classifier"].min_recall == 0.8

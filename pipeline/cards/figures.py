@@ -37,7 +37,7 @@ def of_classifier(workspace: Workspace, params: Params, variant: str) -> dict[st
         "recall": scored.recall.tolist(),
         "weakest": _weakest(confusion, classes),
         "confused": _most_confused(confusion, classes),
-        "calibration_error": metrics.expected_calibration_error(probabilities, labels),
+        "calibration_error": metrics.calibration(probabilities, labels).expected_calibration_error,
         "overconfidence": float(probabilities.max(axis=1).mean(dtype=np.float64) - num_correct / len(labels)),
     }
 
@@ -51,7 +51,7 @@ def of_regressor(workspace: Workspace, params: Params, variant: str) -> dict[str
     predicted, targets = storage.read_arrays(workspace.predictions(study) / f"{variant}.npz", "predicted", "targets")
     differences = predicted.astype(np.float64) - targets
     errors = np.abs(differences).mean(axis=1)
-    low, high = metrics.bootstrap_interval(errors)
+    low, high = metrics.mean_interval(errors)
     return {
         **scores,
         "num_examples": len(targets),
