@@ -106,7 +106,7 @@ def fetch_weights(
     """
     title = weights.mirrored.url.rpartition("/")[2]
     try:
-        offer, content = _first_served(title, offers_of(weights, mirror), _as_received, limits)
+        offer, content = _first_served(title, offers_of(weights, mirror), _hash_as_received, limits)
     except NoSourceError as error:
         raise PipelineError(f"{error}\n{_advice(weights.mirrored.url, mirror)}") from None
     storage.write_bytes(folder / offer.name, content)
@@ -116,23 +116,23 @@ def fetch_weights(
 def fetch_file(
     name: str, sources: Sequence[str], sha256: str, destination: Path, *, limits: Limits = DEFAULT_LIMITS
 ) -> None:
-    """Place the gzipped file `name` at `destination`, from the first source whose decompressed content has the SHA-256.
+    """Place the gzipped IDX file `name` at `destination`, from the first source whose content has the SHA-256.
 
     A source is a folder or an http(s) address that holds files. Publishers compress the same content differently, so
     it is stored compressed anew: the bytes at `destination` do not tell where they came from. What fails the check
-    never reaches the disk.
+    never reaches the disk, nor is it held decompressed in memory.
 
     Raises NoSourceError, with each source's reason, when none serves; PipelineError for what is no plain file name.
     """
     offers = [Offer(source, name, sha256) for source in sources]
-    _, content = _first_served(name, offers, _decompressed, limits)
-    storage.write_bytes(destination, idx.compress(content))
+    _, content = _first_served(name, offers, _hash_of_idx, limits)
+    storage.write_bytes(destination, idx.compress(idx.decompress(content, max_size=limits.max_size)))
 
 
 def _first_served(
-    title: str, offers: Sequence[Offer], unpack: Callable[[bytes, Limits], bytes], limits: Limits
+    title: str, offers: Sequence[Offer], digest: Callable[[bytes, Limits], str], limits: Limits
 ) -> tuple[Offer, bytes]:
-    """The first offer whose unpacked content has its SHA-256, and that content. Raises NoSourceError if none has."""
+    """The first offer whose bytes have its SHA-256 by `digest`, and these bytes. Raises NoSourceError if none has."""
     for offer in offers:
         _check_name(offer.name)
     reasons = []
@@ -140,8 +140,8 @@ def _first_served(
         # A source may have the file under another name, which is then told.
         source = offer.source if offer.name == title else f"{offer.source}/{offer.name}".lstrip("/")
         try:
-            content = unpack(_load(offer.source, offer.name, limits), limits)
-            _check_content(content, offer.sha256)
+            content = _load(offer.source, offer.name, limits)
+            _check_hash(digest(content, limits), offer.sha256)
         except SourceError as error:
             log.warning("%s from %s: %s", title, source, error)
             reasons.append(f"  {source}: {error}")
@@ -163,19 +163,18 @@ def _check_name(name: str) -> None:
         raise PipelineError(f"expected a plain file name to fetch (letters, digits, '.', '_', '-'), got {name!r}.")
 
 
-def _as_received(content: bytes, limits: Limits) -> bytes:
-    return content
+def _hash_as_received(content: bytes, limits: Limits) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
-def _decompressed(content: bytes, limits: Limits) -> bytes:
+def _hash_of_idx(content: bytes, limits: Limits) -> str:
     try:
-        return idx.decompress(content, max_size=limits.max_size)
+        return idx.fingerprint(content, max_size=limits.max_size)
     except idx.IdxError as error:
         raise SourceError(f"{error}; discarded") from None
 
 
-def _check_content(content: bytes, sha256: str) -> None:
-    received = hashlib.sha256(content).hexdigest()
+def _check_hash(received: str, sha256: str) -> None:
     if received != sha256:
         raise SourceError(f"expected content with SHA-256 {sha256}, got {received}; discarded")
 
@@ -227,7 +226,10 @@ def _receive(response: requests.Response, limits: Limits) -> bytes:
     """The body of a response. Raises SourceError when it is too large or arrives too slowly."""
     content = io.BytesIO()
     watched_from, watched_size = time.monotonic(), 0
-    with _progress(response.url.rpartition("/")[2], response.headers.get("Content-Length", "")) as progress:
+    announced = response.headers.get("Content-Length", "")
+    if announced.isdecimal() and int(announced) > limits.max_size:
+        raise SourceError(f"expected at most {limits.max_size:,} bytes, {int(announced):,} are announced; not fetched")
+    with _progress(response.url.rpartition("/")[2], announced) as progress:
         # Unlike `iter_content`, `read1` returns whatever has arrived, so that a trickle is noticed.
         while chunk := response.raw.read1(CHUNK_SIZE, decode_content=False):
             content.write(chunk)
@@ -252,5 +254,5 @@ def _root_cause(error: BaseException) -> BaseException:
 def _progress(name: str, size: str) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     progress = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
-    progress.add_task(name, total=int(size) if size.isdigit() else None)
+    progress.add_task(name, total=int(size) if size.isdecimal() else None)
     return progress

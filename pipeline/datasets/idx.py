@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import math
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,7 @@ RANK_OF_MAGIC = {magic: rank for rank, magic in MAGIC_OF_RANK.items()}
 MAX_SIZE = 200_000_000
 # On 60,000 images level 9 takes ten times as long as level 6 and saves 1 %.
 GZIP_LEVEL = 6
+CHUNK_SIZE = 1 << 16
 
 _REMEDY = "Run `dvc repro` to fetch it again."
 
@@ -41,6 +44,16 @@ def decode(content: bytes) -> np.ndarray:
 
     Raises IdxError when the magic number is unknown or the sizes in the header are not those of the data.
     """
+    shape, header_size = _header(content)
+    _check_size(shape, f"{len(content) - header_size:,}", fits=len(content) - header_size == math.prod(shape))
+    try:
+        return np.frombuffer(content, np.uint8, offset=header_size).reshape(shape)
+    except ValueError:
+        raise IdxError(f"expected a shape that an array can have, got {shape} in the header") from None
+
+
+def _header(content: bytes) -> tuple[tuple[int, ...], int]:
+    """The shape that a file's beginning claims, and the size of its header in bytes."""
     if len(content) < 4:
         raise IdxError(f"expected an IDX header, got {len(content)} bytes in all")
     (magic,) = struct.unpack_from(">I", content)
@@ -51,15 +64,14 @@ def decode(content: bytes) -> np.ndarray:
     header_size = 4 + 4 * rank
     if len(content) < header_size:
         raise IdxError(f"expected an IDX header of {header_size} bytes, got {len(content)} bytes in all")
-    shape = struct.unpack_from(f">{rank}I", content, 4)
-    # Python integers cannot overflow, whatever the header claims.
-    expected_size, size = math.prod(shape), len(content) - header_size
-    if size != expected_size:
-        raise IdxError(f"expected {expected_size:,} bytes of data for the shape {shape} in the header, got {size:,}")
-    try:
-        return np.frombuffer(content, np.uint8, offset=header_size).reshape(shape)
-    except ValueError:
-        raise IdxError(f"expected a shape that an array can have, got {shape} in the header") from None
+    return struct.unpack_from(f">{rank}I", content, 4), header_size
+
+
+def _check_size(shape: tuple[int, ...], received: str, *, fits: bool) -> None:
+    if not fits:
+        # Python integers cannot overflow, whatever the header claims.
+        expected = math.prod(shape)
+        raise IdxError(f"expected {expected:,} bytes of data for the shape {shape} in the header, got {received}")
 
 
 def encode(array: np.ndarray) -> bytes:
@@ -81,14 +93,47 @@ def compress(content: bytes) -> bytes:
 
 def decompress(content: bytes, *, max_size: int = MAX_SIZE) -> bytes:
     """Undo gzip, but stop at `max_size` bytes. Raises IdxError when the archive is larger, damaged or cut short."""
+    plain = io.BytesIO()
+    for chunk in _unpacked(content, max_size):
+        plain.write(chunk)
+    return plain.getvalue()
+
+
+def fingerprint(content: bytes, *, max_size: int = MAX_SIZE) -> str:
+    """The SHA-256 of the IDX file in a gzip archive, as hex digits.
+
+    The file is read in pieces and none is kept, so that it costs no memory, whatever it claims to be or unpacks to.
+    Raises IdxError at the first piece that is none of an IDX file of at most `max_size` bytes.
+    """
+    digest = hashlib.sha256()
+    shape: tuple[int, ...] = ()
+    header_size = size = 0
+    for chunk in _unpacked(content, max_size):
+        if not size:
+            shape, header_size = _header(chunk)
+            if header_size + math.prod(shape) > max_size:
+                raise IdxError(f"expected at most {max_size:,} bytes, the shape {shape} in the header has more")
+        size += len(chunk)
+        _check_size(shape, "more", fits=size - header_size <= math.prod(shape))
+        digest.update(chunk)
+    if not size:
+        _header(b"")
+    _check_size(shape, f"{size - header_size:,}", fits=size - header_size == math.prod(shape))
+    return digest.hexdigest()
+
+
+def _unpacked(content: bytes, max_size: int) -> Iterator[bytes]:
+    """The pieces of what a gzip archive holds, up to `max_size` bytes in all."""
+    size = 0
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-            plain = file.read(max_size + 1)
+            while chunk := file.read(CHUNK_SIZE):
+                size += len(chunk)
+                if size > max_size:
+                    raise IdxError(f"expected at most {max_size:,} bytes after decompression, got more")
+                yield chunk
     except (OSError, EOFError, zlib.error) as error:
         raise IdxError(f"expected a whole gzip archive, got {len(content):,} bytes that are not ({error})") from None
-    if len(plain) > max_size:
-        raise IdxError(f"expected at most {max_size:,} bytes after decompression, got more")
-    return plain
 
 
 def write(path: Path, array: np.ndarray) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -43,6 +44,7 @@ class Server(ThreadingHTTPServer):
         self.closing = threading.Event()
         self.requested = threading.Event()
         self.paths: list[str] = []
+        self.bomb = b""
 
     def url(self, behaviour: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{behaviour}"
@@ -112,10 +114,22 @@ def redirects(handler: Handler) -> None:
     handler.head(302, Location=handler.path.replace("redirects", "good"))
 
 
+def puzzles(handler: Handler) -> None:
+    handler.head(Content_Length="²")
+    handler.wfile.write(ARCHIVE)
+
+
+def labels_header(num_labels: int) -> bytes:
+    """The beginning of an IDX file that claims to hold this many labels."""
+    return PLAIN[:4] + num_labels.to_bytes(4, "big")
+
+
 BEHAVIOURS: dict[str, Callable[[Handler], object]] = {
     "good": lambda handler: handler.whole(ARCHIVE),
     "chunked": chunked,
     "redirects": redirects,
+    # A digit to Python, but no number.
+    "puzzles": puzzles,
     "circles": lambda handler: handler.head(302, Location=handler.path),
     "escapes": lambda handler: handler.head(302, Location="file:///etc/passwd"),
     "missing": lambda handler: handler.head(404),
@@ -129,7 +143,12 @@ BEHAVIOURS: dict[str, Callable[[Handler], object]] = {
     "page": lambda handler: handler.whole(b"<html>Please log in</html>"),
     "wrong": lambda handler: handler.whole(WRONG),
     "floods": floods,
+    "announces": lambda handler: handler.head(Content_Length="1000000000000"),
     "bomb": lambda handler: handler.whole(idx.compress(bytes(1_000_000))),
+    "disguised": lambda handler: handler.whole(idx.compress(labels_header(3) + bytes(1_000))),
+    "great-bomb": lambda handler: handler.whole(handler.server.bomb),
+    "boasts": lambda handler: handler.whole(idx.compress(labels_header(2**32 - 1))),
+    "lies": lambda handler: handler.whole(idx.compress(labels_header(3_001) + PLAIN[8:])),
 }
 
 
@@ -155,7 +174,7 @@ def fetch(sources: list[str], folder: Path) -> None:
     download.fetch_file(NAME, sources, SHA256, folder / NAME, limits=IMPATIENT)
 
 
-@pytest.mark.parametrize("behaviour", ["good", "chunked", "redirects"])
+@pytest.mark.parametrize("behaviour", ["good", "chunked", "redirects", "puzzles"])
 def test_a_good_answer_is_placed(server: Server, folder: Path, behaviour: str) -> None:
     fetch([server.url(behaviour)], folder)
     assert idx.decompress((folder / NAME).read_bytes()) == PLAIN
@@ -176,7 +195,11 @@ BAD_ANSWERS = [
     ("page", "expected a whole gzip archive, got 26 bytes that are not .*; discarded"),
     ("wrong", f"expected content with SHA-256 {SHA256}, got [0-9a-f]{{64}}; discarded"),
     ("floods", "expected at most 4,008 bytes, got more; discarded"),
+    ("announces", "expected at most 4,008 bytes, 1,000,000,000,000 are announced; not fetched"),
     ("bomb", "expected at most 4,008 bytes after decompression, got more; discarded"),
+    ("disguised", r"expected 3 bytes of data for the shape \(3,\) in the header, got more; discarded"),
+    ("boasts", r"expected at most 4,008 bytes, the shape \(4294967295,\) in the header has more; discarded"),
+    ("lies", r"expected 3,001 bytes of data for the shape \(3001,\) in the header, got 3,000; discarded"),
 ]
 
 
@@ -197,6 +220,22 @@ def test_a_bad_answer_is_named_and_the_next_source_tried(
 def test_a_bad_answer_leaves_no_file(server: Server, folder: Path, behaviour: str) -> None:
     with pytest.raises(download.NoSourceError):
         fetch([server.url(behaviour)], folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_bomb_costs_neither_memory_nor_disk(server: Server, folder: Path) -> None:
+    """An archive of 200 KB that unpacks to 199 MB, with the header of an IDX file of that size."""
+    num_labels = 199_000_000
+    server.bomb = idx.compress(labels_header(num_labels) + bytes(num_labels))
+    assert len(server.bomb) < 250_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(download.NoSourceError, match="expected content with SHA-256"):
+            download.fetch_file(NAME, [server.url("great-bomb")], SHA256, folder / NAME)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 5_000_000
     assert list(folder.iterdir()) == []
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import gzip
+import hashlib
 import struct
 import tracemalloc
 from pathlib import Path
@@ -100,6 +102,64 @@ def test_decompression_stops_at_the_maximum() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 2_000_000
+
+
+uint32 = st.integers(0, 2**32 - 1) | st.sampled_from([0, 1, 2**16, 2**31, 2**32 - 1])
+
+
+@given(
+    magic=st.sampled_from([0x801, 0x803]) | uint32,
+    sizes=st.lists(uint32, max_size=3),
+    data=st.binary(max_size=32),
+    num_zeros=st.sampled_from([0, 1, 60_000, 3_000_000]),
+)
+def test_whatever_a_header_claims_costs_no_memory(magic: int, sizes: list[int], data: bytes, num_zeros: int) -> None:
+    """Either the file is what its header says, or it is refused, by the check and by the parser alike."""
+    plain = struct.pack(f">{1 + len(sizes)}I", magic, *sizes) + data + bytes(num_zeros)
+    archive = idx.compress(plain)
+    tracemalloc.start()
+    try:
+        checked: str | None = None
+        with contextlib.suppress(idx.IdxError):
+            checked = idx.fingerprint(archive)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000
+    decoded: np.ndarray | None = None
+    with contextlib.suppress(idx.IdxError):
+        decoded = idx.decode(plain)
+    # A shape without values that no array can have is the one thing that only the parser can tell.
+    if decoded is None and checked is not None:
+        assert len(plain) == 16
+    else:
+        assert checked == (None if decoded is None else hashlib.sha256(plain).hexdigest())
+
+
+@given(uint8_arrays)
+def test_the_fingerprint_is_the_hash_of_the_plain_file(array: np.ndarray) -> None:
+    content = idx.encode(array)
+    assert idx.fingerprint(idx.compress(content)) == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (idx.compress(b""), "expected an IDX header, got 0 bytes"),
+        (b"", "expected an IDX header, got 0 bytes"),
+        (idx.compress(b"\0" * 1_000), "expected the IDX magic number .*, got 0x00000000"),
+        (idx.compress(LABELS + b"\0"), r"expected 3 bytes of data for the shape \(3,\) in the header, got more"),
+        (idx.compress(LABELS[:-1]), r"expected 3 bytes of data for the shape \(3,\) in the header, got 2"),
+        (idx.compress(LABELS)[:-1], "expected a whole gzip archive"),
+        (
+            idx.compress(struct.pack(">4I", 0x803, 60_000, 28, 2**20)),
+            r"expected at most 200,000,000 bytes, the shape \(60000, 28, 1048576\) in the header has more",
+        ),
+    ],
+)
+def test_the_fingerprint_of_what_is_no_idx_file(content: bytes, message: str) -> None:
+    with pytest.raises(idx.IdxError, match=message):
+        idx.fingerprint(content)
 
 
 def test_content_of_exactly_the_maximum_passes() -> None:
