@@ -7,7 +7,7 @@ number. DVC tracks the values themselves, so a stage need not rerun when only th
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
 
@@ -30,8 +30,13 @@ from pipeline.errors import PipelineError
 
 # DVC silently drops integer keys, reads dots as paths, and turns `yes` into a boolean.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
+# As published, or below a mirror: never a way out of the folder that it is fetched from or placed in.
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+PathBelow = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$")]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+# Values and characters of params.yaml, aliases unfolded: the full study has some thousands.
+MAX_CONTENT = 1_000_000
 # What pydantic names in Python's words, in those of YAML.
 EXPECTED = {
     "dict_type": "a mapping",
@@ -67,7 +72,7 @@ class IdxFiles(Section):
     kind: Literal["idx_files"]
     folder: Name
     urls: Annotated[tuple[str, ...], type_of_sequence]
-    sha256: Mapping[str, Sha256]
+    sha256: Mapping[FileName, Sha256]
 
 
 class EmbeddedImages(Section):
@@ -90,6 +95,13 @@ class WeightsFile(Section):
     sha256: Sha256
 
 
+class MirroredFile(Section):
+    """The place of a file below a mirror, and the hash of its content there."""
+
+    url: PathBelow
+    sha256: Sha256
+
+
 class PublishedWeights(Section):
     """ImageNet weights of a Keras application, without its top.
 
@@ -99,7 +111,7 @@ class PublishedWeights(Section):
 
     kind: Literal["published"]
     architecture: Literal["mobilenet_v2"]
-    mirrored: WeightsFile
+    mirrored: MirroredFile
     published: Annotated[tuple[WeightsFile, ...], type_of_sequence]
 
 
@@ -617,10 +629,31 @@ def load_params(path: Path) -> Params:
         raise PipelineError(f"{path}: expected YAML, but it cannot be parsed: {error}") from None
     if not isinstance(content, dict):
         raise PipelineError(f"{path}: expected a mapping at the top level, got {type(content).__name__}.")
+    if _is_larger(content, MAX_CONTENT):
+        raise PipelineError(
+            f"{path}: expected at most {MAX_CONTENT:,} values and characters, got more once its aliases (`*name`) are "
+            "unfolded. Remove them."
+        )
     try:
         return Params.model_validate(content)
     except ValidationError as error:
         raise PipelineError("\n".join(f"{path}: {line}" for line in _describe(error))) from None
+
+
+def _is_larger(content: Any, limit: int) -> bool:
+    """Whether a document unfolds to more than this: aliases let ten lines stand for a billion values, or for endless
+    ones, which validation and its messages would go through one by one."""
+    waiting = [content]
+    while waiting:
+        item = waiting.pop()
+        limit -= 1 + len(item) if isinstance(item, Collection) else 1
+        if limit < 0:
+            return True
+        if isinstance(item, Mapping):
+            waiting += [*item.keys(), *item.values()]
+        elif isinstance(item, Collection) and not isinstance(item, str | bytes):
+            waiting += item
+    return False
 
 
 def units_text(units: Sequence[int]) -> str:

@@ -727,6 +727,65 @@ def test_a_name_may_be_taken_once(error_after: Edit, group: str) -> None:
     assert f"{group}.deep: the name is taken by variants.deep. Rename one of them." in lines
 
 
+# Of files, of folders, and of words that DVC puts into a command line.
+PATH_TRICKS = ("../x", "..", "/etc", "a/b", "a/../b", "~", "$HOME", "x$(touch pwned)", "x & touch pwned", "x\n", "x\0")
+
+
+@pytest.mark.parametrize("section", [key for key in CONTENT if key != "compute"])
+def test_a_name_that_is_a_way_out_of_its_folder(file: Path, section: str) -> None:
+    content = fresh()
+    some = next(iter(content[section].values()))
+    content[section] |= dict.fromkeys(PATH_TRICKS, some)
+    write(file, content)
+    with pytest.raises(PipelineError) as raised:
+        load_params(file)
+    for name in PATH_TRICKS:
+        assert f"{section}.{name}: expected text that matches ^[a-z][a-z0-9_-]*$, got {name!r}." in str(raised.value)
+
+
+@pytest.mark.parametrize("name", PATH_TRICKS)
+def test_a_reference_that_is_a_way_out_of_its_folder(error_after: Edit, name: str) -> None:
+    keys = {
+        "sources.digit-files.folder",
+        "datasets.mnist.source",
+        "features.pooled.dataset",
+        "features.pooled.weights",
+        "studies.digits.dataset",
+        "studies.digits.shared_from",
+        "tasks.digit-classifier.dataset",
+        "variants.deep.study",
+        "variants.deep.dataset",
+        "warm_started.longer.start_from",
+        "searches.grid.study",
+        "derived.grid.layers_from",
+        "transfers.mobile.features",
+    }
+    # Below a mirror there are folders.
+    if name != "a/b":
+        keys.add("weights.published.mirrored.url")
+    told = error_after(dict.fromkeys(keys, name))
+    assert {key for key in keys if f"{key}: expected" in told} == keys
+
+
+@pytest.mark.parametrize("name", PATH_TRICKS)
+def test_candidates_are_no_way_out_of_their_folder(error_after: Edit, name: str) -> None:
+    for candidates in (name, f"mnist/{name}"):
+        assert "tasks.digit-classifier.candidates: expected" in error_after(
+            {"tasks.digit-classifier.candidates": candidates}
+        )
+
+
+@pytest.mark.parametrize("name", ["../evil.gz", "/etc/passwd", "a/b.gz", ".hidden", "", "a\\b", "a\n"])
+def test_a_file_that_is_a_way_out_of_its_folder(file: Path, name: str) -> None:
+    content = fresh()
+    content["sources"]["digit-files"]["sha256"] = {name: "0" * 64}
+    write(file, content)
+    with pytest.raises(PipelineError) as raised:
+        load_params(file)
+    told = f"sources.digit-files.sha256.{name}: expected text that matches ^[A-Za-z0-9][A-Za-z0-9._-]*$, got {name!r}."
+    assert told in str(raised.value)
+
+
 @pytest.mark.parametrize("name", ["Upper", "2layers", "", "a b"])
 def test_a_name_that_dvc_would_misread(error_after: Edit, name: str) -> None:
     assert error_after({"variants": {name: DEEP, **CONTENT["variants"]}}) == (
@@ -769,6 +828,11 @@ def test_all_problems_are_told_at_once(error_after: Edit) -> None:
         ("a: 1\n\tb: 2", "line 2, column 1"),
         ("compute: {seed: 1}\ncompute: {seed: 2}", 'duplicate key "compute"'),
         ("compute: !!python/object/apply:os.getcwd []", "python/object/apply:os.getcwd"),
+        ("compute: !!python/object:os.system {}", "python/object:os.system"),
+        ("compute: !!python/name:os.system", "python/name:os.system"),
+        ("compute: !!python/module:os", "python/module:os"),
+        ("compute: !!python/object/new:os.system [touch pwned]", "python/object/new:os.system"),
+        ("compute: !mine {seed: 1}", "!mine"),
     ],
 )
 def test_what_is_not_yaml(file: Path, text: str, named: str) -> None:
@@ -777,6 +841,31 @@ def test_what_is_not_yaml(file: Path, text: str, named: str) -> None:
         load_params(file)
     assert str(raised.value).startswith(f"{file}: expected YAML, but it cannot be parsed: ")
     assert named in str(raised.value)
+
+
+BOMB = "\n".join(
+    ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    + [f"a{depth}: &a{depth} [{', '.join([f'*a{depth - 1}'] * 10)}]" for depth in range(1, 10)]
+)
+
+
+@pytest.mark.parametrize(
+    "text", [BOMB, "compute: &all {seed: *all}", "compute: &all [*all, *all]"], ids=["wide", "endless", "both"]
+)
+def test_a_few_lines_that_stand_for_billions_of_values(file: Path, text: str) -> None:
+    file.write_text(text)
+    with pytest.raises(PipelineError, match="expected at most 1,000,000 values and characters, got more"):
+        load_params(file)
+
+
+def test_an_alias_is_no_offence(file: Path) -> None:
+    shared = {"name": "adam", "learning_rate": 0.001}
+    content = fresh()
+    for name in ("deep", "wide"):
+        content["variants"][name]["optimizer"] = shared
+    write(file, content)
+    assert "optimizer: *" in file.read_text()
+    load_params(file)
 
 
 def test_what_is_not_text(file: Path) -> None:
