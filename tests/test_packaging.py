@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -177,6 +178,71 @@ def test_promotions_by_mlflow_run_take_each_value_as_one_word(
 
     entry_point = load_project(str(repository)).get_entry_point(entry)
     assert entry_point.compute_command(given, None).removeprefix("MLFLOW_DISABLE_TELEMETRY=true ") == command
+
+
+HOSTILE = (
+    "x; touch pwned",
+    "x && touch pwned",
+    "x & touch pwned",
+    "x | touch pwned",
+    "$(touch pwned)",
+    "`touch pwned`",
+    "x\ntouch pwned",
+    "x' ; touch pwned; '",
+    'x" ; touch pwned; "',
+    "x\\'; touch pwned #",
+    "> pwned",
+    "--cwd=/",
+    "{PWD}",
+    "$HOME",
+)
+# In the place of DVC and of Python: says what it was called with.
+RECORDER = '#!/bin/sh\nprintf \'%s\\0\' "$0" "$@" >> called\n'
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, repository: Path) -> Path:
+    """A project with the real MLproject, in which `dvc` is a script that records its arguments."""
+    root = tmp_path / "project"
+    (root / "bin").mkdir(parents=True)
+    shutil.copy(repository / "MLproject", root)
+    shutil.copy(repository / "conda.yaml", root)
+    (root / "bin" / "dvc").write_text(RECORDER)
+    (root / "bin" / "dvc").chmod(0o755)
+    return root
+
+
+def called(root: Path) -> list[str]:
+    return (root / "called").read_text().split("\0")[1:-1]
+
+
+def test_the_shell_gets_a_hostile_stage_as_one_word(repository: Path, recorded: Path) -> None:
+    """By the shell and with the words that MLflow starts an entry point with."""
+    from mlflow.projects._project_spec import load_project
+
+    entry_point = load_project(str(repository)).get_entry_point("main")
+    environment = {"PATH": f"{recorded / 'bin'}:/usr/bin:/bin"}
+    before = set(recorded.iterdir())
+    for stage in HOSTILE:
+        (recorded / "called").unlink(missing_ok=True)
+        command = entry_point.compute_command({"stage": stage}, None)
+        subprocess.run(["bash", "-c", command], cwd=recorded, env=environment, check=True)
+        assert called(recorded) == ["repro", "--", stage]
+    assert set(recorded.iterdir()) - before == {recorded / "called"}
+
+
+def test_mlflow_run_hands_on_a_hostile_stage_as_one_word(recorded: Path) -> None:
+    stage = "x'; touch pwned; echo $(touch pwned) `touch pwned` \" & touch pwned #"
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")},
+        "PATH": f"{recorded / 'bin'}:{os.environ['PATH']}",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{recorded}/mlflow.db",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    command = [sys.executable, "-m", "mlflow", "run", ".", "--env-manager", "local", "-P", f"stage={stage}"]
+    subprocess.run(command, cwd=recorded, env=environment, check=True, capture_output=True, text=True, timeout=200)
+    assert called(recorded) == ["repro", "--", stage]
+    assert not list(recorded.rglob("pwned"))
 
 
 @pytest.mark.parametrize(
