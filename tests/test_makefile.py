@@ -32,9 +32,16 @@ def clone(tmp_path: Path, repository: Path) -> Path:
     python = folder / ".venv" / "bin" / "python"
     python.write_text(PYTHON)
     python.chmod(0o755)
+    write_program(folder / "bin" / "initdb", "")
     set_age(folder / "requirements.lock", seconds=100)
     (folder / ".venv" / ".installed").touch()
     return folder
+
+
+def write_program(path: Path, code: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/bash\n{code}\n")
+    path.chmod(0o755)
 
 
 def set_age(path: Path, *, seconds: int) -> None:
@@ -45,8 +52,10 @@ def set_age(path: Path, *, seconds: int) -> None:
 def run(*command: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     # Under `make test` the outer make's flags would reach the inner one.
     inherited = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    # Stand-ins for programs of the system.
+    path = {"PATH": f"{cwd / 'bin'}{os.pathsep}{inherited['PATH']}"}
     return subprocess.run(
-        command, cwd=cwd, env=inherited | variables, text=True, capture_output=True, check=False, timeout=60
+        command, cwd=cwd, env=inherited | path | variables, text=True, capture_output=True, check=False, timeout=60
     )
 
 
@@ -118,3 +127,26 @@ def test_ci_fails_with_any_check_and_ends_with_the_closing_line(clone: Path, fai
 
 def test_ci_fails_with_the_tests(clone: Path) -> None:
     assert run(".ci/run", cwd=clone, FAIL_ON="-m pytest").returncode != 0
+
+
+@pytest.mark.parametrize(("answer", "installed"), [("exit 0", True), ("exit 1", False)])
+def test_ci_installs_postgresql_where_it_can_and_goes_on_where_it_cannot(
+    clone: Path, answer: str, installed: bool
+) -> None:
+    (clone / "bin" / "initdb").unlink()
+    write_program(clone / "bin" / "apt-get", f'echo "$@" >> called; {answer}')
+    write_program(clone / "bin" / "id", "echo 0")
+    path = f"{clone / 'bin'}:/usr/bin:/bin"
+    done = run(".ci/run", cwd=clone, PATH=path, POSTGRESQL_ROOT=str(clone / "none"))
+    calls = (clone / "called").read_text().splitlines()
+    assert calls[0] == "update"
+    assert calls[1:] == (["install --yes --no-install-recommends postgresql"] if installed else [])
+    assert ("tests of a real tracking server are skipped" in done.stdout) is not installed
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == PYTEST_CLOSING_LINE
+
+
+def test_ci_installs_nothing_where_postgresql_is(clone: Path) -> None:
+    write_program(clone / "bin" / "apt-get", "touch called")
+    assert run(".ci/run", cwd=clone).returncode == 0
+    assert not (clone / "called").exists()
