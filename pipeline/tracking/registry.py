@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST
 
 from pipeline.params import Params
 from pipeline.paths import Workspace
@@ -18,7 +18,7 @@ from pipeline.tracking import cards, decisions, models, records, runs
 from pipeline.tracking.decisions import Decision
 from pipeline.tracking.records import RunRecord
 from pipeline.tracking.runs import Outcome
-from pipeline.tracking.store import Store
+from pipeline.tracking.store import Store, is_error
 
 CHALLENGER = "challenger"
 CHAMPION = "champion"
@@ -68,7 +68,7 @@ def register_version(store: Store, plan: Registration) -> Outcome:
         version = find_version(store.client, plan.name, plan.variant.key)
         new_version = version is None
         if version is None:
-            version = _create_version(store.client, plan, run_id)
+            version = _settle(store.client, plan, _create_version(store.client, plan, run_id))
         changes = [
             new_model,
             complete_version(store.client, version, plan.variant, plan.card),
@@ -118,7 +118,7 @@ def complete_version(client: MlflowClient, version: ModelVersion, record: RunRec
 def find_version(client: MlflowClient, name: str, key: str) -> ModelVersion | None:
     """The version of a registered model that holds the model with a content key."""
     for version in client.search_model_versions(f"name = '{name}'"):
-        if version.tags.get(runs.CONTENT_KEY) == key:
+        if _key(version) == key:
             return version
     return None
 
@@ -127,10 +127,15 @@ def _ensure_registered_model(client: MlflowClient, plan: Registration) -> bool:
     try:
         client.get_registered_model(plan.name)
     except MlflowException as error:
-        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+        if not is_error(error, RESOURCE_DOES_NOT_EXIST):
             raise
         tags = {"task": plan.selection.tags["task"], "data": plan.selection.tags["data"]}
-        client.create_registered_model(plan.name, tags=tags, description=plan.description)
+        try:
+            client.create_registered_model(plan.name, tags=tags, description=plan.description)
+        except MlflowException as refusal:
+            # Another workspace that shares the server was quicker.
+            if not is_error(refusal, RESOURCE_ALREADY_EXISTS):
+                raise
         return True
     return False
 
@@ -158,6 +163,21 @@ def _version_tags(variant: RunRecord) -> dict[str, str]:
         "trained_by": variant.tags["dvc_stage"],
         **{f"digest_{version.context}": version.digest for version in variant.datasets},
     }
+
+
+def _settle(client: MlflowClient, plan: Registration, made: ModelVersion) -> ModelVersion:
+    """The first version with the model's content key, should another workspace have made one at the same time."""
+    key = plan.variant.key
+    same = [item for item in client.search_model_versions(f"name = '{plan.name}'") if _key(item) == key]
+    first = min([made, *same], key=lambda version: int(version.version))
+    if int(first.version) != int(made.version):
+        client.delete_model_version(plan.name, str(made.version))
+    return first
+
+
+def _key(version: ModelVersion) -> str | None:
+    key: str | None = version.tags.get(runs.CONTENT_KEY)
+    return key
 
 
 @contextlib.contextmanager

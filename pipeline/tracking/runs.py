@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -26,6 +27,7 @@ from mlflow.entities import (
     RunTag,
     ViewType,
 )
+from mlflow.exceptions import MlflowException
 
 from pipeline.tracking import models
 from pipeline.tracking.records import Attachment, CurvePoint, DatasetVersion, RunRecord
@@ -66,7 +68,7 @@ def upsert(store: Store, record: RunRecord) -> tuple[Outcome, str]:
             run = create_run(store, experiment, record.name, tags, start_time=record.time)
             complete(store.client, run.info.run_id, record)
             _complete_children(store, experiment, run.info.run_id, record, live={})
-            return Outcome.CREATED, run.info.run_id
+            return Outcome.CREATED, settle(store.client, experiment, record.key)
         run_id = existing.info.run_id
         changes = [
             complete(store.client, run_id, record),
@@ -97,6 +99,7 @@ def complete_live(store: Store, run_id: str, record: RunRecord, live_children: M
         store.client.set_tag(run_id, CONTENT_KEY, record.key)
         complete(store.client, run_id, record, end_time=now())
         _complete_children(store, experiment, run_id, record, live=live)
+        settle(store.client, experiment, record.key)
 
 
 def ensure_experiment(store: Store, record: RunRecord) -> str:
@@ -108,6 +111,20 @@ def find_run(client: MlflowClient, experiment_id: str, key: str) -> Run | None:
     """The run with a content key, a finished one if there are several."""
     runs = all_runs(client, [experiment_id], f"tags.{CONTENT_KEY} = '{key}'")
     return min(runs, key=lambda run: (run.info.status != FINISHED, run.info.start_time), default=None)
+
+
+def settle(client: MlflowClient, experiment_id: str, key: str) -> str:
+    """Of finished runs with a content key, keep the oldest and return its id: whoever finishes last cleans up.
+
+    Workspaces that share a server do not see each other's lock, and may publish equal outputs at the same time.
+    """
+    same = all_runs(client, [experiment_id], f"tags.{CONTENT_KEY} = '{key}' and attributes.status = '{FINISHED}'")
+    kept, *others = sorted(same, key=lambda run: (run.info.start_time, run.info.run_id))
+    for run in others:
+        # Another workspace may have settled it meanwhile.
+        with contextlib.suppress(MlflowException):
+            client.delete_run(run.info.run_id)
+    return str(kept.info.run_id)
 
 
 def create_run(store: Store, experiment_id: str, name: str, tags: dict[str, str], start_time: int) -> Run:

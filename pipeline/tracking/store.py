@@ -16,6 +16,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from pipeline.errors import PipelineError
 from pipeline.paths import Workspace
@@ -63,7 +64,15 @@ class Store:
         """The id of an experiment; made, restored or moved along with the project where necessary."""
         experiment = self.client.get_experiment_by_name(name)
         if experiment is None:
-            return self.client.create_experiment(name, artifact_location=self._artifact_location(name), tags=tags)
+            try:
+                return self.client.create_experiment(name, artifact_location=self._artifact_location(name), tags=tags)
+            except MlflowException as error:
+                # Another workspace that shares the server was quicker.
+                if not is_error(error, RESOURCE_ALREADY_EXISTS):
+                    raise
+                experiment = self.client.get_experiment_by_name(name)
+                if experiment is None:
+                    raise
         if experiment.lifecycle_stage != "active":
             self.client.restore_experiment(experiment.experiment_id)
         self._follow_a_move(experiment)
@@ -97,6 +106,11 @@ def connect(workspace: Workspace) -> Store:
     # Two processes that make the same database at once both fail.
     with FileLock(location.lock, timeout=LOCK_TIMEOUT):
         return Store(_open(location.uri), location, workspace.root)
+
+
+def is_error(error: MlflowException, code: int) -> bool:
+    """Whether MLflow refused a request for this reason."""
+    return bool(error.error_code == ErrorCode.Name(code))
 
 
 def _probe(uri: str) -> None:
@@ -137,8 +151,7 @@ def explained(workspace: Workspace) -> Iterator[None]:
     except MLFLOW_ERRORS as error:
         raise PipelineError(
             f"{find_location(workspace).shown}: MLflow could not be reached or refused the request: {_brief(error)}\n"
-            "Everything that was trained is kept. Check MLFLOW_TRACKING_URI or start the server, then run "
-            "`python -m pipeline sync`."
+            f"Everything that was trained is kept. {_remedy(workspace)}, then run `python -m pipeline sync`."
         ) from error
 
 
@@ -147,9 +160,16 @@ def warn(workspace: Workspace, error: BaseException) -> None:
     sys.stderr.write(
         f"\nWARNING: MLflow at {find_location(workspace).shown} could not be reached, or refused the request: "
         f"{_brief(error)}\n"
-        "Everything trained is kept, and DVC goes on. When MLflow is back, run `python -m pipeline sync`.\n\n"
+        f"Everything trained is kept, and DVC goes on. {_remedy(workspace)}, then run `python -m pipeline sync`.\n\n"
     )
     sys.stderr.flush()
+
+
+def _remedy(workspace: Workspace) -> str:
+    database = find_location(workspace).database
+    if database is None:
+        return "Check MLFLOW_TRACKING_URI or start the server"
+    return f"Free space or permissions for {database}, or if it is damaged move it away"
 
 
 def _brief(error: BaseException) -> str:

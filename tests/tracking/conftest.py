@@ -362,7 +362,7 @@ class FakeStages:
 
     @property
     def view(self) -> View:
-        uri = f"sqlite:///{self.workspace.root / 'mlflow.db'}"
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.workspace.root / 'mlflow.db'}"
         return View(MlflowClient(uri, registry_uri=uri))
 
     def process(self, code: str) -> subprocess.Popen[str]:
@@ -371,6 +371,7 @@ class FakeStages:
             [sys.executable, "-c", PREAMBLE + code],
             cwd=self.workspace.root,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
