@@ -1,4 +1,7 @@
-"""How every DVC stage starts: `python -m pipeline.stages.<stage> <name>`, run by DVC in the workspace."""
+"""How every DVC stage starts: `python -m pipeline.stages.<stage> <name>`, run by DVC in the workspace.
+
+DVC gives its own name of the stage, which is `<stage>@<name>`.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,9 @@ def run(stage: Stage) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _terminate)
     parser = argparse.ArgumentParser(description=stage.__doc__)
-    parser.add_argument("name", help="the item of params.yaml that this stage works on")
-    name = parser.parse_args().name
+    parser.add_argument("name", help="the item of params.yaml that this stage works on, or <stage>@<item>")
+    # What comes before may hold the path of dvc.yaml; no item's name has an @.
+    name = parser.parse_args().name.rpartition("@")[2]
     workspace = Workspace(Path.cwd())
     try:
         stage(workspace, load_params(workspace.params), name)
