@@ -23,7 +23,8 @@ LAYERS = (
     {"params"},
     {"paths"},
     {"storage", "compute", "lanes"},
-    {"progress", "datasets", "preprocessing", "metrics", "wave_metrics", "models", "plots", "selection", "imaging"},
+    {"progress", "histories", "datasets", "preprocessing", "metrics", "wave_metrics", "models", "plots"},
+    {"selection", "imaging"},
     {"inputs"},
     {"reported"},
     {"training", "tables", "scoring", "conclusions"},
@@ -124,7 +125,7 @@ def test_only_tracking_imports_mlflow() -> None:
 
 
 def test_tracking_imports_only_what_it_publishes_from() -> None:
-    allowed = {"tracking", "errors", "params", "paths", "storage", "cards"}
+    allowed = {"tracking", "errors", "params", "paths", "storage", "cards", "histories"}
     assert [line for room, to, line in room_imports() if room == "tracking" and to not in allowed] == []
 
 

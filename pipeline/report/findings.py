@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-from pipeline import storage, tables
+from pipeline import histories, storage, tables
 from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.paths import Workspace
@@ -38,7 +38,7 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
                 for name, variant in variants
             },
             history={
-                name: storage.read_table(workspace.training_results(name, variant) / "history.csv")
+                name: histories.read(workspace.training_results(name, variant) / "history.csv")
                 for name, variant in variants
             },
             outcome={name: storage.read_json(workspace.outcome(name)) for name in [*params.searches, *params.sweeps]},

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from pipeline import entry, predictions, storage, tables, tracking
+from pipeline import entry, histories, predictions, storage, tables, tracking
 from pipeline.conclusions import verdicts
 from pipeline.params import Classifier, Params, require
 from pipeline.paths import Workspace
@@ -17,6 +17,8 @@ from pipeline.reported.variants import reported_figures
 NUM_TOP = 5
 # As many as the fashion source overlays, in the order of params.yaml.
 NUM_FIRST = 3
+# Columns of history.csv.
+COMPARED = ("accuracy", "val_accuracy", "val_loss", "val_cross_entropy")
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
@@ -25,7 +27,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     variants = {**params.compared_with(name), **params.variants_of(name)}
     folders = {variant: workspace.training_results(variant, spec) for variant, spec in variants.items()}
     trained = {variant: storage.read_json(folder / "metrics.json") for variant, folder in folders.items()}
-    histories = {variant: storage.read_table(folder / "history.csv") for variant, folder in folders.items()}
+    curves = {variant: histories.read(folder / "history.csv", COMPARED) for variant, folder in folders.items()}
     reported = reported_figures(workspace.reported_results, params)
     tested = {
         **storage.read_json(workspace.evaluation(study.shared_from) / "metrics.json"),
@@ -33,23 +35,23 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     }
     rows = tables.study_rows(name, variants, trained=trained, tested=tested, reported=reported)
     ranking = tables.ranking(
-        rows, trained=trained, tested=tested, histories=histories, reported=reported, tolerance=study.tolerance
+        rows, trained=trained, tested=tested, histories=curves, reported=reported, tolerance=study.tolerance
     )
     differences = pairwise(workspace, params, name, variants)
     top = list(ranking["variant"].head(NUM_TOP))
     figures = {
         "validation_accuracy": plots.validation_curves(
-            histories, "val_accuracy", title=f"{study.title}: validation accuracy"
+            curves, "val_accuracy", title=f"{study.title}: validation accuracy"
         ),
         "validation_accuracy_top5": plots.validation_curves(
-            histories, "val_accuracy", title=f"{study.title}: validation accuracy, top {len(top)}", only=top
+            curves, "val_accuracy", title=f"{study.title}: validation accuracy, top {len(top)}", only=top
         ),
         "validation_loss": plots.validation_curves(
-            histories, "val_cross_entropy", title=f"{study.title}: validation cross-entropy"
+            curves, "val_cross_entropy", title=f"{study.title}: validation cross-entropy"
         ),
         "accuracy_first3": plots.accuracy_overlay(
-            dict(itertools.islice(histories.items(), NUM_FIRST)),
-            title=f"{study.title}\ntraining and validation accuracy of the first {min(NUM_FIRST, len(histories))}",
+            dict(itertools.islice(curves.items(), NUM_FIRST)),
+            title=f"{study.title}\ntraining and validation accuracy of the first {min(NUM_FIRST, len(curves))}",
         ),
         "test_accuracy": plots.accuracy_chart(ranking, title=f"{study.title}: test accuracy"),
         "differences": plots.difference_matrix(

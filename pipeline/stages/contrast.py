@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import entry, metrics, storage, tracking
+from pipeline import entry, histories, metrics, storage, tracking
 from pipeline.errors import PipelineError
 from pipeline.params import Classifier, DenseLayer, DerivedVariant, MlpBase, Output, Params, require
 from pipeline.paths import Workspace
@@ -39,6 +39,8 @@ GAINS_COLUMNS = (
     "band",
     "updates",
 )
+# Columns of history.csv.
+CONTRASTED = ("accuracy", "cross_entropy", "val_accuracy", "val_cross_entropy")
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def read_variants(workspace: Workspace, params: Params, study: str) -> dict[str,
         variants[name] = Trained(
             spec,
             storage.read_json(folder / "metrics.json"),
-            storage.read_table(folder / "history.csv"),
+            histories.read(folder / "history.csv", CONTRASTED),
             probabilities.argmax(axis=1) == labels,
         )
     return variants

@@ -485,7 +485,12 @@ def whole_params(*, embedded: bool = False, num_epochs: int = 3, num_searches: i
         "folds": 3,
     }
     published = {"url": "https://example.org/weights.h5", "sha256": "e" * 64}
-    weights = {"kind": "published", "architecture": "mobilenet_v2", "mirrored": published, "published": [published]}
+    weights = {
+        "kind": "published",
+        "architecture": "mobilenet_v2",
+        "mirrored": {**published, "url": "imagenet/weights.h5"},
+        "published": [published],
+    }
     random = {"kind": "random", "architecture": "mobilenet_v2", "seed": 1}
     signal = {
         "title": "Waves",

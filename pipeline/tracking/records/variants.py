@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import ValidationError
 
-from pipeline import storage
+from pipeline import histories, storage
 from pipeline.params import (
     Classifier,
     DenseLayer,
@@ -84,7 +84,7 @@ def variant_record(
     results, model = workspace.training_results(name, variant), workspace.model(name, variant)
     files = files_of([results])
     metrics = storage.read_json(existing(results / "metrics.json"))
-    history = storage.read_table(existing(results / "history.csv"))
+    history = histories.read(existing(results / "history.csv"))
     evaluation = _evaluation(workspace, name, study, existing(model))
     return RunRecord(
         experiment=experiment_name(params, variant.dataset, study),
