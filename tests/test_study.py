@@ -10,6 +10,7 @@ import contextlib
 import csv
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -20,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from hashlib import sha256
+from hashlib import md5, sha256
 from pathlib import Path
 from typing import Any
 
@@ -500,7 +501,7 @@ def test_clone_needs_to_run_nothing(built: Built, cloned: Cloned) -> None:
 
 
 def summary(study: Study) -> dict[tuple[str, str], dict[str, Any]]:
-    """All that MLflow shows of the runs, without ids, times and what training cost."""
+    """All that MLflow shows of finished runs, without ids, times and what training cost."""
     client = study.client()
     return {
         (experiment, str(run.info.run_name)): {
@@ -515,7 +516,7 @@ def summary(study: Study) -> dict[tuple[str, str], dict[str, Any]]:
             "datasets": {(item.dataset.name, item.dataset.digest) for item in run.inputs.dataset_inputs},
             "num_models": len(run.outputs.model_outputs) if run.outputs else 0,
         }
-        for experiment, run in study.runs()
+        for experiment, run in study.runs("attributes.status = 'FINISHED'")
     }
 
 
@@ -872,6 +873,300 @@ def test_sync_publishes_what_was_trained_without_a_server(unreachable: Unreachab
         "1": 1,
         "3": 3,
     }
+
+
+# Faults: kills, disks, damage, and two at once.
+
+KILLED_STEPS = ("train@penalized", "search@widths", "evaluate@extras", "register@digit-classifier", "sync")
+KILLS = ("SIGKILL to all", "Ctrl-C", "SIGKILL to the first", "Ctrl-C")
+
+SYNC_THAT_HEARS_CTRL_C = """
+import signal
+import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from pipeline.cli import app
+app(["sync"])
+"""
+
+
+@dataclass
+class Shot:
+    """`seen` is what MLflow shows when the stages have been killed and run again, and when sync has been, too."""
+
+    study: Study
+    kills: list[tuple[str, str]] = field(default_factory=list)
+    seen: list[dict[tuple[str, str], dict[str, Any]]] = field(default_factory=list)
+    statuses: list[set[str]] = field(default_factory=list)
+    last_sync: str = ""
+
+
+@scenario
+def shot(study: Study) -> Shot:
+    """Kill every kind of work at random moments, twenty times in a row, and let it run to its end after each four."""
+    rng = random.Random(20)
+    outcome = Shot(study)
+    # Nearly all of its time goes into imports, as with the others.
+    seconds = finish(study, KILLED_STEPS[0])
+    for step in KILLED_STEPS:
+        if step == "sync":
+            study.sync()
+            look(outcome)
+            (study.root / "mlflow.db").unlink()
+            shutil.rmtree(study.root / "mlartifacts")
+        for how in KILLS:
+            while not kill(study, step, how, after=rng.uniform(0.0, seconds)):
+                # It was quicker than the last one.
+                seconds *= 0.9
+            outcome.kills.append((step, how))
+        seconds = finish(study, step)
+    outcome.last_sync = study.sync()
+    look(outcome)
+    return outcome
+
+
+def look(outcome: Shot) -> None:
+    outcome.seen.append(summary(outcome.study))
+    outcome.statuses.append({run.info.status for _, run in outcome.study.runs()})
+
+
+def command_of(step: str) -> tuple[str, ...]:
+    if step == "sync":
+        return (sys.executable, "-c", SYNC_THAT_HEARS_CTRL_C)
+    return (sys.executable, "-c", DVC_THAT_HEARS_CTRL_C, "repro", "--force", "--single-item", step)
+
+
+def finish(study: Study, step: str) -> float:
+    """Run a step to its end; the seconds that it took."""
+    start = time.monotonic()
+    study.run(*command_of(step))
+    return time.monotonic() - start
+
+
+def kill(study: Study, step: str, how: str, *, after: float) -> bool:
+    """Start a step and end it after some seconds, with all that it started; False if it was over before."""
+    with (study.root.parent / "kills.log").open("ab") as log:
+        process = subprocess.Popen(
+            command_of(step), cwd=study.root, env=study.environment, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(after)
+            return False
+        with contextlib.suppress(psutil.NoSuchProcess):
+            started = psutil.Process(process.pid).children(recursive=True)
+            match how:
+                case "Ctrl-C":
+                    os.killpg(process.pid, signal.SIGINT)
+                case "SIGKILL to all":
+                    os.killpg(process.pid, signal.SIGKILL)
+                case _:
+                    process.kill()
+            process.wait(LIMIT)
+            _, alive = psutil.wait_procs(started, timeout=120)
+            if alive:
+                raise RuntimeError(f"{how} of {step} left {alive}")
+            return process.returncode != 0
+        return False
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_twenty_kills_in_a_row_lose_nothing(built: Built, shot: Shot) -> None:
+    assert len(shot.kills) == 20
+    assert shot.study.content() == built.study.content()
+    assert shot.study.git("status", "--porcelain") == ""
+    assert shot.study.status() == {}
+
+
+def test_after_twenty_kills_mlflow_is_whole_and_no_run_goes_on(built: Built, shot: Shot) -> None:
+    assert shot.seen == [summary(built.study)] * 2
+    assert shot.statuses[0] <= {"FINISHED", "KILLED", "FAILED"}
+    # The second time the database was made anew, by a sync that was killed too.
+    assert shot.statuses[1] == {"FINISHED"}
+    assert shot.last_sync.startswith("0 created, 0 repaired")
+    assert aliases(shot.study) == aliases(built.study)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A file system of 64 MiB; the test is skipped where none may be mounted."""
+    folder.mkdir()
+    try:
+        command = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)]
+        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        pytest.skip(f"full disk: mount cannot be run: {error}")
+    if mounted.returncode:
+        pytest.skip(f"full disk: mounting a small one is not permitted: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What a stage and sync say on a disk that is full, and on one that is read-only."""
+
+    said: dict[str, subprocess.CompletedProcess[str]]
+    kept: bool
+    content: dict[str, str]
+    changes: str
+    sync: str
+    statuses: set[str]
+
+
+@scenario
+def disk(study: Study) -> Disk:
+    """Fill the disk of a workspace, then make it read-only, then have it as it was."""
+    with small_disk(study.root.parent / "disk") as folder:
+        there = study.copy(folder / "a study")
+        before = there.content()
+        said = {}
+        with (folder / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while True:
+                filler.write(bytes(1 << 12))
+        said["full train"] = there.stage("train", "penalized")
+        said["full sync"] = there.run(*command_of("sync"), check=False)
+        (folder / "filler").unlink()
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        said["read-only train"] = there.stage("train", "penalized")
+        said["read-only sync"] = there.run(*command_of("sync"), check=False)
+        kept = there.content() == before
+        subprocess.run(["mount", "-o", "remount,rw", folder], check=True)
+        there.run(*command_of("train@penalized"))
+        sync = there.sync()
+        statuses = {run.info.status for _, run in there.runs()}
+        return Disk(said, kept, there.content(), there.git("status", "--porcelain"), sync, statuses)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "cause"), [("full", "No space left on device"), ("read-only", "Read-only file system")]
+)
+def test_a_disk_that_takes_nothing_is_named(disk: Disk, trouble: str, cause: str) -> None:
+    training, sync = disk.said[f"{trouble} train"], disk.said[f"{trouble} sync"]
+    assert training.returncode == 1
+    assert re.search(rf"^error: .*: cannot be written: {cause}\. Nothing was left half-written", training.stderr, re.M)
+    assert "free space or permissions, then run the same command again" in training.stderr
+    assert sync.returncode in (0, 1)
+    for said in (training, sync):
+        assert "Traceback" not in said.stderr
+
+
+def test_a_read_only_workspace_cannot_be_synchronized(disk: Disk) -> None:
+    assert disk.said["read-only sync"].returncode == 1
+    assert "Everything that was trained is kept. Free space or permissions" in disk.said["read-only sync"].stderr
+
+
+def test_a_disk_that_takes_nothing_loses_nothing(built: Built, disk: Disk) -> None:
+    assert disk.kept
+    assert disk.content == built.study.content()
+    assert disk.changes == ""
+    assert "RUNNING" not in disk.statuses
+
+
+@dataclass(frozen=True)
+class Damaged:
+    cache: set[str]
+    evaluation: subprocess.CompletedProcess[str]
+    comparison: subprocess.CompletedProcess[str]
+    registration: subprocess.CompletedProcess[str]
+    sync: subprocess.CompletedProcess[str]
+    mended: set[str]
+    content: dict[str, str]
+    changes: str
+    last_sync: str
+    study: Study
+
+
+@scenario
+def damaged(study: Study) -> Damaged:
+    """Damage a file of DVC's cache, then a model and a history, then the database of MLflow."""
+    digest = md5((study.root / MODEL).read_bytes()).hexdigest()
+    cached = study.root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
+    cached.chmod(0o644)
+    cached.write_bytes(cached.read_bytes()[:-1000] + bytes(1000))
+    (study.root / MODEL).unlink()
+    cache = study.repro("train@penalized")
+    for path in (MODEL, RESULTS / "history.csv"):
+        damage(study.root / path)
+    evaluation, comparison = study.stage("evaluate", "extras"), study.stage("compare", "extras")
+    mended = study.repro()
+    damage(study.root / "mlflow.db")
+    registration = study.stage("register", "digit-classifier")
+    sync = study.run(*command_of("sync"), check=False)
+    (study.root / "mlflow.db").rename(study.root.parent / "moved.db")
+    again = study.sync()
+    changes = study.git("status", "--porcelain")
+    return Damaged(cache, evaluation, comparison, registration, sync, mended, study.content(), changes, again, study)
+
+
+def damage(path: Path) -> None:
+    """As a disk does that loses a block; what DVC has linked to its cache is not written through."""
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(b"\0" * 100 + content[100:])
+
+
+def test_a_damaged_file_of_the_cache_is_made_again(built: Built, damaged: Damaged) -> None:
+    assert damaged.cache == {"train@penalized"}
+    assert damaged.content == built.study.content()
+    assert damaged.changes == ""
+
+
+def test_a_damaged_model_or_history_is_named_and_mended_by_repro(damaged: Damaged) -> None:
+    for said, path in ((damaged.evaluation, MODEL), (damaged.comparison, RESULTS / "history.csv")):
+        assert said.returncode == 1
+        assert re.search(rf"^error: .*{path}: expected .*the file is damaged", said.stderr, re.M), said.stderr
+        assert "Delete it, then run `dvc repro` to make it again." in said.stderr
+        assert "Traceback" not in said.stderr
+    assert damaged.mended <= {"train@penalized"}
+
+
+def test_a_damaged_database_is_named_and_made_again(built: Built, damaged: Damaged) -> None:
+    assert damaged.registration.returncode == 0
+    assert damaged.sync.returncode == 1
+    for said in (damaged.registration, damaged.sync):
+        assert "mlflow.db, or if it is damaged move it away, then run `python -m pipeline sync`" in said.stderr
+        assert "Traceback" not in said.stderr
+    assert summary(damaged.study) == summary(built.study)
+    assert aliases(damaged.study) == aliases(built.study)
+
+
+@dataclass(frozen=True)
+class Together:
+    exit_codes: list[int]
+    output: str
+    content: dict[str, str]
+    changes: str
+    names: list[str | None]
+
+
+@scenario
+def together(study: Study) -> Together:
+    """Start `dvc repro` of one stage in two terminals at once."""
+    log = study.root.parent / "together.log"
+    with log.open("ab") as output:
+        processes = [
+            subprocess.Popen(
+                command_of("train@penalized"), cwd=study.root, env=study.environment, stdout=output, stderr=output
+            )
+            for _ in range(2)
+        ]
+        codes = sorted(process.wait(LIMIT) for process in processes)
+    names = [run.info.run_name for _, run in study.runs()]
+    return Together(codes, log.read_text(), study.content(), study.git("status", "--porcelain"), names)
+
+
+def test_the_second_repro_of_a_stage_is_refused(built: Built, together: Together) -> None:
+    assert together.exit_codes[0] == 0
+    assert together.exit_codes[1] != 0
+    assert re.search(r"is busy|Unable to acquire lock", together.output), together.output
+    assert together.content == built.study.content()
+    assert together.changes == ""
+    assert together.names.count("penalized") == 1
 
 
 # Experiments of DVC, projects of MLflow.
