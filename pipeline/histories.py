@@ -23,7 +23,7 @@ def read(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
     others = [str(name) for name in history if history[name].dtype.kind not in "if"]
     problem = None
     if missing:
-        problem = f"the columns {', '.join(missing)}, got {', '.join(map(str, history))}"
+        problem = f"the columns {', '.join(missing)}, got {str(list(history))[:200]}"
     elif others:
         problem = f"numbers in every column, got text in {', '.join(others)}"
     elif list(history["epoch"]) != list(range(1, len(history) + 1)) or history.empty:

@@ -23,7 +23,7 @@ def test_a_history_is_read(tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ("\0\0\0\0\0," + TEXT[6:], "expected the columns epoch"),
-        (TEXT.replace("val_loss", "val"), "expected the columns val_loss, got epoch, loss, val"),
+        (TEXT.replace("val_loss", "val"), "expected the columns val_loss, got ['epoch', 'loss', 'val']"),
         (TEXT.replace("0.25", "0.2\0"), "expected numbers in every column, got text in loss"),
         (TEXT.replace("2,", "3,", 1).replace("\n3,", "\n7,"), "expected a row per epoch, counted from 1"),
         (TEXT.splitlines()[0] + "\n", "damaged"),
