@@ -914,9 +914,9 @@ def shot(study: Study) -> Shot:
             (study.root / "mlflow.db").unlink()
             shutil.rmtree(study.root / "mlartifacts")
         for how in KILLS:
-            while not kill(study, step, how, after=rng.uniform(0.0, seconds)):
-                # It was quicker than the last one.
-                seconds *= 0.9
+            while (ended := kill(study, step, how, after=rng.uniform(0.0, seconds))) is not None:
+                # It was quicker than the one before.
+                seconds = ended
             outcome.kills.append((step, how))
         seconds = finish(study, step)
     outcome.last_sync = study.sync()
@@ -942,8 +942,12 @@ def finish(study: Study, step: str) -> float:
     return time.monotonic() - start
 
 
-def kill(study: Study, step: str, how: str, *, after: float) -> bool:
-    """Start a step and end it after some seconds, with all that it started; False if it was over before."""
+def kill(study: Study, step: str, how: str, *, after: float) -> float | None:
+    """Start a step and end it after some seconds, with all that it started.
+
+    Returns None, or the seconds that it took if it was over before.
+    """
+    start = time.monotonic()
     with (study.root.parent / "kills.log").open("ab") as log:
         process = subprocess.Popen(
             command_of(step), cwd=study.root, env=study.environment, stdout=log, stderr=log, start_new_session=True
@@ -951,7 +955,7 @@ def kill(study: Study, step: str, how: str, *, after: float) -> bool:
     try:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(after)
-            return False
+            return time.monotonic() - start
         with contextlib.suppress(psutil.NoSuchProcess):
             started = psutil.Process(process.pid).children(recursive=True)
             match how:
@@ -965,8 +969,9 @@ def kill(study: Study, step: str, how: str, *, after: float) -> bool:
             _, alive = psutil.wait_procs(started, timeout=120)
             if alive:
                 raise RuntimeError(f"{how} of {step} left {alive}")
-            return process.returncode != 0
-        return False
+            if process.returncode != 0:
+                return None
+        return time.monotonic() - start
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
