@@ -909,7 +909,6 @@ def shot(study: Study) -> Shot:
     seconds = finish(study, KILLED_STEPS[0])
     for step in KILLED_STEPS:
         if step == "sync":
-            study.sync()
             look(outcome)
             (study.root / "mlflow.db").unlink()
             shutil.rmtree(study.root / "mlartifacts")

@@ -170,6 +170,8 @@ def _open(workspace: Workspace, params: Params, name: str) -> TrainingRun:
             records.experiment_name(params, variant.dataset, variant.study),
             records.experiment_tags(params, variant.dataset, note),
         )
+        # Those of a training that was shot, perhaps of this very variant.
+        runs.close_dead(store, [experiment])
         tags = {**records.variant_tags(params, name, variant.study), **machine_tags()}
         run_id = runs.create_run(store, experiment, name, tags, start_time=runs.now()).info.run_id
     runs.log_params(store.client, run_id, records.variant_params(workspace, params, name))

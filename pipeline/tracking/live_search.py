@@ -132,6 +132,8 @@ def _open(workspace: Workspace, params: Params, name: str, num_done: int) -> Sea
             records.experiment_name(params, search.dataset, search.study),
             records.experiment_tags(params, search.dataset, params.title_of(search.study)),
         )
+        # Those of a search that was shot, its configurations included.
+        runs.close_dead(store, [experiment])
         tags = {**records.search_tags(params, name), **live.machine_tags()}
         run = runs.create_run(store, experiment, records.search_run_name(name), tags, start_time=runs.now())
     run_id = run.info.run_id

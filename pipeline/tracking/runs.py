@@ -199,6 +199,18 @@ def is_dead(process: str) -> bool:
         return True
 
 
+def close_dead(store: Store, experiments: list[str]) -> list[Run]:
+    """Mark the runs as KILLED that say RUNNING though their process is known to have ended; returns them."""
+    dead = [
+        run
+        for run in all_runs(store.client, experiments, "attributes.status = 'RUNNING'")
+        if PROCESS in run.data.tags and is_dead(run.data.tags[PROCESS])
+    ]
+    for run in dead:
+        store.client.set_terminated(run.info.run_id, KILLED)
+    return dead
+
+
 def now() -> int:
     """Milliseconds since 1970."""
     return int(time.time() * 1000)

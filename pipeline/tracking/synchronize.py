@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from mlflow.entities import RunStatus, ViewType
+from mlflow.entities import ViewType
 
 from pipeline.params import Params
 from pipeline.paths import Workspace
@@ -130,11 +130,8 @@ def _sync_task(store: Store, report: SyncReport, workspace: Workspace, params: P
 
 
 def _close_dead_runs(store: Store, report: SyncReport) -> None:
-    for run in runs.all_runs(store.client, _experiments(store), "attributes.status = 'RUNNING'"):
-        process = run.data.tags.get(runs.PROCESS)
-        if process is not None and runs.is_dead(process):
-            store.client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
-            report.closed.append(f"{run.info.run_name} ({run.info.run_id})")
+    for run in runs.close_dead(store, _experiments(store)):
+        report.closed.append(f"{run.info.run_name} ({run.info.run_id})")
 
 
 def _remove_duplicates(store: Store, report: SyncReport) -> None:

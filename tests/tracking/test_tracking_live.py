@@ -143,6 +143,15 @@ def test_sync_closes_the_run_of_a_process_that_was_shot(stages: Any) -> None:
     assert stages.view.run("digits", "small").info.status == "KILLED"
 
 
+def test_the_next_training_closes_the_run_of_one_that_was_shot(stages: Any) -> None:
+    with stages.process(LIVE_STAGE) as process:
+        assert process.stdout.readline() == "training\n"
+        process.kill()
+        process.communicate(timeout=60)
+    train_live(stages)
+    assert sorted(run.info.status for run in stages.view.runs("digits")) == ["FINISHED", "KILLED"]
+
+
 def refuse(*arguments: object) -> None:
     raise MlflowException("the server is gone")
 
