@@ -175,6 +175,44 @@ def predict(
     Console().print(prediction.shown(predictions, output))
 
 
+@app.command()
+@reports_errors
+def verify(
+    stages: Annotated[
+        list[str] | None, typer.Argument(metavar="[STAGE]...", help="Addresses (train@digits_64x64) or groups (train).")
+    ] = None,
+    sample: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only N of them, picked at random.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, metavar="S", help="Of the sample; without it another one.")] = None,
+) -> None:
+    """Run stages again in a clean copy, and compare every output with dvc.lock; without STAGE all, for hours."""
+    import secrets
+
+    from rich.console import Console
+
+    from pipeline import verification
+    from pipeline.paths import Workspace
+
+    console = Console()
+    project = verification.open_project(Workspace(Path.cwd()))
+    drawn = secrets.randbelow(10_000) if seed is None else seed
+    chosen = verification.choose(project, stages or [], sample=sample, seed=drawn)
+    if sample is not None:
+        console.print(f"{len(chosen)} stages picked with --seed {drawn}")
+    verdicts: list[verification.Verdict] = []
+    try:
+        with console.status("") as status:
+            running = verification.verify(project, chosen)
+            for number, address in enumerate(chosen, start=1):
+                status.update(f"{address} ({number} of {len(chosen)})")
+                verdicts.append(next(running))
+    finally:
+        # Of hours of work that were interrupted, too.
+        if verdicts:
+            console.print(verification.table(verdicts))
+    if any(verdict.outcome != "same" for verdict in verdicts):
+        sys.exit(1)
+
+
 def _here() -> tuple[Workspace, Params]:
     """The workspace that the command runs in, and its params.yaml."""
     from pipeline.params import load_params

@@ -22,7 +22,7 @@ LAYERS = (
     {"errors"},
     {"params"},
     {"paths"},
-    {"storage", "compute", "lanes"},
+    {"storage", "compute", "lanes", "lockfile"},
     {"progress", "histories", "datasets", "preprocessing", "metrics", "wave_metrics", "models", "plots"},
     {"selection", "imaging"},
     {"inputs"},
@@ -32,7 +32,7 @@ LAYERS = (
     {"tracking", "entry"},
     {"fitting", "prediction", "promotion"},
     {"stages"},
-    {"demo", "report"},
+    {"demo", "report", "verification"},
     {"cli"},
     {"__main__"},
 )

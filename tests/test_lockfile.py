@@ -1,0 +1,100 @@
+"""dvc.lock as DVC writes it, and hashes as DVC computes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from dvc_data.hashfile.hash_info import HashInfo
+from dvc_data.hashfile.tree import Tree
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import lockfile
+from pipeline.errors import PipelineError
+
+TEXT = """
+schema: '2.0'
+stages:
+  train@small:
+    cmd: exec python -m pipeline.stages.train small
+    deps:
+    - path: data/train.npz
+      hash: md5
+      md5: aaaa
+      size: 3
+    params:
+      params.yaml:
+        compute: {seed: 7}
+        variants.small: {rate: 1e-4}
+    outs:
+    - path: models/small.keras
+      md5: bbbb
+    - path: predictions
+      md5: cccc.dir
+  summarize:
+    cmd: exec python -m pipeline.stages.summarize all
+"""
+
+
+def test_a_stage_has_hashes_by_path_and_values_by_key() -> None:
+    stages = lockfile.parse(TEXT, "dvc.lock")
+    assert list(stages) == ["train@small", "summarize"]
+    stage = stages["train@small"]
+    assert (stage.address, stage.command) == ("train@small", "exec python -m pipeline.stages.train small")
+    assert stage.dependencies == {"data/train.npz": "aaaa"}
+    assert stage.outputs == {"models/small.keras": "bbbb", "predictions": "cccc.dir"}
+    assert stage.parameters == {"compute": {"seed": 7}, "variants.small": {"rate": 0.0001}}
+    assert stages["summarize"].outputs == stages["summarize"].parameters == {}
+
+
+def test_before_anything_ran_there_are_no_stages(tmp_path: Path) -> None:
+    assert lockfile.read(tmp_path) == {}
+    (tmp_path / "dvc.lock").write_text("")
+    assert lockfile.read(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["stages: [1", "stages: 3", "- 1", "stages: {a: {outs: [{path: b}]}}", "stages: {a: 1}"]
+)
+def test_a_damaged_lock_file_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "dvc.lock").write_text(text)
+    with pytest.raises(PipelineError, match=r"dvc\.lock: expected DVC's lock file, but it is damaged (?s:.*) from Git"):
+        lockfile.read(tmp_path)
+
+
+NAMES = st.lists(st.sampled_from(["a", "b.txt", "z", "ä"]), min_size=1, max_size=3).map("/".join)
+
+
+@given(st.dictionaries(NAMES, st.text("0123456789abcdef", min_size=32, max_size=32), min_size=1))
+def test_a_folder_has_the_hash_that_dvc_gives_it(files: dict[str, str]) -> None:
+    tree = Tree()
+    for name, digest in files.items():
+        tree.add(tuple(name.split("/")), None, HashInfo("md5", digest))
+    tree.digest()
+    assert tree.hash_info
+    assert lockfile.folder_hash(files) == tree.hash_info.value
+
+
+def test_a_folder_is_all_files_below_it(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "b.txt").write_text("b")
+    (tmp_path / "a.txt").write_text("a")
+    # The well-known MD5 of a letter.
+    files = {"a.txt": "0cc175b9c0f1b6a831c399e269772661", "below/b.txt": "92eb5ffee6ae2fec3ad71c777531578f"}
+    assert lockfile.manifest(tmp_path) == files
+    assert lockfile.hash_of(tmp_path) == lockfile.folder_hash(files)
+    assert lockfile.hash_of(tmp_path / "a.txt") == files["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        ("data/raw", "data/raw", True),
+        ("data", "data/raw/x", True),
+        ("data/raw/x", "data", True),
+        ("data/raw", "data/raw2", False),
+    ],
+)
+def test_paths_overlap_where_one_lies_in_the_other(left: str, right: str, *, expected: bool) -> None:
+    assert lockfile.overlap(left, right) is expected
