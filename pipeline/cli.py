@@ -213,6 +213,30 @@ def verify(
         sys.exit(1)
 
 
+@app.command()
+@reports_errors
+def lineage(
+    what: Annotated[
+        str,
+        typer.Argument(metavar="WHAT", help="models:/NAME@ALIAS, models:/NAME/VERSION, a variant, or an output's MD5."),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show what a registered model was made of and how to make it again, or what came of a variant or a DVC output."""
+    import json
+
+    from rich.console import Console
+
+    from pipeline import lineage as tracing
+    from pipeline.paths import Workspace
+
+    traced = tracing.trace(Workspace(Path.cwd()), what)
+    if as_json:
+        typer.echo(json.dumps(tracing.as_json(traced), indent=2))
+    else:
+        Console().print(tracing.as_text(traced))
+
+
 def _here() -> tuple[Workspace, Params]:
     """The workspace that the command runs in, and its params.yaml."""
     from pipeline.params import load_params

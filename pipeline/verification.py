@@ -142,8 +142,10 @@ def table(verdicts: Sequence[Verdict]) -> Table:
 
     colours: dict[Outcome, str] = {"same": "green", "different": "red", "failed": "red"}
     shown = Table(title="Run again in a clean copy, and compared with dvc.lock", title_justify="left")
-    for column, justify in (("stage", "left"), ("outputs", "right"), ("seconds", "right"), ("bytes", "left")):
-        shown.add_column(column, justify="right" if justify == "right" else "left")
+    shown.add_column("stage", overflow="fold")
+    for number in ("outputs", "seconds"):
+        shown.add_column(number, justify="right")
+    shown.add_column("bytes")
     shown.add_column("first difference", overflow="fold")
     for verdict in verdicts:
         shown.add_row(

@@ -15,6 +15,7 @@ from pipeline.tracking.settings import find_location, prepare_environment
 
 if TYPE_CHECKING:
     from pipeline.tracking.decisions import Decision
+    from pipeline.tracking.lineage import TrackedRun, TrackedVersion
     from pipeline.tracking.live import EpochLog
     from pipeline.tracking.live_search import SearchLog
     from pipeline.tracking.loading import Predict, RegisteredVersion
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UnusableModelError",
+    "all_runs",
+    "all_versions",
     "champion_before",
     "decision",
     "expected_signature",
@@ -53,6 +56,7 @@ __all__ = [
     "standing",
     "sync",
     "training_run",
+    "version_at",
 ]
 
 
@@ -337,3 +341,33 @@ def sync(workspace: Workspace, params: Params) -> SyncReport:
     from pipeline.tracking import synchronize
 
     return synchronize.synchronize(workspace, params)
+
+
+def all_runs(workspace: Workspace) -> list[TrackedRun]:
+    """Every finished run of a stage with the outputs it is of, oldest first.
+
+    Raises PipelineError when MLflow cannot be reached.
+    """
+    prepare_environment()
+    from pipeline.tracking import lineage
+
+    return lineage.all_runs(workspace)
+
+
+def all_versions(workspace: Workspace) -> list[TrackedVersion]:
+    """Every version of every registered model. Raises PipelineError when MLflow cannot be reached."""
+    prepare_environment()
+    from pipeline.tracking import lineage
+
+    return lineage.all_versions(workspace)
+
+
+def version_at(workspace: Workspace, model: str, version: str) -> tuple[TrackedVersion, TrackedRun]:
+    """A version of a registered model by its number or `@alias`, and the run that trained it.
+
+    Raises PipelineError when there is none such, or MLflow cannot be reached.
+    """
+    prepare_environment()
+    from pipeline.tracking import lineage
+
+    return lineage.version_at(workspace, model, version)

@@ -13,6 +13,7 @@ from pipeline.tracking.records.data import (
     prepare_record,
 )
 from pipeline.tracking.records.record import (
+    OUTPUTS,
     Attachment,
     CurvePoint,
     DatasetVersion,
@@ -60,6 +61,7 @@ from pipeline.tracking.records.variants import (
 )
 
 __all__ = [
+    "OUTPUTS",
     "STAGE_OF_GROUP",
     "Attachment",
     "CurvePoint",

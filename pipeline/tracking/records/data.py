@@ -34,6 +34,7 @@ from pipeline.tracking.records.record import (
     experiment_name,
     experiment_tags,
     files_of,
+    output_tags,
     stage_name,
     stage_tags,
     time_of,
@@ -71,7 +72,10 @@ def fetch_record(workspace: Workspace, params: Params, source: str) -> RunRecord
         name=stage_name("fetch", source),
         key=content_key(workspace.root, files),
         time=time_of(files),
-        tags=stage_tags(params, dataset, "fetch", source),
+        tags={
+            **stage_tags(params, dataset, "fetch", source),
+            **output_tags(workspace, [workspace.raw(source)]),
+        },
         params=flatten.section_params(spec, without=("sha256",)),
         figures={f"bytes/{path.name}": float(path.stat().st_size) for path in files},
     )
@@ -89,7 +93,11 @@ def fetch_weights_record(workspace: Workspace, params: Params, name: str) -> Run
         name=stage_name("fetch_weights", name),
         key=content_key(workspace.root, [path]),
         time=time_of([path]),
-        tags={**stage_tags(params, dataset, "fetch_weights", name), "weights": spec.kind},
+        tags={
+            **stage_tags(params, dataset, "fetch_weights", name),
+            **output_tags(workspace, [path]),
+            "weights": spec.kind,
+        },
         params={**flatten.section_params(spec), "sha256": storage.sha256(path)},
         figures={"bytes": float(path.stat().st_size)},
     )
@@ -106,7 +114,11 @@ def features_record(workspace: Workspace, params: Params, name: str) -> RunRecor
         name=stage_name("features", name),
         key=content_key(workspace.root, paths.values()),
         time=time_of(paths.values()),
-        tags={**stage_tags(params, spec.dataset, "features", name), "weights": params.weights[spec.weights].kind},
+        tags={
+            **stage_tags(params, spec.dataset, "features", name),
+            **output_tags(workspace, paths.values()),
+            "weights": params.weights[spec.weights].kind,
+        },
         params={
             **flatten.section_params(spec),
             **{f"shape.{split}": " x ".join(map(str, shape)) for split, shape in shapes.items()},
@@ -148,13 +160,14 @@ def _splits_record(
     results = workspace.dataset_results(data)
     statistics = storage.read_json(existing(results / "statistics.json"))
     files = files_of([results])
+    outputs = [*(workspace.prepared(data, split) for split in splits), *files]
     return RunRecord(
         experiment=experiment_name(params, data, DATA_EXPERIMENT),
         experiment_tags=experiment_tags(params, data, DATA_NOTE),
         name=stage_name(stage, data),
-        key=content_key(workspace.root, [*(workspace.prepared(data, split) for split in splits), *files]),
+        key=content_key(workspace.root, outputs),
         time=time_of(files),
-        tags=stage_tags(params, data, stage, data),
+        tags={**stage_tags(params, data, stage, data), **output_tags(workspace, outputs)},
         params=described,
         figures=flatten.numbers(statistics),
         attachments=(attachment(workspace, "data", files),),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from pipeline import storage
+from pipeline import lockfile, storage
 from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.paths import Workspace
@@ -20,6 +21,8 @@ from pipeline.tracking import flatten
 
 DEMO_FOLDER = "demo/"
 DEMO_MODEL = "demo-"
+# The tag by which a run is found from an output in dvc.lock, and the other way round.
+OUTPUTS = "dvc_outputs"
 SUMMARY_EXPERIMENT = "summary"
 SUMMARY_NOTE = "Every variant of every study in one table, and every configuration of every search in another."
 
@@ -158,6 +161,16 @@ def embedded_first(params: Params, datasets: Iterable[str]) -> str:
     """The dataset that decides about a table of several: one for demonstration makes the whole table such a one."""
     names = list(datasets) or list(params.datasets)
     return next((name for name in names if params.is_embedded(name)), names[0])
+
+
+def output_tags(workspace: Workspace, outputs: Iterable[Path]) -> dict[str, str]:
+    """The tag that names the outputs of a run's stage, files and folders as dvc.yaml declares them, by DVC's hashes."""
+    hashes = {
+        path.relative_to(workspace.root).as_posix(): lockfile.hash_of(existing(path))
+        for path in sorted(outputs)
+        if not path.name.startswith(".")
+    }
+    return {OUTPUTS: json.dumps(hashes)}
 
 
 def attachment(workspace: Workspace, folder: str, files: list[Path]) -> Attachment:

@@ -29,6 +29,7 @@ from pipeline.tracking.records.record import (
     experiment_name,
     experiment_tags,
     files_of,
+    output_tags,
     single_stage_tags,
     stage_name,
     stage_tags,
@@ -55,6 +56,7 @@ def search_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
         time=time_of(files),
         tags={
             **search_tags(params, name),
+            **output_tags(workspace, files),
             "selected": str(entry_of(outcome_path, outcome, "selected")),
             "mlflow.note.content": str(entry_of(outcome_path, outcome, "reason")),
         },
@@ -116,6 +118,7 @@ def sweep_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
         time=time_of([path]),
         tags={
             **stage_tags(params, spec.dataset, "sweep", name),
+            **output_tags(workspace, [path]),
             "study": spec.study,
             "sweep": name,
             "selected": selected,
@@ -143,7 +146,7 @@ def tabulate_record(workspace: Workspace, params: Params) -> RunRecord:
         name="tabulate",
         key=content_key(workspace.root, [path]),
         time=time_of([path]),
-        tags=single_stage_tags(params, dataset, "tabulate"),
+        tags={**single_stage_tags(params, dataset, "tabulate"), **output_tags(workspace, [path])},
         figures={"num_rows": float(len(table)), **num_searches},
         attachments=(attachment(workspace, "searches", [path]),),
     )
@@ -168,6 +171,7 @@ def conclusions_record(workspace: Workspace, params: Params, study: str) -> RunR
         time=time_of(files),
         tags={
             **stage_tags(params, spec.dataset, "conclude", study),
+            **output_tags(workspace, results.iterdir()),
             "study": study,
             "mlflow.note.content": "\n".join(
                 f"- {entry_of(path, item, 'claim')} **{entry_of(path, item, 'verdict')}**"

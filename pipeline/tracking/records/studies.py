@@ -24,6 +24,7 @@ from pipeline.tracking.records.record import (
     experiment_name,
     experiment_tags,
     files_of,
+    output_tags,
     registered_name,
     single_stage_tags,
     stage_name,
@@ -54,6 +55,7 @@ def comparison_record(workspace: Workspace, params: Params, study: str) -> RunRe
         time=time_of(files),
         tags={
             **stage_tags(params, spec.dataset, "compare", study),
+            **output_tags(workspace, files),
             "study": study,
             "mlflow.note.content": _verdicts(pairs_path, pairs, list(ranking["variant"])),
         },
@@ -78,6 +80,7 @@ def contrast_record(workspace: Workspace, params: Params, study: str) -> RunReco
         time=time_of(files),
         tags={
             **stage_tags(params, spec.dataset, "contrast", study),
+            **output_tags(workspace, files),
             "study": study,
             "mlflow.note.content": str(entry_of(overfitting_path, overfitting, "verdict")),
         },
@@ -102,6 +105,7 @@ def selection_record(workspace: Workspace, params: Params, task: str) -> RunReco
         time=time_of([path]),
         tags={
             **stage_tags(params, spec.dataset, "register", task),
+            **output_tags(workspace, [path]),
             "task": task,
             "registered_model": registered_name(params, task),
             "mlflow.note.content": str(entry_of(path, selection, "reason")),
@@ -123,7 +127,7 @@ def summary_record(workspace: Workspace, params: Params) -> RunRecord:
         name="summarize",
         key=content_key(workspace.root, [path]),
         time=time_of([path]),
-        tags=single_stage_tags(params, dataset, "summarize"),
+        tags={**single_stage_tags(params, dataset, "summarize"), **output_tags(workspace, [path])},
         figures={
             "num_rows": float(len(table)),
             "num_variants": float(table["variant"].nunique()),

@@ -43,6 +43,7 @@ from pipeline.tracking.records.record import (
     experiment_name,
     experiment_tags,
     files_of,
+    output_tags,
     stage_name,
     stage_tags,
     time_of,
@@ -86,13 +87,17 @@ def variant_record(
     metrics = storage.read_json(existing(results / "metrics.json"))
     history = histories.read(existing(results / "history.csv"))
     evaluation = _evaluation(workspace, name, study, existing(model))
+    kernels = _kernels(workspace, params, name) if with_kernels else ()
     return RunRecord(
         experiment=experiment_name(params, variant.dataset, study),
         experiment_tags=experiment_tags(params, variant.dataset, params.title_of(study)),
         name=name,
         key=content_key(workspace.root, [model, *files]),
         time=time_of([results / "metrics.json"]),
-        tags=variant_tags(params, name, study),
+        tags={
+            **variant_tags(params, name, study),
+            **output_tags(workspace, [model, *files, *(path for item in kernels for path in item.files)]),
+        },
         params={
             **variant_params(workspace, params, name),
             **{f"parameters.{kind}": str(count) for kind, count in metrics["parameters"].items()},
@@ -102,7 +107,7 @@ def variant_record(
         attachments=(
             attachment(workspace, "training", files),
             *((evaluation.attachment,) if evaluation else ()),
-            *(_kernels(workspace, params, name) if with_kernels else ()),
+            *kernels,
         ),
         datasets=dataset_versions(
             workspace, params, variant.dataset, _splits(params, variant.dataset, is_evaluated=evaluation is not None)
@@ -171,13 +176,14 @@ def _evaluation_record(
 ) -> RunRecord:
     results = workspace.evaluation(study)
     paths = [existing(results / name) for name in files]
+    outputs = [workspace.predictions(study), *results.iterdir()]
     return RunRecord(
         experiment=experiment_name(params, data, study),
         experiment_tags=experiment_tags(params, data, params.title_of(study)),
         name=stage_name(stage, study),
         key=content_key(workspace.root, [results, workspace.predictions(study)]),
         time=time_of(paths),
-        tags={**stage_tags(params, data, stage, study), "study": study},
+        tags={**stage_tags(params, data, stage, study), **output_tags(workspace, outputs), "study": study},
         figures=flatten.numbers(storage.read_json(results / "metrics.json")),
         attachments=(attachment(workspace, "evaluation", paths),),
         datasets=dataset_versions(
