@@ -84,6 +84,21 @@ print(client.get_model_version_by_alias("mnist-classifier", "champion").version)
     assert printed[-1] == "1"
 
 
+def test_two_syncs_at_once_make_nothing_twice(stages: Any) -> None:
+    (stages.workspace.root / "mlflow.db").unlink()
+    stages.everything()
+    code = "sys.stdin.readline(); print(tracking.sync(workspace, params))"
+    processes = [stages.process(code) for _ in range(2)]
+    for process in processes:
+        _, errors = process.communicate(timeout=240)
+        assert (process.returncode, errors) == (0, "")
+    view = stages.view
+    names = [(experiment, run.info.run_name) for experiment in view.experiments() for run in view.runs(experiment)]
+    assert len(names) == len(set(names)) == NUM_RUNS
+    assert len(view.client.search_model_versions("name = 'mnist-classifier'")) == 1
+    assert sync(stages).num_changes == 0
+
+
 def test_what_was_deleted_in_mlflow_is_repaired(stages: Any) -> None:
     stages.everything()
     sync(stages)
