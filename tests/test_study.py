@@ -31,6 +31,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from ruamel.yaml import YAML
 
+from pipeline import lineage, lockfile
+from pipeline.paths import Workspace
+
 pytestmark = [
     # The first test that asks for a scenario waits for it.
     pytest.mark.timeout(1800),
@@ -546,6 +549,191 @@ def aliases(study: Study) -> dict[str, dict[str, str]]:
         }
         for model in client.search_registered_models()
     }
+
+
+def shown(study: Study) -> dict[str, Any]:
+    """All that MLflow shows, the bytes of pictures, tables and models included."""
+    return {"runs": summary(study), "files": artifacts(study), "versions": versions(study), "aliases": aliases(study)}
+
+
+def artifacts(study: Study) -> dict[tuple[str, str], dict[str, str]]:
+    """The hash of every file of every run, and of the Keras file of its model."""
+    client = study.client()
+    return {
+        (experiment, str(run.info.run_name)): {
+            path.name: sha256(path.read_bytes()).hexdigest()
+            for folder in (run.info.artifact_uri, *(model.artifact_location for model in models_of(client, run)))
+            for path in Path(folder).rglob("*")
+            if path.suffix in {".png", ".csv", ".json", ".keras"} and "example" not in path.name
+        }
+        for experiment, run in study.runs()
+    }
+
+
+def models_of(client: MlflowClient, run: Run) -> list[Any]:
+    return [client.get_logged_model(item.model_id) for item in (run.outputs.model_outputs if run.outputs else [])]
+
+
+def versions(study: Study) -> list[tuple[str, str, str]]:
+    """Registered model, variant and content of every version, without its number: a database made anew begins at 1."""
+    client = study.client()
+    return sorted(
+        (version.name, version.tags["variant"], version.tags["content_key"])
+        for model in client.search_registered_models()
+        for version in client.search_model_versions(f"name = '{model.name}'")
+    )
+
+
+@dataclass(frozen=True)
+class ThrownAway:
+    before: dict[str, Any]
+    after: dict[str, Any]
+    second_sync: str
+    files: set[str]
+
+
+@scenario
+def thrown_away(study: Study) -> ThrownAway:
+    """Delete MLflow's database and all its files."""
+    study.sync()
+    before = shown(study)
+    (study.root / "mlflow.db").unlink()
+    shutil.rmtree(study.root / "mlartifacts")
+    # MLflow keeps a database open in this process as long as it lives, by its path.
+    emptied = Study(study.root.rename(study.root.with_name("emptied")), study.environment)
+    emptied.sync()
+    changes = set(emptied.git("status", "--porcelain").splitlines())
+    return ThrownAway(before, shown(emptied), emptied.sync(), changes)
+
+
+def test_what_was_thrown_away_of_mlflow_comes_back_to_the_byte(thrown_away: ThrownAway) -> None:
+    assert thrown_away.after == thrown_away.before
+    assert all(thrown_away.after.values())
+    assert thrown_away.second_sync.startswith("0 created, 0 repaired")
+    assert "0 removed, 0 closed" in thrown_away.second_sync
+    assert thrown_away.files == set()
+
+
+@dataclass(frozen=True)
+class Served:
+    ran: set[str]
+    content: dict[str, str]
+    runs_before_sync: int
+    shown: dict[str, Any]
+
+
+@scenario
+def served_from_cache(study: Study) -> Served:
+    """Clone the study where its cache is at hand, and reproduce it without `dvc pull`."""
+    clone = Study(study.root.parent / "clone", study.environment)
+    study.git("clone", "--quiet", ".", str(clone.root))
+    clone.dvc("cache", "dir", "--local", str(study.root / ".dvc" / "cache"))
+    stages = clone.repro()
+    num_runs = len(clone.runs()) if (clone.root / "mlflow.db").exists() else 0
+    clone.sync()
+    return Served(stages, clone.content(), num_runs, shown(clone))
+
+
+def test_repro_from_the_cache_trains_nothing_and_sync_makes_mlflow_complete(
+    built: Built, served_from_cache: Served
+) -> None:
+    # Without `dvc checkout` DVC runs again what also declares outputs that Git keeps, other than metrics and plots.
+    assert served_from_cache.ran <= {"prepare@digits", "evaluate@basics", "evaluate@extras"}
+    assert served_from_cache.content == built.study.content()
+    # The stages that DVC takes from its cache are not started, so they cannot record anything.
+    assert served_from_cache.runs_before_sync < len(built.study.runs())
+    assert served_from_cache.shown == shown(built.study)
+
+
+@dataclass(frozen=True)
+class Switched:
+    changes: list[str]
+    runs: list[tuple[str, str, str]]
+    challengers: list[str]
+    versions: list[tuple[str, str, str]]
+
+
+BRANCHES = ("main", "other", "main", "other", "main")
+
+
+@scenario
+def switched(study: Study) -> Switched:
+    """Train a variant otherwise on a branch, and switch back and forth."""
+    study.git("switch", "--quiet", "--create", "other")
+    with study.params() as params:
+        params["variants"]["penalized"]["batch_size"] = 32
+    study.repro()
+    study.commit()
+    changes, challengers = [], []
+    for branch in BRANCHES:
+        study.git("switch", "--quiet", branch)
+        study.dvc("checkout")
+        changes.append(study.sync())
+        challengers.append(aliases(study)["demo-digit-classifier"]["challenger"])
+    runs = [(experiment, str(run.info.run_name), run.data.tags["content_key"]) for experiment, run in study.runs()]
+    return Switched(changes, runs, challengers, versions(study))
+
+
+def test_switching_branches_makes_no_duplicates(built: Built, switched: Switched) -> None:
+    assert len(switched.runs) == len(set(switched.runs))
+    # The variant of either branch, and the tables that it is in.
+    assert {key for _, name, key in switched.runs if name == "penalized"} > {
+        run.data.tags["content_key"] for _, run in built.study.runs() if run.info.run_name == "penalized"
+    }
+    assert len([name for _, name, _ in switched.runs if name == "penalized"]) == 2
+    assert len(switched.versions) == len(set(switched.versions))
+    # Who was on a branch before has all there is; only the challenger may move.
+    assert {change.split(",")[0] for change in switched.changes} == {"0 created"}
+    assert {"0 removed" in change for change in switched.changes} == {True}
+    for branch in ("main", "other"):
+        there = {item for item, at in zip(switched.challengers, BRANCHES, strict=True) if at == branch}
+        assert len(there) == 1
+
+
+def test_runs_tell_the_outputs_of_their_stage_as_dvc_hashes_them(built: Built) -> None:
+    told = [
+        (run.data.tags.get("dvc_stage"), json.loads(run.data.tags.get("dvc_outputs", "{}")))
+        for _, run in built.study.runs()
+    ]
+    lock = lockfile.read(built.study.root)
+    for address, stage in lock.items():
+        # The weights of a derived variant are described in its own runs.
+        holder = address.replace("kernels@", "derive@")
+        outputs = [found for where, found in told if where == holder and found]
+        assert outputs, address
+        assert all(stage.outputs.items() <= found.items() for found in outputs), address
+
+
+def test_champion_leads_to_the_commit_that_makes_it_again(built: Built) -> None:
+    traced = lineage.trace(Workspace(built.study.root), "models:/demo-digit-classifier@champion")
+    assert isinstance(traced, lineage.Origin)
+    head = built.study.git("rev-parse", "HEAD").strip()
+    assert traced.commands[0] == f"git checkout {head} && dvc repro {traced.run.stage}"
+    # What the stage was made of, and the arrays in it.
+    assert str(PREPARED / "train.npz") in traced.inputs
+    assert "digits-train" in traced.run.datasets
+    onwards = lineage.trace(Workspace(built.study.root), traced.inputs[str(PREPARED / "train.npz")])
+    assert isinstance(onwards, lineage.Descent)
+    assert traced.run.run_id in {run.run_id for run in onwards.runs}
+    assert [version.version for version in onwards.versions] == [1]
+
+
+@scenario
+def verified(study: Study) -> tuple[subprocess.CompletedProcess[str], str]:
+    """Run some stages again in a clean copy, where the workspace has lost what they need."""
+    shutil.rmtree(study.root / "models")
+    command = (sys.executable, "-m", "pipeline", "verify", *VERIFIED)
+    return study.run(*command, check=False, COLUMNS="200"), study.git("status", "--porcelain")
+
+
+# Of these, `register` and `kernels` read models that they do not depend on, to show them in MLflow.
+VERIFIED = ("search", "train@penalized", "kernels", "register")
+
+
+def test_stages_verify_in_a_clean_copy(verified: tuple[subprocess.CompletedProcess[str], str]) -> None:
+    result, changes = verified
+    assert (result.returncode, result.stderr, changes) == (0, "", "")
+    assert len(re.findall(r"\bsame\b", result.stdout)) == len(VERIFIED)
 
 
 def test_mlflow_has_one_finished_run_per_stage_and_study(built: Built) -> None:
