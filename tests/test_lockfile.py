@@ -5,10 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dvc_data.hashfile.hash_info import HashInfo
-from dvc_data.hashfile.tree import Tree
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipeline import lockfile
 from pipeline.errors import PipelineError
@@ -63,17 +59,15 @@ def test_a_damaged_lock_file_is_named(tmp_path: Path, text: str) -> None:
         lockfile.read(tmp_path)
 
 
-NAMES = st.lists(st.sampled_from(["a", "b.txt", "z", "ä"]), min_size=1, max_size=3).map("/".join)
-
-
-@given(st.dictionaries(NAMES, st.text("0123456789abcdef", min_size=32, max_size=32), min_size=1))
-def test_a_folder_has_the_hash_that_dvc_gives_it(files: dict[str, str]) -> None:
-    tree = Tree()
-    for name, digest in files.items():
-        tree.add(tuple(name.split("/")), None, HashInfo("md5", digest))
-    tree.digest()
-    assert tree.hash_info
-    assert lockfile.folder_hash(files) == tree.hash_info.value
+def test_a_folder_has_the_hash_that_dvc_gives_it() -> None:
+    # As DVC 3.67 hashed such a folder; the test of verification compares with what DVC makes of one itself.
+    files = {
+        "a.txt": "0cc175b9c0f1b6a831c399e269772661",
+        "a/ä.txt": "92eb5ffee6ae2fec3ad71c777531578f",
+        "a-b": "0cc175b9c0f1b6a831c399e269772661",
+    }
+    assert lockfile.folder_hash(files) == "0ce6e2694846a73ced50436ea15d8c40.dir"
+    assert lockfile.folder_hash(dict(reversed(files.items()))) == lockfile.folder_hash(files)
 
 
 def test_a_folder_is_all_files_below_it(tmp_path: Path) -> None:
