@@ -1,0 +1,44 @@
+"""The images that are trained on: prepared ones, or drawn ones where nothing has been prepared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.workers import ROOT
+from pipeline import storage
+from pipeline.paths import Workspace
+from pipeline.training import Examples
+
+NUM_DRAWN_CLASSES = 10
+
+
+def load(dataset: str | None, num_train: int | None, num_validation: int | None) -> tuple[Examples, Examples]:
+    """The first training and validation images of a dataset (all without a number); without a dataset, drawn ones."""
+    if dataset is None:
+        return drawn(num_train or 1000, seed=1), drawn(num_validation or 200, seed=2)
+    train, validation = (
+        Examples(*storage.read_examples(Workspace(ROOT).prepared(dataset, split), num_classes=256))
+        for split in ("train", "validation")
+    )
+    return first(train, num_train), first(validation, num_validation)
+
+
+def first(examples: Examples, number: int | None) -> Examples:
+    """So many of the examples, all without a number."""
+    return Examples(examples.inputs[:number], examples.targets[:number])
+
+
+def drawn(number: int, seed: int) -> Examples:
+    """Noise 28 x 28 of ten classes that differ in a bright row."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, NUM_DRAWN_CLASSES, number, dtype=np.uint8)
+    images = random.integers(0, 128, (number, 28, 28), dtype=np.uint8)
+    images[np.arange(number), 2 * labels + 4] += 100
+    return Examples(images, labels)
+
+
+def one_hot(labels: np.ndarray[Any, Any], num_classes: int) -> np.ndarray[Any, Any]:
+    """Labels (n,) as rows (n, num_classes) float32."""
+    return np.eye(num_classes, dtype=np.float32)[labels]

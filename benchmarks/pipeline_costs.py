@@ -1,0 +1,171 @@
+"""What runs beside the training: MLflow, DVC, imports; and how the cost of doing nothing grows with the variants."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from benchmarks.workers import ROOT
+from pipeline import demo
+
+VARIANT = {
+    "study": "study",
+    "dataset": "digits",
+    "family": "mlp",
+    "layers": [{"units": 64, "dropout": 0.2}, {"units": 64, "dropout": 0.2}],
+    "optimizer": {"name": "rmsprop", "learning_rate": 0.001},
+    "batch_size": 128,
+    "epochs": 30,
+}
+# Of a training stage in dvc.yaml: as many dependencies, outputs and parameters, commands that do nothing.
+NUM_DEPENDENCIES = 16
+STAGES = {
+    "train": {
+        "foreach": "${variants}",
+        "do": {
+            "cmd": "true",
+            "params": ["compute", "variants.${key}"],
+            "deps": [f"code/{number}.py" for number in range(NUM_DEPENDENCIES)],
+            "outs": ["models/${key}.keras"],
+            "metrics": [{"results/${key}/metrics.json": {"cache": False}}],
+            "plots": [
+                {"results/${key}/history.csv": {"cache": False}},
+                {"results/${key}/curves.png": {"cache": False}},
+            ],
+        },
+    }
+}
+
+
+def make_demo(folder: Path, changes: dict[str, dict[str, Any]]) -> None:
+    """A workspace of the demo below a folder, with changed variants, its images fetched and prepared."""
+    for name in demo.SHARED:
+        source, destination = ROOT / name, folder / name
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, destination, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, destination)
+    yaml = YAML()
+    params = yaml.load(ROOT / demo.PARAMS)
+    for name, change in changes.items():
+        params["variants"][name].update(change)
+    yaml.dump(params, folder / "params.yaml")
+    configure(folder)
+    call(folder, "-m", "compileall", "-q", "pipeline")
+    datasets = {params["variants"][name]["dataset"] for name in changes}
+    dvc(folder, "repro", *(f"prepare@{dataset}" for dataset in sorted(datasets)))
+
+
+def configure(folder: Path) -> None:
+    """Make a folder one of DVC's, without Git."""
+    (folder / ".dvc").mkdir(parents=True, exist_ok=True)
+    (folder / ".dvc" / "config").write_text(demo.DVC_CONFIG)
+
+
+def dvc(folder: Path, *arguments: str) -> tuple[float, str]:
+    """Seconds of a DVC command in a folder, and what it said."""
+    return call(folder, "-m", "dvc", *arguments)
+
+
+def call(folder: Path, *arguments: str) -> tuple[float, str]:
+    """Seconds of a call of Python in a folder, and what it said. Raises RuntimeError when it fails."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))}
+    environment |= {"DVC_NO_ANALYTICS": "true", "DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+    start = time.perf_counter()
+    finished = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    seconds = time.perf_counter() - start
+    if finished.returncode:
+        raise RuntimeError(f"{' '.join(arguments)} in {folder}: {finished.stdout[-1000:]}{finished.stderr[-1000:]}")
+    return seconds, finished.stdout
+
+
+def train_stage(folder: str, name: str, tracked: bool, threads: int) -> dict[str, Any]:
+    """Train a variant as its stage does, with MLflow or without; the seconds, imports left out."""
+    from pipeline import tracking
+    from pipeline.params import load_params
+    from pipeline.paths import Workspace
+    from pipeline.stages import train
+
+    os.chdir(folder)
+    if not tracked:
+        tracking.training_run = _no_run  # type: ignore[assignment]
+    workspace = Workspace(Path(folder))
+    params = load_params(workspace.params)
+    start = time.perf_counter()
+    train.main(workspace, params, name)
+    return {"seconds": time.perf_counter() - start, "tracked": "mlflow" in sys.modules}
+
+
+class _Unheard:
+    def log_epoch(self, epoch: int, values: Any) -> None:
+        """Do nothing."""
+
+
+@contextlib.contextmanager
+def _no_run(*arguments: Any) -> Iterator[_Unheard]:
+    yield _Unheard()
+
+
+def nothing_to_do(folder: Path, num_stages: int, repetitions: int) -> list[float]:
+    """Seconds of `dvc repro` when so many training stages are up to date."""
+    _write_project(folder, num_stages)
+    # Takes what lies there as the stages' outputs, in place of running them all.
+    dvc(folder, "commit", "--force")
+    seconds = []
+    for _ in range(repetitions):
+        taken, said = dvc(folder, "repro")
+        if "up to date" not in said:
+            raise RuntimeError(f"{num_stages} stages: expected them up to date, DVC says {said[-300:]}")
+        seconds.append(taken)
+    return seconds
+
+
+def _write_project(folder: Path, num_stages: int) -> None:
+    configure(folder)
+    names = [f"variant_{number}" for number in range(num_stages)]
+    yaml = YAML(typ="safe")
+    yaml.dump({"stages": STAGES}, folder / "dvc.yaml")
+    # Copies, or YAML would name them all by one anchor.
+    variants = {name: copy.deepcopy(VARIANT) for name in names}
+    yaml.dump({"compute": {"seed": 1}, "variants": variants}, folder / "params.yaml")
+    files = [f"code/{number}.py" for number in range(NUM_DEPENDENCIES)]
+    for name in names:
+        files += [f"models/{name}.keras"]
+        files += [f"results/{name}/{file}" for file in ("metrics.json", "history.csv", "curves.png")]
+    for file in files:
+        path = folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(file)
+
+
+def stage_cost(folder: Path, stage: str, item: str, repetitions: int) -> dict[str, list[float]]:
+    """Seconds of a stage: of its imports, alone, and run by DVC."""
+    dvc(folder, "repro", f"{stage}@{item}")
+    commands = {
+        "imports": ("-c", f"import pipeline.stages.{stage}"),
+        "alone": ("-m", f"pipeline.stages.{stage}", item),
+        "by DVC": ("-m", "dvc", "repro", "--force", "--single-item", f"{stage}@{item}"),
+    }
+    return {name: [call(folder, *command)[0] for _ in range(repetitions)] for name, command in commands.items()}
+
+
+def start_up(repetitions: int) -> dict[str, list[float]]:
+    """Seconds of commands that do nothing."""
+    return {
+        "python -m pipeline --help": [call(ROOT, "-m", "pipeline", "--help")[0] for _ in range(repetitions)],
+        "python -c pass": [call(ROOT, "-c", "pass")[0] for _ in range(repetitions)],
+    }
