@@ -2,39 +2,60 @@
 
 from __future__ import annotations
 
+import io
+import json
 import math
+import zipfile
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import compute, entry, storage, tracking
+from pipeline import entry, storage, tracking
 from pipeline.errors import PipelineError
 from pipeline.params import Params, require
 from pipeline.paths import Workspace
 from pipeline.plots import kernels as plots
 
-if TYPE_CHECKING:
-    import keras
-
-# Nothing is computed that threads could split.
-THREADS = 1
 # A weight is near zero below this part of the standard deviation that its layer started with: 6 to 7 % do then.
 NEAR_ZERO = 0.1
+
+
+@dataclass(frozen=True)
+class DenseKernel:
+    """The kernel (inputs, outputs) of a dense layer, and the class of its initializer."""
+
+    layer: str
+    values: NDArray[np.float32]
+    initializer: str
+
+    @property
+    def initial_std(self) -> float | None:
+        """The standard deviation that the initializer aims at; None for one that is neither He nor Glorot."""
+        num_inputs, num_outputs = self.values.shape
+        match self.initializer:
+            case "HeNormal":
+                return math.sqrt(2 / num_inputs)
+            case "GlorotUniform":
+                return math.sqrt(2 / (num_inputs + num_outputs))
+            case _:
+                return None
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Tabulate and draw the weights of the dense layers of a variant, as trained and as they started."""
     variant = require(params.derived, name, "variant under derived")
-    compute.configure("jax", threads=THREADS)
     path = workspace.model(name, variant)
-    layers = dense_layers(storage.read_model(path))
+    layers = dense_kernels(path)
     if not layers:
         raise PipelineError(f"{path}: expected a model with dense layers, got none. Run `dvc repro derive@{name}`.")
-    kernels = {layer.name: kernel_of(layer) for layer in layers}
-    initial = {layer.name: std for layer in layers if (std := initial_std(layer)) is not None}
+    kernels = {layer.layer: layer.values for layer in layers}
+    initial = {layer.layer: std for layer in layers if (std := layer.initial_std) is not None}
     folder = workspace.kernels(name)
     storage.write_table(folder / "statistics.csv", statistics(kernels, initial))
     title = f"{name}: weights after training, with median and quartiles"
@@ -42,32 +63,36 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     tracking.publish_kernels(workspace, params, name)
 
 
-def dense_layers(model: keras.Model) -> list[keras.layers.Dense]:
-    """The dense layers of a model from input to output, the output layer included."""
-    import keras
+def dense_kernels(path: Path) -> list[DenseKernel]:
+    """The dense layers of a saved model from input to output, the output layer included.
 
-    return [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
-
-
-def kernel_of(layer: keras.layers.Dense) -> NDArray[np.float32]:
-    """The kernel (inputs, outputs) of a layer, by name: its place among a model's arrays depends on its neighbours."""
-    import keras
-
-    return np.asarray(keras.ops.convert_to_numpy(layer.kernel))
-
-
-def initial_std(layer: keras.layers.Dense) -> float | None:
-    """The standard deviation that a layer's initializer aims at; None for one that is neither He nor Glorot."""
-    import keras
-
-    num_inputs, num_outputs = layer.kernel.shape
-    match layer.kernel_initializer:
-        case keras.initializers.HeNormal():
-            return math.sqrt(2 / num_inputs)
-        case keras.initializers.GlorotUniform():
-            return math.sqrt(2 / (num_inputs + num_outputs))
-        case _:
-            return None
+    Read from the archive itself: Keras takes seconds to start, and nothing is computed. Raises PipelineError when the
+    file is missing or damaged.
+    """
+    if not path.is_file():
+        raise PipelineError(f"{path}: expected a Keras model, but the file is missing. Run `dvc repro` to make it.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            layers = json.loads(archive.read("config.json"))["config"]["layers"]
+            weights = io.BytesIO(archive.read("model.weights.h5"))
+        with h5py.File(weights) as file:
+            # Groups have names of Keras's own; an attribute says which layer each belongs to.
+            variables = {group["vars"].attrs["name"]: group["vars"] for group in file["layers"].values()}
+            return [
+                DenseKernel(
+                    layer["config"]["name"],
+                    # A layer's first variable is its kernel.
+                    np.asarray(variables[layer["config"]["name"]]["0"]),
+                    layer["config"]["kernel_initializer"]["class_name"],
+                )
+                for layer in layers
+                if layer["class_name"] == "Dense"
+            ]
+    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
+        raise PipelineError(
+            f"{path}: expected a Keras model, but the file is damaged ({error}). "
+            "Delete it, then run `dvc repro` to make it again."
+        ) from error
 
 
 def statistics(kernels: Mapping[str, NDArray[Any]], initial: Mapping[str, float]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,9 @@ digests = []
 for _ in range(2):
     kernels.main(workspace, params, "refit")
     digests.append([storage.sha256(item) for item in sorted(workspace.kernels("refit").iterdir())])
-json.dump([published, digests], sys.stdout)
+read = [[layer.layer, layer.values.tolist()] for layer in kernels.dense_kernels(path)]
+kept = [[name, model.get_layer(name).get_weights()[0].tolist()] for name in ("dense_1", "dense_2", "probabilities")]
+json.dump([published, digests, read == kept], sys.stdout)
 """
 
 
@@ -104,9 +107,53 @@ def test_hidden_layers_start_as_he_says_and_the_output_as_glorot_says(described:
 
 
 def test_both_files_are_there_when_published_and_the_same_twice(described: tuple[Workspace, Any]) -> None:
-    published, (first, second) = described[1]
+    published, (first, second), _ = described[1]
     assert published == [["refit", ["statistics.csv", "violins.png"]]] * 2
     assert first == second
+
+
+def test_the_kernels_are_those_that_keras_has(described: tuple[Workspace, Any]) -> None:
+    assert described[1][2] is True
+
+
+def test_no_backend_is_started_to_read_a_model(described: tuple[Workspace, Any], repository: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from pipeline.stages import kernels; "
+        "assert len(kernels.dense_kernels(Path(sys.argv[1]))) == 3; print(*sys.modules)"
+    )
+    path = described[0].model("refit", Params.model_validate(CONTENT).derived["refit"])
+    finished = subprocess.run(
+        [sys.executable, "-c", code, str(path)], cwd=repository, stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert not {"keras", "jax", "tensorflow"} & set(finished.stdout.split())
+
+
+def test_an_initializer_that_is_neither_has_no_known_spread() -> None:
+    values = np.ones((3, 5), np.float32)
+    stds = {name: kernels.DenseKernel("layer", values, name).initial_std for name in ("HeNormal", "GlorotUniform")}
+    assert stds == {"HeNormal": pytest.approx(math.sqrt(2 / 3)), "GlorotUniform": pytest.approx(0.5)}
+    assert kernels.DenseKernel("layer", values, "RandomNormal").initial_std is None
+
+
+@pytest.mark.parametrize("content", [b"no archive", b""])
+def test_a_damaged_model_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.keras"
+    path.write_bytes(content)
+    with pytest.raises(PipelineError, match=r"model\.keras: expected a Keras model, but the file is damaged"):
+        kernels.dense_kernels(path)
+
+
+def test_an_archive_that_lacks_the_weights_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps({"config": {"layers": []}}))
+    with pytest.raises(PipelineError, match=r"the file is damaged .*model\.weights\.h5"):
+        kernels.dense_kernels(path)
+
+
+def test_a_missing_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match=r"model\.keras: expected a Keras model, but the file is missing"):
+        kernels.dense_kernels(tmp_path / "model.keras")
 
 
 def test_statistics_are_of_all_weights() -> None:
