@@ -1,6 +1,7 @@
 """Train tiny models by the project's engine and by plain Keras, in a process of its own, and print both as JSON.
 
-Run as `python engine_trial.py BACKEND`: a process has one Keras backend, so the tests start one for each.
+Run as `python engine_trial.py BACKEND FOLDER`: a process has one Keras backend, so the tests start one for each. On JAX
+it leaves trained models in the folder, and on TensorFlow it loads those that are there.
 """
 
 from __future__ import annotations
@@ -8,12 +9,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline import compute, models, scoring, training
-from pipeline.params import CnnVariant, MlpVariant, RegressorVariant
+from pipeline import compute, models, scoring, storage, training
+from pipeline.params import CnnVariant, MlpVariant, MobileNetVariant, RegressorVariant
 from pipeline.training import Examples
 
 COMMON = {"study": "study", "dataset": "shapes", "batch_size": 24, "epochs": 1}
@@ -23,6 +25,9 @@ RMSPROP = {"name": "rmsprop", "learning_rate": 0.01}
 MLP = {**COMMON, "family": "mlp", "optimizer": SGD}
 BLOCK = {"filters": 3, "padding": "same", "batch_norm": True}
 CNN = {**COMMON, "family": "cnn", "optimizer": SGD, "blocks": [BLOCK]}
+# Not Adam with normalization: a bias that it undoes has a gradient of rounding errors, which Adam scales up to steps.
+PLAIN_BLOCK = {"filters": 3, "padding": "valid"}
+SCHEDULE = [{"from_epoch": 2, "learning_rate": 0.01}, {"from_epoch": 4, "learning_rate": 0.001}]
 FAMILY = {"jax": MLP, "tensorflow": CNN}
 ONE_STEP = {
     "sgd": {"layers": [{"units": 6}, {"units": 5}]},
@@ -31,9 +36,15 @@ ONE_STEP = {
     "l1": {"layers": [{"units": 6, "l1": 0.01}]},
     "l2": {"layers": [{"units": 6, "l2": 0.01}]},
     "activity l1": {"layers": [{"units": 6, "activity_l1": 0.01}]},
+    "l1 and l2": {"layers": [{"units": 6, "l1": 0.01, "l2": 0.02}, {"units": 5, "l2": 0.01, "activity_l1": 0.01}]},
     "batch norm": {"layers": [{"units": 6, "batch_norm": True}]},
+    # All examples in one batch, so that the order of shuffling does not matter, for several steps.
+    "three steps": {"layers": [{"units": 6, "batch_norm": True}], "epochs": 3},
+    "three steps of adam": {"layers": [{"units": 6}], "optimizer": ADAM, "epochs": 3, "blocks": [PLAIN_BLOCK]},
+    "schedule": {"layers": [{"units": 6}], "epochs": 5, "schedule": SCHEDULE},
 }
 SIGMOID = {"activation": "sigmoid"}
+HEAD = {"family": "mobilenet_v2", "features": "features"}
 # What only dense networks can be asked for.
 DENSE_ONE_STEP = {
     "binary": {"layers": [{"units": 6}], "output": SIGMOID},
@@ -43,12 +54,10 @@ DENSE_ONE_STEP = {
     "absolute error": {"layers": [{"units": 6}, {"units": 5, "l2": 0.01}], "family": "regressor"},
     "he normal, batch norm": {
         "layers": [{"units": 6, "batch_norm": True}, {"units": 5, "batch_norm": True}],
-        # Not Adam: a bias that normalization undoes has a gradient of rounding errors, which Adam scales up to steps.
         "kernel_initializer": "he_normal",
     },
-    # All examples in one batch, so that the order of shuffling does not matter, for several steps.
-    "three steps": {"layers": [{"units": 6, "batch_norm": True}], "epochs": 3},
-    "three steps of adam": {"layers": [{"units": 6}], "optimizer": ADAM, "epochs": 3},
+    "head on features": {**HEAD, "layers": [{"units": 6}]},
+    "three steps of a head": {**HEAD, "layers": [{"units": 6, "l2": 0.01}], "epochs": 3},
 }
 # The labels of the validation images say nothing, so that their loss rises as the network learns the others.
 CALLBACKS = {
@@ -68,7 +77,11 @@ AUGMENTED = {
 }
 
 
-AnyVariant = MlpVariant | CnnVariant | RegressorVariant
+# Trained under several seeds, in batches whose order differs between the engine and plain Keras.
+DROPPED_OUT = {"layers": [{"units": 24, "dropout": 0.5}], "optimizer": ADAM, "batch_size": 16, "epochs": 8}
+NUM_SEEDS = 4
+
+AnyVariant = MlpVariant | CnnVariant | RegressorVariant | MobileNetVariant
 
 
 def examples(num_examples: int, seed: int) -> Examples:
@@ -86,9 +99,19 @@ def waves(num_examples: int, seed: int) -> Examples:
     return Examples(inputs, np.stack([inputs[:, i : i + 3].sum(axis=1) for i in range(3)], axis=1))
 
 
+def features(num_examples: int, seed: int) -> Examples:
+    """Vectors of 8 numbers of three classes, one of which is far from the others."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 3, num_examples).astype(np.uint8)
+    return Examples((random.normal(size=(num_examples, 8)) + labels[:, None] ** 2).astype(np.float32), labels)
+
+
+DRAW = {"mlp": examples, "cnn": examples, "regressor": waves, "mobilenet_v2": features}
+
+
 def data(spec: AnyVariant, num_examples: int, *, misleading: bool = False) -> tuple[Examples, Examples]:
     """What a variant is trained and validated on."""
-    draw = waves if isinstance(spec, RegressorVariant) else examples
+    draw = DRAW[spec.family]
     validation = draw(13, 2)
     if misleading:
         random = np.random.default_rng(9)
@@ -97,13 +120,14 @@ def data(spec: AnyVariant, num_examples: int, *, misleading: bool = False) -> tu
 
 
 def variant(content: Mapping[str, Any]) -> AnyVariant:
-    families = {"mlp": MlpVariant, "cnn": CnnVariant, "regressor": RegressorVariant}
-    return families[content["family"]].model_validate(content)
+    families = {"mlp": MlpVariant, "cnn": CnnVariant, "regressor": RegressorVariant, "mobilenet_v2": MobileNetVariant}
+    known = families[content["family"]].model_fields
+    return families[content["family"]].model_validate({key: content[key] for key in content if key in known})
 
 
-def fresh_model(spec: AnyVariant) -> Any:
-    shape = (8,) if isinstance(spec, RegressorVariant) else (8, 8)
-    return models.build(spec, input_shape=shape, num_outputs=3, seed=3)
+def fresh_model(spec: AnyVariant, seed: int = 3) -> Any:
+    shape = (8, 8) if spec.family in ("mlp", "cnn") else (8,)
+    return models.build(spec, input_shape=shape, num_outputs=3, seed=seed)
 
 
 def by_engine(
@@ -188,11 +212,74 @@ def keras_callbacks(spec: AnyVariant) -> list[Any]:
     import keras
 
     callbacks: list[Any] = []
+    if spec.schedule:
+        rates = {step.from_epoch: step.learning_rate for step in spec.schedule}
+        callbacks.append(keras.callbacks.LearningRateScheduler(lambda epoch, rate: rates.get(epoch + 1, rate)))
     if spec.reduce_on_plateau:
         callbacks.append(keras.callbacks.ReduceLROnPlateau(**spec.reduce_on_plateau.model_dump()))
     if spec.early_stopping:
         callbacks.append(keras.callbacks.EarlyStopping(**spec.early_stopping.model_dump()))
     return callbacks
+
+
+def over_seeds(content: Mapping[str, Any], num_seeds: int) -> dict[str, list[dict[str, float]]]:
+    """The last epoch's figures under several seeds, by the engine and by plain Keras."""
+    import keras
+
+    spec = variant(content)
+    training_examples, validation = data(spec, 160)
+    lasts: dict[str, list[dict[str, float]]] = {"engine": [], "keras": []}
+    for seed in range(num_seeds):
+        history = training.train(
+            fresh_model(spec, seed),
+            spec,
+            training=training_examples,
+            validation=validation,
+            seed=seed,
+            on_epoch=lambda epoch, values: None,
+        )
+        lasts["engine"].append({name: float(values.iloc[-1]) for name, values in history.items()})
+        model = fresh_model(spec, seed)
+        model.compile(
+            optimizer=keras.optimizers.Adam(spec.optimizer.learning_rate),
+            loss="sparse_categorical_crossentropy",
+            metrics=[keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy"), "accuracy"],
+        )
+        keras.utils.set_random_seed(seed)
+        fitted = model.fit(
+            training_examples.inputs,
+            training_examples.targets,
+            validation_data=(validation.inputs, validation.targets),
+            batch_size=spec.batch_size,
+            epochs=spec.epochs,
+            verbose=0,
+        )
+        lasts["keras"].append({name: float(values[-1]) for name, values in fitted.history.items()})
+    return lasts
+
+
+def left_models(content: Mapping[str, Any], folder: Path) -> dict[str, list[list[float]]]:
+    """Train a model of each family that is trained on JAX; save it in the folder, and give what it predicts."""
+    predicted = {}
+    for name in ("mlp", "regressor", "mobilenet_v2"):
+        layers = [{"units": 6, "batch_norm": True, "dropout": 0.5, "l2": 0.01}]
+        spec = variant(content | HEAD | {"family": name, "layers": layers})
+        model = fresh_model(spec)
+        training_examples, validation = data(spec, 24)
+        training.train(
+            model, spec, training=training_examples, validation=validation, seed=5, on_epoch=lambda epoch, values: None
+        )
+        storage.write_model(folder / f"{name}.keras", model)
+        predicted[name] = scoring.predict_in_batches(model, validation.inputs)[0].tolist()
+    return predicted
+
+
+def loaded_models(folder: Path) -> dict[str, list[list[float]]]:
+    """What the models in the folder predict here."""
+    return {
+        path.stem: scoring.predict_in_batches(storage.read_model(path), DRAW[path.stem](13, 2).inputs)[0].tolist()
+        for path in sorted(folder.glob("*.keras"))
+    }
 
 
 def dense_results(family: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,13 +299,12 @@ def dense_results(family: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def main(backend: compute.Backend) -> None:
+def main(backend: compute.Backend, folder: Path) -> None:
     compute.configure(backend, threads=1)
     family = FAMILY[backend]
     dropout = family | {"layers": [{"units": 6, "dropout": 0.5}], "batch_size": 7, "epochs": 3}
     # So small a rate that the weights do not move: running means over the epoch must equal those of the whole set.
     still = family | {"layers": [{"units": 6, "l2": 0.1}], "batch_size": 7, "optimizer": SGD | {"learning_rate": 1e-12}}
-    schedule = [{"from_epoch": 2, "learning_rate": 0.01}, {"from_epoch": 4, "learning_rate": 0.001}]
     watched = family | {"layers": [{"units": 8}], "epochs": 30, "optimizer": ADAM | {"learning_rate": 0.03}}
     one_step = ONE_STEP | (DENSE_ONE_STEP if backend == "jax" else {})
     results = {
@@ -234,15 +320,20 @@ def main(backend: compute.Backend) -> None:
             for name, options in CALLBACKS.items()
         },
         "dense": dense_results(family) if backend == "jax" else None,
+        "models": left_models(family, folder) if backend == "jax" else loaded_models(folder),
+        "over_seeds": {
+            "dropout": over_seeds(family | DROPPED_OUT, NUM_SEEDS),
+            "none": over_seeds(family | DROPPED_OUT | {"layers": [{"units": 24}]}, num_seeds=1),
+        },
         "still": by_engine(still, num_examples=24),
         "first": by_engine(dropout),
         "again": by_engine(dropout),
         "other_seed": by_engine(dropout, seed=6),
-        "scheduled": by_engine(family | {"layers": [{"units": 4}], "epochs": 5, "schedule": schedule}),
+        "scheduled": by_engine(family | {"layers": [{"units": 4}], "epochs": 5, "schedule": SCHEDULE}),
         "long": by_engine(family | {"layers": [{"units": 16}], "epochs": 60, "batch_size": 16}, num_examples=150),
     }
     json.dump(results, sys.stdout)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], Path(sys.argv[2]))

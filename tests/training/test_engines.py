@@ -15,7 +15,19 @@ import pytest
 from pipeline.training.data import history_columns
 
 HISTORY_COLUMNS = history_columns(("loss", "cross_entropy", "accuracy"))
-ONE_STEP = ["sgd", "adam", "rmsprop", "l1", "l2", "activity l1", "batch norm"]
+ONE_STEP = [
+    "sgd",
+    "adam",
+    "rmsprop",
+    "l1",
+    "l2",
+    "activity l1",
+    "l1 and l2",
+    "batch norm",
+    "three steps",
+    "three steps of adam",
+    "schedule",
+]
 DENSE_ONE_STEP = [
     "binary",
     "binary l1",
@@ -23,16 +35,16 @@ DENSE_ONE_STEP = [
     "softmax l2",
     "absolute error",
     "he normal, batch norm",
-    "three steps",
-    "three steps of adam",
+    "head on features",
+    "three steps of a head",
 ]
 WATCHED = ["stopped by loss", "reduced by accuracy", "both"]
 
 
-def printed_by_trial(backend: str) -> dict[str, Any]:
+def printed_by_trial(backend: str, folder: Path) -> dict[str, Any]:
     script = Path(__file__).with_name("engine_trial.py")
     finished = subprocess.run(
-        [sys.executable, script, backend],
+        [sys.executable, script, backend, folder],
         env={**os.environ, "PYTHONPATH": str(script.parents[2])},
         capture_output=True,
         text=True,
@@ -42,26 +54,36 @@ def printed_by_trial(backend: str) -> dict[str, Any]:
     return json.loads(finished.stdout)
 
 
+class Trials:
+    """What engine_trial.py prints for a backend, run when it is first asked for; that on JAX runs before the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._printed: dict[str, dict[str, Any]] = {}
+
+    def of(self, backend: str) -> dict[str, Any]:
+        if backend == "tensorflow":
+            self.of("jax")
+        if backend not in self._printed:
+            self._printed[backend] = printed_by_trial(backend, self._folder)
+        return self._printed[backend]
+
+
 @pytest.fixture(scope="module")
-def trials() -> dict[str, dict[str, Any]]:
-    """What engine_trial.py has printed so far, by backend."""
-    return {}
+def trials(tmp_path_factory: pytest.TempPathFactory) -> Trials:
+    return Trials(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(params=["jax", "tensorflow"])
-def trial(request: pytest.FixtureRequest, trials: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def trial(request: pytest.FixtureRequest, trials: Trials) -> dict[str, Any]:
     """Of each backend, and so of each family: dense on JAX, convolutional on TensorFlow."""
-    if request.param not in trials:
-        trials[request.param] = printed_by_trial(request.param)
-    return trials[request.param]
+    return trials.of(request.param)
 
 
 @pytest.fixture
-def dense_trial(trials: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def dense_trial(trials: Trials) -> dict[str, Any]:
     """Of dense networks alone."""
-    if "jax" not in trials:
-        trials["jax"] = printed_by_trial("jax")
-    return trials["jax"]
+    return trials.of("jax")
 
 
 def assert_equal_trainings(pair: dict[str, Any], columns: list[str], *, tolerance: float = 1e-5) -> None:
@@ -74,7 +96,50 @@ def assert_equal_trainings(pair: dict[str, Any], columns: list[str], *, toleranc
 
 @pytest.mark.parametrize("name", ONE_STEP)
 def test_one_step_equals_plain_keras(trial: dict[str, Any], name: str) -> None:
-    assert_equal_trainings(trial["one_step"][name], list(HISTORY_COLUMNS[1:-1]))
+    several = name.startswith("three") or name == "schedule"
+    assert_equal_trainings(trial["one_step"][name], list(HISTORY_COLUMNS[1:-1]), tolerance=2e-5 if several else 1e-5)
+
+
+def test_a_schedule_gives_the_rates_of_plain_keras(trial: dict[str, Any]) -> None:
+    """Of the weights that come of them, see the steps."""
+    pair = trial["one_step"]["schedule"]
+    rates = pair["engine"]["history"]["learning_rate"]
+    assert rates == pytest.approx(pair["keras"]["history"]["learning_rate"])
+    assert len(set(rates)) == 3
+
+
+def test_moving_statistics_move_as_in_plain_keras(trial: dict[str, Any]) -> None:
+    """They are among the weights that are compared: here, that three steps do move them away from 0 and 1."""
+    weights = [np.array(weight) for weight in trial["one_step"]["three steps"]["engine"]["weights"]]
+    untouched = [weight for weight in weights if weight.ndim == 1 and np.all((weight == 0) | (weight == 1))]
+    assert untouched == []
+
+
+def test_models_trained_on_jax_predict_the_same_on_tensorflow(trials: Trials) -> None:
+    left, loaded = trials.of("jax")["models"], trials.of("tensorflow")["models"]
+    assert set(left) == set(loaded) == {"mlp", "regressor", "mobilenet_v2"}
+    for name, predicted in left.items():
+        np.testing.assert_allclose(loaded[name], predicted, atol=1e-5)
+        assert np.ptp(predicted, axis=0).max() > 0, "of different examples"
+
+
+def of_seeds(trial: dict[str, Any], dropout: str, side: str, figure: str) -> np.ndarray:
+    return np.array([last[figure] for last in trial["over_seeds"][dropout][side]])
+
+
+@pytest.mark.parametrize("figure", ["cross_entropy", "accuracy", "val_cross_entropy", "val_accuracy"])
+def test_over_seeds_both_end_alike_with_dropout(trial: dict[str, Any], figure: str) -> None:
+    """The means lie within three standard errors of their difference; an accuracy has steps, of one example."""
+    engine, keras = (of_seeds(trial, "dropout", side, figure) for side in ("engine", "keras"))
+    error = np.sqrt(engine.var(ddof=1) / len(engine) + keras.var(ddof=1) / len(keras))
+    assert abs(engine.mean() - keras.mean()) < 3 * error + (1 / 13 if "accuracy" in figure else 0)
+
+
+def test_dropout_makes_more_of_a_difference_than_seeds_do(trial: dict[str, Any]) -> None:
+    """Without it, the figures would be so different that the seeds could not hide it."""
+    for side in ("engine", "keras"):
+        with_dropout, without = (of_seeds(trial, kind, side, "cross_entropy") for kind in ("dropout", "none"))
+        assert with_dropout.min() > without.max()
 
 
 @pytest.mark.parametrize("name", DENSE_ONE_STEP)
