@@ -37,11 +37,11 @@ PARTS_HEADER = ("variant", "engine, s", "floor, s", "products at the batch's siz
 SEARCHES = """## Searches
 
 Seconds of the cross-validation of one configuration as a part of a whole search, with all its epochs: {epochs} epochs
-are measured, and each further one costs what those but the first did. Plainly one fold is fitted after the other on
-{threads} cores; the project gives each core a configuration of its own, so that its share of the time counts. The
-accuracy is the mean over the folds after the measured epochs. The last row is a whole small search ({grid},
-{search_epochs} epochs, {num_images:,} images), from the start of its process to the end, and its accuracy that of the
-best configuration.
+are measured, and each further one costs what the median of those but the first did. Plainly one fold is fitted after
+the other on {threads} cores; the project gives each core a configuration of its own, so that its share of the time
+counts. The accuracy is the mean over the folds after the measured epochs. The last row is a whole small search
+({grid}, {search_epochs} epochs, {num_images:,} images), from the start of its process to the end, and its accuracy
+that of the best configuration.
 
 {table}"""
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import statistics
+import time
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from benchmarks import data, training
-from pipeline import entry, search
+from pipeline import compute, entry, search
 from pipeline.params import Search
 from pipeline.training import Examples
 
@@ -25,18 +28,43 @@ def configuration(
     """Cross-validate one configuration: its `fixed` seconds, those `per_epoch` (all folds), and the mean accuracy.
 
     Plainly the folds are fitted one after the other, on all threads. The project gives every thread a configuration of
-    its own: here each gets this one, and its seconds are divided by the number of threads. The seconds per epoch are
-    plainly those of all but each fold's first, in the project the difference between a longer and a shorter search.
+    its own: here each gets this one, and its seconds are divided by the number of threads. An epoch costs what the
+    median of a fold's epochs but the first does; all else is fixed.
     """
     wanted = Search.model_validate(spec)
     examples = _examples(dataset, num_train)
     if way != "engine":
         return _one_after_the_other(way, wanted, units, examples, threads, seed)
-    long, accuracy = _side_by_side(wanted, units, examples, threads, seed)
-    shorter = wanted.model_copy(update={"epochs": 1})
-    short, _ = _side_by_side(shorter, units, examples, threads, seed)
-    per_epoch = (long - short) / (wanted.epochs - 1)
-    return {"fixed": short - per_epoch, "per_epoch": per_epoch, "accuracy": accuracy}
+    with ProcessPoolExecutor(threads, multiprocessing.get_context("spawn")) as executor:
+        futures = [executor.submit(_clocked, wanted, units, examples, seed) for _ in range(threads)]
+        costs = [future.result() for future in futures]
+    return {
+        "fixed": statistics.mean(cost["fixed"] for cost in costs) / threads,
+        "per_epoch": statistics.mean(cost["per_epoch"] for cost in costs) / threads,
+        "accuracy": costs[0]["accuracy"],
+    }
+
+
+def _clocked(spec: Search, units: list[int], examples: Examples, seed: int) -> dict[str, float]:
+    """What the project's cross-validation of a configuration costs on one thread."""
+    compute.configure("jax", threads=search.THREADS_PER_FIT)
+    from benchmarks.plain import Clock
+    from pipeline.training import mlp
+
+    clocks: list[Any] = []
+    run = mlp.Engine.run
+
+    def clocked(engine: mlp.Engine, model: Any, **arguments: Any) -> None:
+        clocks.append(Clock())
+        run(engine, model, **arguments, callbacks=[clocks[-1]])
+
+    mlp.Engine.run = clocked  # type: ignore[method-assign, assignment]
+    start = time.perf_counter()
+    num_classes = int(examples.targets.max()) + 1
+    result = search.cross_validate(spec, units, examples, num_classes=num_classes, seed=seed)
+    total = time.perf_counter() - start
+    per_epoch = sum(float(np.median(np.diff(clock.moments)[1:])) for clock in clocks)
+    return {"fixed": total - spec.epochs * per_epoch, "per_epoch": per_epoch, "accuracy": result.mean_accuracy}
 
 
 def whole(
@@ -46,7 +74,15 @@ def whole(
     wanted = Search.model_validate(spec)
     examples = _examples(dataset, num_train)
     if way == "engine":
-        found = _run(wanted, wanted.configurations, examples, threads, seed)
+        found = search.run(
+            wanted,
+            examples,
+            configurations=wanted.configurations,
+            num_classes=int(examples.targets.max()) + 1,
+            seed=seed,
+            num_workers=threads,
+            on_start=entry.die_with_parent,
+        )
         return {"accuracy": max(result.mean_accuracy for result, _ in found)}
     accuracies = [
         _one_after_the_other(way, wanted, list(units), examples, threads, seed)["accuracy"]
@@ -62,27 +98,6 @@ def _examples(dataset: str | None, num_train: int | None) -> Examples:
     return data.first(both, num_train)
 
 
-def _run(
-    spec: Search, configurations: Any, examples: Examples, threads: int, seed: int
-) -> list[tuple[search.Configuration, float]]:
-    found = search.run(
-        spec,
-        examples,
-        configurations=configurations,
-        num_classes=int(examples.targets.max()) + 1,
-        seed=seed,
-        num_workers=threads,
-        on_start=entry.die_with_parent,
-    )
-    return list(found)
-
-
-def _side_by_side(spec: Search, units: list[int], examples: Examples, threads: int, seed: int) -> tuple[float, float]:
-    """Seconds per configuration, and its mean accuracy, when every thread cross-validates the same one."""
-    found = _run(spec, [tuple(units)] * threads, examples, threads, seed)
-    return statistics.mean(seconds for _, seconds in found) / threads, found[0][0].mean_accuracy
-
-
 def _one_after_the_other(
     way: str, spec: Search, units: list[int], examples: Examples, threads: int, seed: int
 ) -> dict[str, Any]:
@@ -94,7 +109,7 @@ def _one_after_the_other(
         moments, accuracy = train(spec.variant(units), *parts, num_classes=num_classes, seed=seed + number)
         seconds = np.diff(moments)
         firsts.append(float(seconds[0]))
-        others.append(float(np.median(seconds[1:] if len(seconds) > 1 else seconds)))
+        others.append(float(np.median(seconds[1:])))
         accuracies.append(accuracy)
     return {
         "fixed": sum(firsts) - sum(others),

@@ -1,0 +1,131 @@
+"""The benchmark: what it counts, what it says, and that every way trains the same variant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import data, floor, pipeline_costs, plans, report, workers
+from benchmarks.report import Comparison
+from pipeline.params import CnnVariant, MlpVariant, Params, load_params
+
+VARIANT: dict[str, Any] = {
+    "study": "study",
+    "dataset": "drawn",
+    "family": "mlp",
+    "layers": [{"units": 32, "dropout": 0.2}],
+    "optimizer": {"name": "adam", "learning_rate": 0.001},
+    "batch_size": 32,
+    "epochs": 6,
+}
+
+
+@pytest.fixture(scope="module")
+def study() -> Params:
+    return load_params(Path(__file__).parents[2] / "params.yaml")
+
+
+def test_products_of_a_dense_network(study: Params) -> None:
+    counts = floor.products(study.variants["digits_512x512"], 10)
+    assert counts == [(784 * 512, 784 * 512), (512 * 512, 512 * 512), (512 * 10, 512 * 10)]
+
+
+def test_products_of_a_convolutional_network() -> None:
+    variant = CnnVariant.model_validate(
+        {**VARIANT, "family": "cnn", "blocks": [{"filters": 4, "padding": "valid"}, {"filters": 8, "padding": "same"}]}
+    )
+    assert [count for count, _ in floor.products(variant, 10)] == [
+        26 * 26 * 9 * 4,
+        13 * 13 * 9 * 4 * 8,
+        6 * 6 * 8 * 32,
+        32 * 10,
+    ]
+
+
+def test_operations_of_an_epoch() -> None:
+    """Three products for each weight in training, but two in the first layer; one in validation."""
+    variant = floor.with_layers(MlpVariant.model_validate(VARIANT), [3])
+    first, last = 5 * 3, 3 * 2
+    counted = floor.operations(variant, 2, num_train=10, num_validation=4, num_inputs=5)
+    assert counted == 2 * (10 * (2 * first + 3 * last) + 4 * (first + last))
+
+
+def test_what_is_planned_is_in_the_study(study: Params) -> None:
+    for plan in (plans.FULL, plans.QUICK):
+        assert {row.variant for row in plan.trainings} <= set(study.variants)
+        assert {point.search for point in plan.grid_points} <= set(study.searches)
+        assert plan.transfer in study.transfers
+    for point in plans.FULL.grid_points:
+        assert point.units in study.searches[point.search].configurations
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(123.4, "123"), (12.34, "12.3"), (1.234, "1.23"), (0.01234, "0.0123"), (0.5, "0.500"), (0, "0.00")],
+)
+def test_three_digits(value: float, text: str) -> None:
+    assert report.digits(value) == text
+
+
+def test_a_ratio_is_of_medians_and_judged_by_its_target() -> None:
+    seconds = {"plain": [4.0, 6.0, 50.0], "engine": [2.0, 1.0, 3.0]}
+    for target, verdict in ((3.0, "met"), (3.1, "**not met**"), (None, "–")):
+        row = Comparison("work", seconds, {"plain": [0.5], "engine": [0.25]}, target=target, floor=0.5)
+        assert row.ratio == 3
+        assert row.cells(["plain", "engine"])[3:6] == ["3.00", "–" if target is None else f"≥ {target:g}", verdict]
+        assert row.cells(["plain", "engine"])[6:] == ["50.00 %", "25.00 %", "0.500", "4.0"]
+
+
+def test_a_way_that_was_not_measured_has_no_column_and_a_row_without_it_a_dash() -> None:
+    both = {"plain": [2.0], "engine": [1.0]}
+    assert "PyTorch" not in report.comparisons([Comparison("a", both)])
+    text = report.comparisons([Comparison("a", both), Comparison("b", {**both, "torch": [3.0]})])
+    first, second = text.splitlines()[2:]
+    assert first.startswith("| a | 2.00 | 1.00 | – | 2.00 | – |")
+    assert second.startswith("| b | 2.00 | 1.00 | 3.00 | 2.00 | 3.00 |")
+
+
+def test_drawn_images_can_be_told_apart() -> None:
+    examples = data.drawn(500, seed=1)
+    assert set(examples.targets.tolist()) == set(range(10))
+    rows = examples.inputs.mean(axis=2)[:, 4:24:2]
+    np.testing.assert_array_equal(rows.argmax(axis=1), examples.targets)
+
+
+@pytest.mark.parametrize("way", ["plain", "engine"])
+def test_both_ways_train_the_same_variant(way: str) -> None:
+    answer = workers.measure(
+        "training.train",
+        way=way,
+        variant=VARIANT,
+        dataset=None,
+        num_train=640,
+        num_validation=100,
+        threads=1,
+        seed=1,
+    )
+    assert len(answer["seconds"]) == 6
+    assert 0 < sum(answer["seconds"]) < answer["wall"]
+    assert answer["accuracy"] > 0.8, "a tenth by chance"
+
+
+def test_a_job_that_fails_says_why() -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)training\.train.*ValidationError"):
+        workers.measure(
+            "training.train",
+            way="engine",
+            variant={"family": "mlp"},
+            dataset=None,
+            num_train=10,
+            num_validation=10,
+            threads=1,
+            seed=1,
+        )
+
+
+def test_stages_that_are_up_to_date_are_timed(tmp_path: Path) -> None:
+    (seconds,) = pipeline_costs.nothing_to_do(tmp_path, 3, repetitions=1)
+    assert 0 < seconds < 120
