@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import time
 from typing import Any
 
@@ -25,7 +25,12 @@ OPTIMIZER_DEFAULTS: dict[str, dict[str, float]] = {
 
 def is_installed() -> bool:
     """Whether there is a PyTorch."""
-    return importlib.util.find_spec("torch") is not None
+    # Not by its name alone, which any folder may have.
+    try:
+        importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def train(
