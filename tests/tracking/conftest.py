@@ -289,6 +289,8 @@ class FakeStages:
 
     def repeat(self, name: str = "small") -> None:
         study = self.params.repeated[name].study
+        for seed in (7, 8):
+            self.write(self.workspace.repeated_model(study, name, seed), f"model of seed {seed}")
         path = self.workspace.repeated_training(study, name)
         self.write(path, "seed,epochs,val_accuracy\n7,3,0.75\n8,3,0.25\n")
 

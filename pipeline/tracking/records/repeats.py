@@ -21,6 +21,7 @@ from pipeline.tracking.records.record import (
     existing,
     experiment_name,
     experiment_tags,
+    output_tags,
     stage_name,
     stage_tags,
     table_figures,
@@ -35,7 +36,13 @@ def repeat_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     item: RepeatedVariant = require(params.repeated, name, "repeated variant")
     path = existing(workspace.repeated_training(item.study, name))
     table = _read(path, "seed")
-    tags = {**stage_tags(params, item.dataset, "repeat", name), "study": item.study, "repeated": name}
+    models = workspace.repeated_model(item.study, name, params.compute.seed).parent
+    tags = {
+        **stage_tags(params, item.dataset, "repeat", name),
+        **output_tags(workspace, [models, path]),
+        "study": item.study,
+        "repeated": name,
+    }
     record = RunRecord(
         experiment=experiment_name(params, item.dataset, item.study),
         experiment_tags=experiment_tags(params, item.dataset, params.title_of(item.study)),
@@ -64,7 +71,11 @@ def repeats_evaluation_record(workspace: Workspace, params: Params, study: str) 
         name=stage_name("evaluate_repeats", study),
         key=content_key(workspace.root, paths),
         time=time_of(paths),
-        tags={**stage_tags(params, spec.dataset, "evaluate_repeats", study), "study": study},
+        tags={
+            **stage_tags(params, spec.dataset, "evaluate_repeats", study),
+            **output_tags(workspace, paths),
+            "study": study,
+        },
         params={"repeats": str(spec.repeats)},
         figures=table_figures(_read(workspace.repeats(study) / "summary.csv", "variant")),
         attachments=(attachment(workspace, "repeats", paths),),
