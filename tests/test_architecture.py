@@ -14,6 +14,7 @@ import grimp
 import pytest
 from dvc.repo import Repo
 from pydantic import BaseModel
+from ruamel.yaml import YAML
 
 from pipeline import compute, params
 
@@ -216,6 +217,13 @@ def test_dvc_watches_exactly_the_code_that_a_stage_runs(repository: Path) -> Non
         **dict.fromkeys([*spec.weights, *spec.features], "mobilenet_v2"),
     }
     assert differences(stages, families, repository) == {}
+
+
+def test_no_name_of_params_stands_in_a_command(repository: Path) -> None:
+    """A name is text that the shell would execute; DVC hands it on in its environment."""
+    stages = YAML(typ="safe").load(repository / "dvc.yaml")["stages"]
+    commands = {name: stage.get("do", stage)["cmd"] for name, stage in stages.items()}
+    assert {name: command for name, command in commands.items() if "${" in command} == {}
 
 
 def test_every_stage_module_is_a_stage(repository: Path) -> None:

@@ -112,7 +112,7 @@ def test_what_is_imported_is_a_direct_dependency(
     declared = {canonicalize_name(requirement.name) for requirement in direct(project, dev=dev)}
     providers = packages_distributions()
     # Scripts that tests start import their neighbours, and tests run others in other circumstances.
-    own = {"pipeline", "tests", *(path.stem for path in (repository / folder).rglob("*_trial.py"))}
+    own = {"pipeline", "benchmarks", "tests", *(path.stem for path in (repository / folder).rglob("*_trial.py"))}
     undeclared = {
         name
         for name in imported_packages(repository / folder) - set(sys.stdlib_module_names) - own
