@@ -122,9 +122,14 @@ def _no_run(*arguments: Any) -> Iterator[_Unheard]:
 
 def nothing_to_do(folder: Path, num_stages: int, repetitions: int) -> list[float]:
     """Seconds of `dvc repro` when so many training stages are up to date."""
-    _write_project(folder, num_stages)
-    # Takes what lies there as the stages' outputs, in place of running them all.
+    # To commit 800 stages would take DVC half an hour: one is, and the others are written down alike.
+    _write_project(folder, 1)
     dvc(folder, "commit", "--force")
+    lock = (folder / "dvc.lock").read_text()
+    _write_project(folder, num_stages)
+    head, committed = lock.split("stages:\n")
+    entries = (committed.replace(_name(0), _name(number)) for number in range(num_stages))
+    (folder / "dvc.lock").write_text(f"{head}stages:\n{''.join(entries)}")
     seconds = []
     for _ in range(repetitions):
         taken, said = dvc(folder, "repro")
@@ -134,9 +139,13 @@ def nothing_to_do(folder: Path, num_stages: int, repetitions: int) -> list[float
     return seconds
 
 
+def _name(number: int) -> str:
+    return f"variant_{number}"
+
+
 def _write_project(folder: Path, num_stages: int) -> None:
     configure(folder)
-    names = [f"variant_{number}" for number in range(num_stages)]
+    names = [_name(number) for number in range(num_stages)]
     yaml = YAML(typ="safe")
     yaml.dump({"stages": STAGES}, folder / "dvc.yaml")
     # Copies, or YAML would name them all by one anchor.
@@ -149,7 +158,8 @@ def _write_project(folder: Path, num_stages: int) -> None:
     for file in files:
         path = folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(file)
+        # Alike for all stages, because their hashes are.
+        path.write_text(path.name if path.parent.name != "models" else "model")
 
 
 def stage_cost(folder: Path, stage: str, item: str, repetitions: int) -> dict[str, list[float]]:

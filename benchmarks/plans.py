@@ -92,7 +92,7 @@ FULL = Plan(
     growth_widths=(64, 128, 256, 512, 1024),
     growth_width_images=6_000,
     # Stages, and how often.
-    num_stages={50: 3, 200: 3, 800: 1},
+    num_stages={50: 3, 200: 2, 800: 1},
     logged={"four_nine_baseline": 1000, "digits_64x64": 30},
 )
 TINY = {"num_train": 320, "num_validation": 64}
