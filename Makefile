@@ -37,7 +37,7 @@ demo: $(INSTALLED) ## Run every stage on small embedded data, in a workspace of 
 	@$(RUN) pipeline demo
 
 test: $(INSTALLED) ## Run the tests
-	@$(RUN) pytest
+	@$(RUN) pytest --numprocesses auto --dist loadfile
 
 repro: $(INSTALLED) ## Run the full study: only the stages whose inputs changed
 	@$(RUN) dvc repro

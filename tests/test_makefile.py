@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+PYTEST = "-m pytest --numprocesses auto --dist loadfile"
 PYTEST_CLOSING_LINE = "========== 3 passed in 0.12s =========="
 
 # Says how it was called and what it was told; where it is asked to, it fails.
 PYTHON = f"""#!/bin/bash
 case "$*" in
     "$FAIL_ON") echo "$1 $2 fails"; exit 1;;
-    "-m pytest") echo "{PYTEST_CLOSING_LINE}";;
+    "{PYTEST}") echo "{PYTEST_CLOSING_LINE}";;
     *) echo "called: $*"; echo "mirror: ${{DATASET_MIRROR:-none}}"; echo "python: $(command -v python)";;
 esac
 """
@@ -126,7 +127,7 @@ def test_ci_fails_with_any_check_and_ends_with_the_closing_line(clone: Path, fai
 
 
 def test_ci_fails_with_the_tests(clone: Path) -> None:
-    assert run(".ci/run", cwd=clone, FAIL_ON="-m pytest").returncode != 0
+    assert run(".ci/run", cwd=clone, FAIL_ON=PYTEST).returncode != 0
 
 
 @pytest.mark.parametrize(("answer", "installed"), [("exit 0", True), ("exit 1", False)])
