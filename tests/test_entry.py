@@ -68,7 +68,7 @@ def result(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 def test_a_stage_gets_the_workspace_the_params_and_the_name(start: Start, tmp_path: Path) -> None:
     code = "entry.run(lambda workspace, params, name: print(workspace.root, params.compute.threads, name))"
-    assert result(start(code, "digits_64x64")) == (0, f"{tmp_path} 2 digits_64x64\n", "")
+    assert result(start(code, "digits_64x64")) == (0, f"{tmp_path} 1 digits_64x64\n", "")
 
 
 @pytest.mark.parametrize("name", ["train@digits_64x64", "../dvc.yaml:train@digits_64x64"])

@@ -557,14 +557,16 @@ def shown(study: Study) -> dict[str, Any]:
 
 
 def artifacts(study: Study) -> dict[tuple[str, str], dict[str, str]]:
-    """The hash of every file of every run, and of the Keras file of its model."""
+    """The hash of every file of every run, but for decisions, which have times, and of the Keras file of its model."""
     client = study.client()
     return {
         (experiment, str(run.info.run_name)): {
             path.name: sha256(path.read_bytes()).hexdigest()
             for folder in (run.info.artifact_uri, *(model.artifact_location for model in models_of(client, run)))
             for path in Path(folder).rglob("*")
-            if path.suffix in {".png", ".csv", ".json", ".keras"} and "example" not in path.name
+            if path.suffix in {".png", ".csv", ".json", ".keras"}
+            and "example" not in path.name
+            and path.parent.name != "decisions"
         }
         for experiment, run in study.runs()
     }
@@ -649,7 +651,7 @@ def test_repro_from_the_cache_trains_nothing_and_sync_makes_mlflow_complete(
 class Switched:
     changes: list[str]
     runs: list[tuple[str, str, str]]
-    challengers: list[str]
+    challengers: list[str | None]
     versions: list[tuple[str, str, str]]
 
 
@@ -669,7 +671,7 @@ def switched(study: Study) -> Switched:
         study.git("switch", "--quiet", branch)
         study.dvc("checkout")
         changes.append(study.sync())
-        challengers.append(aliases(study)["demo-digit-classifier"]["challenger"])
+        challengers.append(aliases(study)["demo-digit-classifier"].get("challenger"))
     runs = [(experiment, str(run.info.run_name), run.data.tags["content_key"]) for experiment, run in study.runs()]
     return Switched(changes, runs, challengers, versions(study))
 

@@ -28,10 +28,11 @@ from mlflow.entities import (
     ViewType,
 )
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from pipeline.tracking import models
 from pipeline.tracking.records import Attachment, CurvePoint, DatasetVersion, RunRecord
-from pipeline.tracking.store import Store
+from pipeline.tracking.store import Store, is_error
 
 CONTENT_KEY = "content_key"
 # Of a child run: the content key of the run that it belongs below, whatever that run's id is now.
@@ -321,7 +322,14 @@ def _complete_datasets(client: MlflowClient, run: Run, versions: tuple[DatasetVe
     known = {(item.dataset.name, item.dataset.digest) for item in inputs}
     missing = [item for item in versions if (item.name, item.digest[:MAX_DIGEST]) not in known]
     if missing:
-        client.log_inputs(run.info.run_id, [_dataset_input(item) for item in missing])
+        inputs = [_dataset_input(item) for item in missing]
+        try:
+            client.log_inputs(run.info.run_id, inputs)
+        except MlflowException as error:
+            # Another workspace that shares the server was quicker to name a dataset, which is there the second time.
+            if not is_error(error, BAD_REQUEST):
+                raise
+            client.log_inputs(run.info.run_id, inputs)
     return bool(missing)
 
 

@@ -364,7 +364,9 @@ class FakeStages:
 
     @property
     def view(self) -> View:
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.workspace.root / 'mlflow.db'}"
+        uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+        if not uri.startswith("http"):
+            uri = f"sqlite:///{self.workspace.root / 'mlflow.db'}"
         return View(MlflowClient(uri, registry_uri=uri))
 
     def process(self, code: str) -> subprocess.Popen[str]:

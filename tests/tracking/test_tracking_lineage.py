@@ -130,7 +130,7 @@ def test_a_version_leads_to_its_run_its_commit_and_what_it_was_made_of(studied: 
     git(studied.workspace.root, "commit", "--quiet", "--allow-empty", "--message", "later")
     traced = origin(studied)
     assert (traced.version.model, traced.version.version) == ("mnist-classifier", 1)
-    assert traced.version.aliases == ("challenger", "champion")
+    assert traced.version.aliases == ("champion",)
     assert traced.run.run_id == studied.view.run("digits", "small").info.run_id
     assert (traced.run.variant, traced.run.stage) == ("small", "train@small")
     # The run was recorded before its outputs were committed.
@@ -195,8 +195,8 @@ def test_outside_git_the_command_is_dvcs_alone(stages: Any) -> None:
     [
         ("models:/mnist", r"expected models:/NAME@ALIAS or models:/NAME/VERSION\."),
         ("models:/mnist@champion", "unknown registered model 'mnist'; expected one of: mnist-classifier"),
-        ("models:/mnist-classifier/2", r"models:/mnist-classifier: expected one of /1, @challenger, @champion, got /2"),
-        ("models:/mnist-classifier@best", "expected one of /1, @challenger, @champion, got @best"),
+        ("models:/mnist-classifier/2", r"models:/mnist-classifier: expected one of /1, @champion, got /2"),
+        ("models:/mnist-classifier@best", "expected one of /1, @champion, got @best"),
         ("medium", r"'medium': expected models:/NAME@ALIAS.* or a variant with runs in MLflow: large, small\."),
         ("abcdef", "abcdef: expected the hash of an output in dvc.lock, or a variant"),
         ("abcde", "six digits or more"),
