@@ -28,11 +28,10 @@ from mlflow.entities import (
     ViewType,
 )
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from pipeline.tracking import models
 from pipeline.tracking.records import Attachment, CurvePoint, DatasetVersion, RunRecord
-from pipeline.tracking.store import Store, is_error
+from pipeline.tracking.store import Store
 
 CONTENT_KEY = "content_key"
 # Of a child run: the content key of the run that it belongs below, whatever that run's id is now.
@@ -67,8 +66,9 @@ def upsert(store: Store, record: RunRecord) -> tuple[Outcome, str]:
         if existing is None:
             tags = {CONTENT_KEY: record.key, **record.tags}
             run = create_run(store, experiment, record.name, tags, start_time=record.time)
-            complete(store.client, run.info.run_id, record)
-            _complete_children(store, experiment, run.info.run_id, record, live={})
+            with _no_half_run(store.client, run.info.run_id):
+                complete(store.client, run.info.run_id, record)
+                _complete_children(store, experiment, run.info.run_id, record, live={})
             return Outcome.CREATED, settle(store.client, experiment, record.key)
         run_id = existing.info.run_id
         changes = [
@@ -76,6 +76,17 @@ def upsert(store: Store, record: RunRecord) -> tuple[Outcome, str]:
             _complete_children(store, experiment, run_id, record, live={}),
         ]
         return Outcome.REPAIRED if any(changes) else Outcome.UNCHANGED, run_id
+
+
+@contextlib.contextmanager
+def _no_half_run(client: MlflowClient, run_id: str) -> Iterator[None]:
+    """Delete a run that cannot be completed: the next attempt may find the one of another workspace."""
+    try:
+        yield
+    except MlflowException:
+        with contextlib.suppress(MlflowException):
+            client.delete_run(run_id)
+        raise
 
 
 def complete_live(store: Store, run_id: str, record: RunRecord, live_children: Mapping[str, str] | None = None) -> None:
@@ -322,14 +333,7 @@ def _complete_datasets(client: MlflowClient, run: Run, versions: tuple[DatasetVe
     known = {(item.dataset.name, item.dataset.digest) for item in inputs}
     missing = [item for item in versions if (item.name, item.digest[:MAX_DIGEST]) not in known]
     if missing:
-        inputs = [_dataset_input(item) for item in missing]
-        try:
-            client.log_inputs(run.info.run_id, inputs)
-        except MlflowException as error:
-            # Another workspace that shares the server was quicker to name a dataset, which is there the second time.
-            if not is_error(error, BAD_REQUEST):
-                raise
-            client.log_inputs(run.info.run_id, inputs)
+        client.log_inputs(run.info.run_id, [_dataset_input(item) for item in missing])
     return bool(missing)
 
 

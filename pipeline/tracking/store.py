@@ -7,16 +7,23 @@ import logging
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import requests
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+from mlflow.protos.databricks_pb2 import (
+    BAD_REQUEST,
+    INVALID_PARAMETER_VALUE,
+    RESOURCE_ALREADY_EXISTS,
+    RESOURCE_DOES_NOT_EXIST,
+    ErrorCode,
+)
 
 from pipeline.errors import PipelineError
 from pipeline.paths import Workspace
@@ -24,6 +31,10 @@ from pipeline.tracking.settings import PARENT_RUN_VARIABLE, Location, find_locat
 
 # What MLflow and the ways to it raise: refused requests, a locked or foreign database, a dead server, a full disk.
 MLFLOW_ERRORS = (MlflowException, sqlite3.Error, OSError)
+
+# How a server refuses what another workspace has just written or settled.
+RACES = (BAD_REQUEST, INVALID_PARAMETER_VALUE, RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST)
+MAX_ATTEMPTS = 3
 
 LOCK_TIMEOUT = 120.0
 PROBE_TIMEOUT = 5.0
@@ -36,6 +47,8 @@ ARTIFACT_COLUMNS = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -111,6 +124,20 @@ def connect(workspace: Workspace) -> Store:
 def is_error(error: MlflowException, code: int) -> bool:
     """Whether MLflow refused a request for this reason."""
     return bool(error.error_code == ErrorCode.Name(code))
+
+
+def persistently(action: Callable[[], Result]) -> Result:
+    """Do what may be done twice, again if another workspace that shares the server was in its way.
+
+    Servers refuse what two workspaces write at once: the name of a dataset, a run that the other has just settled.
+    """
+    for _ in range(MAX_ATTEMPTS - 1):
+        try:
+            return action()
+        except MlflowException as error:
+            if not any(is_error(error, code) for code in RACES):
+                raise
+    return action()
 
 
 def _probe(uri: str) -> None:
