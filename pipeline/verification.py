@@ -177,7 +177,7 @@ def _verify(project: Project, stage: LockedStage, copy: Path, scratch: Path, cha
             stage.command,
             shell=True,
             cwd=copy,
-            env=_environment(project.root, scratch),
+            env=_environment(project.root, stage, scratch),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -192,11 +192,12 @@ def _verify(project: Project, stage: LockedStage, copy: Path, scratch: Path, cha
     return Verdict(stage.address, outcome, len(stage.outputs), seconds, detail, changed)
 
 
-def _environment(root: Path, scratch: Path) -> dict[str, str]:
-    """The user's, but with an MLflow store that is thrown away, and nothing that leads to the workspace."""
+def _environment(root: Path, stage: LockedStage, scratch: Path) -> dict[str, str]:
+    """The user's, but with an MLflow store that is thrown away, and of DVC's variables the name of the stage alone."""
     foreign = ("DVC_", "MLFLOW_", "PIPELINE_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{scratch / 'mlflow' / 'mlflow.db'}"
+    environment["DVC_STAGE"] = stage.address
     # Stages are started as `python -m ...`, which must be this Python.
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
     mirror = environment.get("DATASET_MIRROR")
