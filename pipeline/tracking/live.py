@@ -13,17 +13,15 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from mlflow.entities import Metric, RunStatus
-from mlflow.exceptions import MlflowException
 
 from pipeline.params import Params
 from pipeline.paths import Workspace
 from pipeline.tracking import records, runs
 from pipeline.tracking.records import RunRecord
-from pipeline.tracking.store import MLFLOW_ERRORS, Store, best_effort, connect, persistently, warn
+from pipeline.tracking.store import MLFLOW_ERRORS, Store, best_effort, connect, warn
 
 FLUSH_SECONDS = 2.0
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "mlflow")
@@ -191,13 +189,9 @@ def _finish(
         connect(workspace)
         moment = runs.now()
         runs.log_points(run.store.client, run.run_id, [Metric(key, value, moment, 0) for key, value in costs.items()])
-        try:
-            persistently(partial(runs.complete_live, run.store, run.run_id, home))
-        except MlflowException:
-            # Another workspace that shares the server has a run of the same outputs, and settled on that one.
-            persistently(partial(runs.upsert, run.store, home))
+        runs.complete_live(run.store, run.run_id, home)
         for record in others:
-            persistently(partial(runs.upsert, run.store, record))
+            runs.upsert(run.store, record)
 
 
 def try_again(workspace: Workspace, wanted: list[RunRecord]) -> None:

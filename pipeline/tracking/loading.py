@@ -9,14 +9,14 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.paths import Workspace
 from pipeline.tracking import records, registry
 from pipeline.tracking.settings import find_location
-from pipeline.tracking.store import connect, explained
+from pipeline.tracking.store import connect, explained, is_error
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
@@ -62,7 +62,7 @@ def _find(client: MlflowClient, name: str, number: int | None) -> ModelVersion |
             number = client.get_registered_model(name).aliases.get(registry.CHAMPION)
         return None if number is None else client.get_model_version(name, str(number))
     except MlflowException as error:
-        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+        if not is_error(error, RESOURCE_DOES_NOT_EXIST):
             raise
         return None
 

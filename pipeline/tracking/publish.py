@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from pipeline.params import Params
 from pipeline.paths import Workspace
@@ -16,7 +15,7 @@ def publish(workspace: Workspace, records: Sequence[RunRecord]) -> None:
     with store.best_effort(workspace):
         connection = store.connect(workspace)
         for record in records:
-            store.persistently(partial(runs.upsert, connection, record))
+            runs.upsert(connection, record)
 
 
 def publish_evaluation(workspace: Workspace, params: Params, records: Sequence[RunRecord]) -> None:
@@ -25,10 +24,10 @@ def publish_evaluation(workspace: Workspace, params: Params, records: Sequence[R
     with store.best_effort(workspace):
         connection = store.connect(workspace)
         for record in records:
-            store.persistently(partial(runs.upsert, connection, record))
+            runs.upsert(connection, record)
         for task in params.tasks:
             if evaluated & params.candidates_for(task).keys():
-                store.persistently(partial(registry.refresh_versions, connection, workspace, params, task))
+                registry.refresh_versions(connection, workspace, params, task)
 
 
 def publish_selection(workspace: Workspace, params: Params, task: str) -> None:
@@ -36,5 +35,5 @@ def publish_selection(workspace: Workspace, params: Params, task: str) -> None:
     plan = registry.registration(workspace, params, task)
     with store.best_effort(workspace):
         connection = store.connect(workspace)
-        store.persistently(partial(runs.upsert, connection, plan.selection))
-        store.persistently(partial(registry.register_version, connection, plan))
+        runs.upsert(connection, plan.selection)
+        registry.register_version(connection, plan)

@@ -18,7 +18,7 @@ from pipeline.tracking import cards, decisions, models, records, runs
 from pipeline.tracking.decisions import Decision
 from pipeline.tracking.records import RunRecord
 from pipeline.tracking.runs import Outcome
-from pipeline.tracking.store import Store, is_error
+from pipeline.tracking.store import Store, is_error, persistent
 
 CHALLENGER = "challenger"
 CHAMPION = "champion"
@@ -57,6 +57,7 @@ def registration(workspace: Workspace, params: Params, task: str) -> Registratio
     )
 
 
+@persistent
 def register_version(store: Store, plan: Registration) -> Outcome:
     """Upsert the version that holds the variant's model, its card and its aliases.
 
@@ -79,6 +80,7 @@ def register_version(store: Store, plan: Registration) -> Outcome:
     return Outcome.REPAIRED if any(changes) else Outcome.UNCHANGED
 
 
+@persistent
 def refresh_versions(store: Store, workspace: Workspace, params: Params, task: str) -> bool:
     """Bring the cards and tags of all versions whose model is still here up to date; returns whether any changed.
 

@@ -31,7 +31,7 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.tracking import models
 from pipeline.tracking.records import Attachment, CurvePoint, DatasetVersion, RunRecord
-from pipeline.tracking.store import Store
+from pipeline.tracking.store import Store, persistent
 
 CONTENT_KEY = "content_key"
 # Of a child run: the content key of the run that it belongs below, whatever that run's id is now.
@@ -58,6 +58,7 @@ class Outcome(Enum):
     UNCHANGED = "unchanged"
 
 
+@persistent
 def upsert(store: Store, record: RunRecord) -> tuple[Outcome, str]:
     """Create the run of a record and its children, or complete those that are there. Returns the run's id too."""
     with store.lock():
@@ -95,7 +96,15 @@ def complete_live(store: Store, run_id: str, record: RunRecord, live_children: M
     `live_children` are the ids of the live runs below it, by name; they become those of the record's children, or are
     dropped with it.
     """
-    live = live_children or {}
+    try:
+        _complete_live(store, run_id, record, live_children or {})
+    except MlflowException:
+        # Another workspace that shares the server has a run of the same outputs, and settled on that one.
+        upsert(store, record)
+
+
+@persistent
+def _complete_live(store: Store, run_id: str, record: RunRecord, live: Mapping[str, str]) -> None:
     with store.lock():
         experiment = ensure_experiment(store, record)
         existing = find_run(store.client, experiment, record.key)

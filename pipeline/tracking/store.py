@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import sqlite3
@@ -10,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import requests
 from filelock import FileLock
@@ -48,6 +49,7 @@ ARTIFACT_COLUMNS = (
     ("model_versions", "storage_location"),
 )
 
+Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
@@ -126,18 +128,23 @@ def is_error(error: MlflowException, code: int) -> bool:
     return bool(error.error_code == ErrorCode.Name(code))
 
 
-def persistently(action: Callable[[], Result]) -> Result:
+def persistent(action: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Do what may be done twice, again if another workspace that shares the server was in its way.
 
     Servers refuse what two workspaces write at once: the name of a dataset, a run that the other has just settled.
     """
-    for _ in range(MAX_ATTEMPTS - 1):
-        try:
-            return action()
-        except MlflowException as error:
-            if not any(is_error(error, code) for code in RACES):
-                raise
-    return action()
+
+    @functools.wraps(action)
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        for _ in range(MAX_ATTEMPTS - 1):
+            try:
+                return action(*args, **kwargs)
+            except MlflowException as error:
+                if not any(is_error(error, code) for code in RACES):
+                    raise
+        return action(*args, **kwargs)
+
+    return wrapper
 
 
 def _probe(uri: str) -> None:
