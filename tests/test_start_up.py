@@ -17,10 +17,12 @@ ROOMS_WITH_LATE_IMPORTS = {"pipeline.storage", "pipeline.scoring"}
 # What predicts or trains; all other stages read tables and draw.
 COMPUTING = {
     "evaluate",
+    "evaluate_repeats",
     "evaluate_signal",
     "features",
     "fetch_weights",
     "regress",
+    "repeat",
     "search",
     "train",
     "transfer",
@@ -97,7 +99,15 @@ def test_only_stages_that_compute_load_and_ask_models(repository: Path) -> None:
     calls = ("storage.read_model(", "storage.write_model(", "scoring.predict_in_batches(")
     texts = {name: (repository / "pipeline" / "stages" / f"{name}.py").read_text() for name in stage_modules()}
     calling = {name for name, text in texts.items() if any(call in text for call in calls)}
-    assert calling == {"evaluate", "evaluate_signal", "regress", "train", "transfer"}
+    assert calling == {
+        "evaluate",
+        "evaluate_repeats",
+        "evaluate_signal",
+        "regress",
+        "repeat",
+        "train",
+        "transfer",
+    }
 
 
 def test_the_graph_sees_the_backends_of_those_that_compute(graph: grimp.ImportGraph) -> None:
