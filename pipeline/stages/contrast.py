@@ -123,7 +123,7 @@ def gains(
         rows.append(
             {
                 "variant": name,
-                "kind": "baseline" if name == baseline else kind_of(item.spec, params),
+                "kind": "baseline" if name == baseline else kind_of(item, params),
                 "val_accuracy": last["accuracy"],
                 "val_accuracy_low": low,
                 "val_accuracy_high": high,
@@ -143,8 +143,12 @@ def gains(
     )
 
 
-def kind_of(spec: Classifier, params: Params) -> str:
-    """How a variant is regularized: `L1`, `L2`, `dropout`, ..., joined by ` + `; `none` if it is not."""
+def kind_of(item: Trained, params: Params) -> str:
+    """How a variant is regularized: `L1`, `L2`, `dropout`, ..., joined by ` + `; `none` if it is not.
+
+    Early stopping counts if it ended the training.
+    """
+    spec = item.spec
     layers = _layers(spec, params)
     penalized: list[DenseLayer | Output] = [*layers]
     if isinstance(spec, MlpBase) and spec.output:
@@ -156,7 +160,8 @@ def kind_of(spec: Classifier, params: Params) -> str:
         "batch normalization": any(layer.batch_norm for layer in layers),
         "dropout": any(layer.dropout for layer in layers),
         "augmentation": getattr(spec, "augmentation", None) is not None,
-        "early stopping": spec.early_stopping is not None,
+        # One that stopped nothing leaves no trace in the results, by which DVC knows when to run this stage again.
+        "early stopping": spec.early_stopping is not None and item.metrics["epochs"] < spec.epochs,
     }
     return " + ".join(kind for kind, is_used in kinds.items() if is_used) or "none"
 

@@ -145,6 +145,22 @@ def test_kinds_stand_together_after_the_baseline(trained: Workspace, params: Par
     assert list(gains(trained).index) == ["plain", "sparse", "light", "heavy", "augmented"]
 
 
+@pytest.mark.parametrize(("epochs", "kind"), [(3, "none"), (4, "early stopping")])
+def test_early_stopping_is_a_kind_if_it_ended_the_training(
+    trained: Workspace, content: dict[str, Any], published: Published, epochs: int, kind: str
+) -> None:
+    content["variants"]["sparse"] |= {
+        "output": None,
+        "early_stopping": {"monitor": "val_loss", "patience": 2},
+        "epochs": epochs,
+    }
+    params = Params.model_validate(content)
+    metrics_path = trained.training_results("sparse", params.variants["sparse"]) / "metrics.json"
+    storage.write_json(metrics_path, {**storage.read_json(metrics_path), "epochs": 3})
+    contrast.main(trained, params, "first")
+    assert gains(trained)["kind"]["sparse"] == kind
+
+
 def test_updates_are_counted(trained: Workspace, params: Params, published: Published) -> None:
     contrast.main(trained, params, "first")
     # 50 images in batches of 8 are 7 steps; the augmented one has its own number.
