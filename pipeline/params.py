@@ -199,8 +199,9 @@ class Study(Section):
     """A group of variants that are compared; one MLflow experiment.
 
     `tolerance` is how far a test accuracy may lie from the reported one and still count as reproduced, as a fraction;
-    without it nothing is judged. `shared_from` names the study whose folder holds the variants that this one also lists
-    (itself if there are none); with `beside_all` every variant of that study is set beside its own when it is compared.
+    without it nothing is judged. `variants` names its classifiers, in the order of tables and plots. `shared_from` is
+    the study whose folder holds those of them that are not its own (itself if there are none); with `beside_all` every
+    variant of that study is set beside its own when it is compared.
     """
 
     title: str
@@ -208,6 +209,7 @@ class Study(Section):
     tolerance: NonNegativeFloat | None = None
     shared_from: Name
     beside_all: bool = False
+    variants: Annotated[tuple[Name, ...], Field(strict=False, min_length=1)]
 
 
 class Conclusions(Section):
@@ -349,10 +351,12 @@ class RateStep(Section):
 
 
 class VariantBase(Section):
-    """What every model variant states, whatever its family."""
+    """What every model variant states, whatever its family.
+
+    `study` is its home, which names the folder of its outputs; other studies may list it too.
+    """
 
     study: Name
-    also_in: Annotated[tuple[Name, ...], type_of_sequence] = ()
     dataset: Name
     optimizer: Optimizer
     schedule: Annotated[tuple[RateStep, ...], type_of_sequence] = ()
@@ -361,10 +365,6 @@ class VariantBase(Section):
     batch_size: PositiveInt
     epochs: PositiveInt
     start_from: Name | None = None
-
-    @property
-    def studies(self) -> tuple[str, ...]:
-        return (self.study, *self.also_in)
 
     @property
     def objective(self) -> Objective:
@@ -545,11 +545,18 @@ class Params(Section):
         return {**self.classifiers, **self.regressors}
 
     def variants_of(self, study: str) -> dict[str, Classifier]:
-        """The classifiers that a study lists, its own and shared ones, in the order of the file."""
-        return {name: variant for name, variant in self.classifiers.items() if study in variant.studies}
+        """The classifiers that a study lists, its own and shared ones, in the order of its list."""
+        classifiers = self.classifiers
+        return {name: classifiers[name] for name in self.studies[study].variants}
+
+    def studies_of(self, variant: str) -> tuple[str, ...]:
+        """The studies that show a variant, its home first; of a regressor that is its signal."""
+        home = self.all_variants[variant].study
+        others = (name for name, study in self.studies.items() if variant in study.variants and name != home)
+        return (home, *others)
 
     def compared_with(self, study: str) -> dict[str, Classifier]:
-        """What is set beside a study's own variants when they are compared, in the order of the file."""
+        """What is set beside the variants of a study when they are compared, in the order of the other study's list."""
         spec = self.studies[study]
         beside = self.variants_of(spec.shared_from) if spec.beside_all else {}
         own = self.variants_of(study)
@@ -698,7 +705,7 @@ def _key(location: tuple[int | str, ...]) -> str:
             return ".".join(parts)
 
 
-def _unknown(key: str, value: str, known: Mapping[str, Any]) -> list[str]:
+def _unknown(key: str, value: str, known: Collection[str]) -> list[str]:
     if value in known:
         return []
     return [f"{key}: expected one of {', '.join(sorted(known)) or '(none)'}, got {value!r}."]
@@ -730,6 +737,7 @@ def _study_problems(params: Params) -> list[str]:
     for name, study in params.studies.items():
         problems += _unknown(f"studies.{name}.dataset", study.dataset, params.datasets)
         problems += _shared_from_problems(f"studies.{name}.shared_from", study, params)
+        problems += _list_problems(name, study, params)
         if not any(variant.study == name for variant in params.classifiers.values()):
             problems.append(
                 f"studies.{name}: expected at least one variant with this study as its `study`, got none. "
@@ -739,7 +747,7 @@ def _study_problems(params: Params) -> list[str]:
         problems += _membership_of("conclusions", name, name, conclusions.dataset, params)
     for name, contrast in params.contrasts.items():
         unknown = _unknown(f"contrasts.{name}", name, params.studies)
-        problems += unknown or _unknown(f"contrasts.{name}.baseline", contrast.baseline, params.variants_of(name))
+        problems += unknown or _unknown(f"contrasts.{name}.baseline", contrast.baseline, params.studies[name].variants)
         if not unknown and params.studies[name].dataset != contrast.dataset:
             problems.append(
                 f"contrasts.{name}.dataset: expected {params.studies[name].dataset!r}, as the study has it, "
@@ -753,6 +761,34 @@ def _shared_from_problems(key: str, study: Study, params: Params) -> list[str]:
     if unknown or params.studies[study.shared_from].dataset == study.dataset:
         return unknown
     return [f"{key}: expected a study about {study.dataset}, got {study.shared_from!r}."]
+
+
+def _list_problems(name: str, study: Study, params: Params) -> list[str]:
+    """The variants that a study lists: known, each once, and its own or those of the study that it shares from."""
+    problems = []
+    key, classifiers = f"studies.{name}.variants", params.classifiers
+    if len(set(study.variants)) < len(study.variants):
+        problems.append(f"{key}: expected different names, got {list(study.variants)}.")
+    for listed in dict.fromkeys(study.variants):
+        problems += _unknown(key, listed, classifiers) or _sharing_problems(key, name, listed, params)
+    return problems
+
+
+def _sharing_problems(key: str, name: str, listed: str, params: Params) -> list[str]:
+    study, variant = params.studies[name], params.classifiers[listed]
+    home = params.studies.get(variant.study)
+    # What a variant says wrongly of itself is told by its own keys.
+    if variant.study == name or home is None or variant.dataset != home.dataset:
+        return []
+    if variant.dataset != study.dataset:
+        return [f"{key}: study {name} is about {study.dataset}, got {listed!r} on {variant.dataset}. Take it out."]
+    if variant.study != study.shared_from:
+        expected = " or ".join(dict.fromkeys((name, study.shared_from)))
+        return [
+            f"{key}: expected variants of {expected}, got {listed!r} of {variant.study}. "
+            f"Take it out, or set shared_from to {variant.study}."
+        ]
+    return []
 
 
 def _task_problems(params: Params) -> list[str]:
@@ -847,9 +883,9 @@ def _repeats_problems(params: Params) -> list[str]:
         problems += unknown
         if unknown:
             continue
-        variant = params.variants[name]
-        if item.study not in variant.studies:
-            problems.append(f"{key}.study: expected one of {', '.join(variant.studies)}, got {item.study!r}.")
+        variant, studies = params.variants[name], params.studies_of(name)
+        if item.study not in studies:
+            problems.append(f"{key}.study: expected one of {', '.join(studies)}, got {item.study!r}.")
         for field in ("dataset", "family"):
             stated, expected = getattr(item, field), getattr(variant, field)
             if stated != expected:
@@ -874,7 +910,7 @@ def _variant_problems(params: Params) -> list[str]:
         problems += _parent_problems(f"warm_started.{name}.start_from", variant, params)
     for name, classifier in params.classifiers.items():
         key = f"{params.variant_group(name)}.{name}"
-        problems += _membership_problems(key, classifier, params)
+        problems += _membership_problems(key, name, classifier, params)
         problems += _augmentation_problems(key, classifier)
     for name, transfer in params.transfers.items():
         unknown = _unknown(f"transfers.{name}.features", transfer.features, params.features)
@@ -885,10 +921,9 @@ def _variant_problems(params: Params) -> list[str]:
             )
     for name, regressor in params.regressors.items():
         problems += _unknown(f"regressors.{name}.dataset", regressor.dataset, params.signals)
-        if regressor.study != regressor.dataset or regressor.also_in:
+        if regressor.study != regressor.dataset:
             problems.append(
-                f"regressors.{name}.study: expected {regressor.dataset!r}, its signal, alone, "
-                f"got {', '.join(regressor.studies)}."
+                f"regressors.{name}.study: expected {regressor.dataset!r}, its signal, got {regressor.study!r}."
             )
     return problems
 
@@ -920,19 +955,13 @@ def _architecture(variant: VariantBase) -> dict[str, Any]:
     return variant.model_dump(include={"family", "blocks", "layers", "kernel_initializer", "output"})
 
 
-def _membership_problems(key: str, variant: VariantBase, params: Params) -> list[str]:
+def _membership_problems(key: str, name: str, variant: VariantBase, params: Params) -> list[str]:
     problems = _unknown(f"{key}.dataset", variant.dataset, params.datasets)
-    for field, study in [("study", variant.study), *(("also_in", study) for study in variant.also_in)]:
-        problems += _membership_of(key, field, study, variant.dataset, params)
-    if len(set(variant.studies)) < len(variant.studies):
-        listed = list(variant.also_in)
-        problems.append(f"{key}.also_in: expected studies other than {variant.study}, each once, got {listed}.")
-    for study in variant.also_in:
-        if study in params.studies and params.studies[study].shared_from != variant.study:
-            shared_from = params.studies[study].shared_from
-            problems.append(
-                f"{key}.also_in: expected studies.{study}.shared_from to be {variant.study!r}, got {shared_from!r}."
-            )
+    problems += _membership_of(key, "study", variant.study, variant.dataset, params)
+    home = params.studies.get(variant.study)
+    if home is not None and name not in home.variants:
+        listed = ", ".join(home.variants)
+        problems.append(f"{key}: expected in studies.{variant.study}.variants, got only {listed}. Add it there.")
     return problems
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline import metrics
 from pipeline.errors import PipelineError
-from pipeline.params import Classifier
+from pipeline.params import Classifier, Params
 from pipeline.reported.variants import ReportedFigure, ReportedFigures
 
 VARIANTS_COLUMNS = (
@@ -60,6 +60,7 @@ DIFFERENCE_DECIMALS = 6
 
 
 def study_rows(
+    params: Params,
     study: str,
     variants: Mapping[str, Classifier],
     *,
@@ -67,7 +68,7 @@ def study_rows(
     tested: Mapping[str, Mapping[str, Any]],
     reported: ReportedFigures,
 ) -> list[dict[str, Any]]:
-    """A row per variant of a study, with the columns VARIANTS_COLUMNS.
+    """A row per variant that a study lists or has set beside them, with the columns VARIANTS_COLUMNS.
 
     `trained` holds each variant's metrics of training, `tested` those of the study's evaluation; further variants in
     them are ignored. All figures are of the last epoch's weights, but for `best_epoch`; losses include penalties.
@@ -80,7 +81,8 @@ def study_rows(
             f"Run `dvc repro evaluate@{study}`."
         )
     # A variant that is only set beside a study's own is compared with what its own source reports.
-    homes = {name: study if study in variant.studies else variant.study for name, variant in variants.items()}
+    listed = params.studies[study].variants
+    homes = {name: study if name in listed else variant.study for name, variant in variants.items()}
     return [
         _variant_row(name, homes[name], variant, trained[name], tested[name], reported.get((homes[name], name)))
         for name, variant in variants.items()

@@ -35,6 +35,7 @@ REQUIRED = "required, but missing. Add it."
 UNKNOWN_KEY = "unknown key. Remove it, or correct its spelling."
 STUDIES = "expected one of activity, digits, fashion, transfer"
 VARIANTS = "expected one of conv, deep, wide"
+CLASSIFIERS = "expected one of augmented, conv, deep, grid, longer, mobile, rate_10, rate_20, wide"
 DEEP = {
     "study": "digits",
     "dataset": "mnist",
@@ -114,10 +115,34 @@ CONTENT = {
         },
     },
     "studies": {
-        "digits": {"title": "Digits", "dataset": "mnist", "tolerance": 0.004, "shared_from": "digits"},
-        "activity": {"title": "Activity", "dataset": "mnist", "shared_from": "digits"},
-        "fashion": {"title": "Fashion", "dataset": "garments", "tolerance": 0.006, "shared_from": "fashion"},
-        "transfer": {"title": "Transfer", "dataset": "garments", "shared_from": "fashion", "beside_all": True},
+        "digits": {
+            "title": "Digits",
+            "dataset": "mnist",
+            "tolerance": 0.004,
+            "shared_from": "digits",
+            "variants": ["deep", "wide", "longer", "grid"],
+        },
+        # Not in the order in which the file has them.
+        "activity": {
+            "title": "Activity",
+            "dataset": "mnist",
+            "shared_from": "digits",
+            "variants": ["rate_20", "rate_10", "wide", "augmented"],
+        },
+        "fashion": {
+            "title": "Fashion",
+            "dataset": "garments",
+            "tolerance": 0.006,
+            "shared_from": "fashion",
+            "variants": ["conv"],
+        },
+        "transfer": {
+            "title": "Transfer",
+            "dataset": "garments",
+            "shared_from": "fashion",
+            "beside_all": True,
+            "variants": ["mobile"],
+        },
     },
     "conclusions": {"digits": {"dataset": "mnist"}},
     "contrasts": {"activity": {"dataset": "mnist", "baseline": "wide"}},
@@ -151,7 +176,7 @@ CONTENT = {
         }
     },
     "sweeps": {"rates": {"study": "activity", "dataset": "mnist"}},
-    "variants": {"deep": DEEP, "wide": {**DEEP, "also_in": ["activity"]}, "conv": CONV},
+    "variants": {"deep": DEEP, "wide": DEEP, "conv": CONV},
     "warm_started": {"longer": {**DEEP, "start_from": "deep", "epochs": 1}},
     "swept": {
         "rate_10": {**DEEP, "study": "activity", "layers": [{"units": 4, "dropout": 0.1}], "sweep": "rates"},
@@ -196,6 +221,7 @@ OPTIONAL = (
     "transfers",
     "regressors",
 )
+GROUPS = ("variants", "warm_started", "swept", "derived", "transfers")
 
 
 def fresh() -> dict[str, Any]:
@@ -280,8 +306,9 @@ def test_the_demo_has_every_family_a_warm_start_a_shared_variant_and_a_schedule(
     assert {variant.family for variant in variants} == {variant.family for variant in full}
     groups = [demo.searches, demo.sweeps, demo.contrasts, demo.conclusions, demo.features, demo.signals]
     assert all(groups), "the demo shows every kind of stage"
-    for feature in ("start_from", "also_in", "schedule"):
+    for feature in ("start_from", "schedule"):
         assert any(getattr(variant, feature) for variant in variants), feature
+    assert any(len(demo.studies_of(name)) > 1 for name in demo.all_variants), "the demo shows a shared variant"
 
 
 def test_sections_become_typed_objects(file: Path) -> None:
@@ -316,9 +343,15 @@ def test_groups_and_memberships(file: Path) -> None:
     assert list(params.classifiers) == classifiers
     assert list(params.all_variants) == [*classifiers, "sine"]
     assert list(params.variants_of("digits")) == ["deep", "wide", "longer", "grid"]
-    assert list(params.variants_of("activity")) == ["wide", "rate_10", "rate_20", "augmented"]
+    assert list(params.variants_of("activity")) == ["rate_20", "rate_10", "wide", "augmented"]
+    assert params.variants_of("activity")["wide"] == params.variants["wide"]
     assert list(params.members_of("rates")) == ["rate_10", "rate_20"]
-    assert params.variants["wide"].studies == ("digits", "activity")
+    assert {name: params.studies_of(name) for name in ("deep", "wide", "mobile", "sine")} == {
+        "deep": ("digits",),
+        "wide": ("digits", "activity"),
+        "mobile": ("transfer",),
+        "sine": ("waves",),
+    }
     groups = {name: params.variant_group(name) for name in ("deep", "longer", "rate_10", "grid", "mobile", "sine")}
     assert groups == {
         "deep": "variants",
@@ -330,6 +363,12 @@ def test_groups_and_memberships(file: Path) -> None:
     }
     with pytest.raises(KeyError, match="shallow"):
         params.variant_group("shallow")
+
+
+def test_the_home_study_of_a_shared_variant_is_told_first(file: Path) -> None:
+    content = fresh()
+    content["studies"] = {name: content["studies"][name] for name in reversed(content["studies"])}
+    assert Params.model_validate(content).studies_of("wide") == ("digits", "activity")
 
 
 def test_candidates_are_those_of_a_dataset_or_of_one_of_its_studies(file: Path) -> None:
@@ -418,7 +457,9 @@ def test_a_section_may_be_absent_with_what_hangs_on_it(file: Path, section: str)
         # The study would be left without a variant of its own.
         for gone in ("studies", "contrasts"):
             del content[gone]["activity"]
-        del content["variants"]["wide"]["also_in"]
+    kept = {name for group in GROUPS for name in content.get(group, ())}
+    for study in content["studies"].values():
+        study["variants"] = [name for name in study["variants"] if name in kept]
     write(file, content)
     assert getattr(load_params(file), section) == {}
 
@@ -460,6 +501,8 @@ def test_numbers_are_read_as_dvc_reads_them(file: Path, text: str) -> None:
         ("searches.grid.folds", ..., REQUIRED),
         ("sweeps.rates.members", [], UNKNOWN_KEY),
         ("contrasts.activity.baseline", ..., REQUIRED),
+        ("studies.activity.variants", ..., REQUIRED),
+        ("variants.wide.also_in", ["activity"], UNKNOWN_KEY),
         ("tasks.digit-classifier.candidates", ..., REQUIRED),
         ("swept.rate_10.sweep", ..., REQUIRED),
         ("derived.grid.layers", [], UNKNOWN_KEY),
@@ -481,6 +524,8 @@ def test_numbers_are_read_as_dvc_reads_them(file: Path, text: str) -> None:
         ("variants.deep.layers.0", 8, "expected a mapping, got 8."),
         ("variants.deep", 8, "expected a mapping, got 8."),
         ("variants", [], "expected a mapping, got []."),
+        ("studies.activity.variants", "wide", "expected a list, got 'wide'."),
+        ("studies.activity.variants.1", 3, "expected a valid string, got 3."),
         ("warm_started", None, "expected a mapping, got None."),
         ("datasets.mnist.title", 3, "expected a valid string, got 3."),
         ("datasets.mnist.classes.0", 0, "expected a valid string, got 0."),
@@ -551,7 +596,23 @@ def test_a_wrong_hash_is_named_by_its_file(error_after: Edit) -> None:
     ("key", "value", "message"),
     [
         ("variants.conv.study", "shoes", f"{STUDIES}, got 'shoes'."),
-        ("variants.wide.also_in", ["shoes"], f"{STUDIES}, got 'shoes'."),
+        ("studies.fashion.variants", ["conv", "shallow"], f"{CLASSIFIERS}, got 'shallow'."),
+        ("studies.fashion.variants", ["conv", "sine"], f"{CLASSIFIERS}, got 'sine'."),
+        (
+            "studies.activity.variants",
+            ["wide", "rate_10", "rate_20", "augmented", "wide"],
+            "expected different names, got ['wide', 'rate_10', 'rate_20', 'augmented', 'wide'].",
+        ),
+        (
+            "studies.digits.variants",
+            ["deep", "wide", "longer", "grid", "augmented"],
+            "expected variants of digits, got 'augmented' of activity. Take it out, or set shared_from to activity.",
+        ),
+        (
+            "studies.activity.variants",
+            ["rate_10", "rate_20", "augmented", "conv"],
+            "study activity is about mnist, got 'conv' on garments. Take it out.",
+        ),
         ("warm_started.longer.dataset", "cifar", "expected one of garments, mnist, got 'cifar'."),
         ("tasks.digit-classifier.dataset", "cifar", "expected one of garments, mnist, waves, got 'cifar'."),
         ("datasets.mnist.source", "cifar", "expected one of digit-files, drawn, got 'cifar'."),
@@ -565,7 +626,7 @@ def test_a_wrong_hash_is_named_by_its_file(error_after: Edit) -> None:
         ("transfers.mobile.features", "pool", "expected one of digit-pooled, pooled, got 'pool'."),
         ("transfers.mobile.features", "digit-pooled", "expected features of garments, got 'digit-pooled'."),
         ("regressors.sine.dataset", "mnist", "expected one of waves, got 'mnist'."),
-        ("regressors.sine.study", "digits", "expected 'waves', its signal, alone, got digits."),
+        ("regressors.sine.study", "digits", "expected 'waves', its signal, got 'digits'."),
         ("contrasts.activity.baseline", "deep", "expected one of augmented, rate_10, rate_20, wide, got 'deep'."),
         ("contrasts.activity.dataset", "garments", "expected 'mnist', as the study has it, got 'garments'."),
         (
@@ -591,16 +652,6 @@ def test_a_wrong_hash_is_named_by_its_file(error_after: Edit) -> None:
         ("studies.fashion.shared_from", "shoes", f"{STUDIES}, got 'shoes'."),
         ("studies.fashion.shared_from", "digits", "expected a study about garments, got 'digits'."),
         ("variants.conv.study", "digits", "study digits is about mnist, got a variant on garments."),
-        (
-            "variants.wide.also_in",
-            ["digits"],
-            "expected studies other than digits, each once, got ['digits'].",
-        ),
-        (
-            "variants.wide.also_in",
-            ["activity", "activity"],
-            "expected studies other than digits, each once, got ['activity', 'activity'].",
-        ),
         ("warm_started.longer.start_from", "shallow", f"{VARIANTS}, got 'shallow'."),
         ("warm_started.longer.start_from", "longer", f"{VARIANTS}, got 'longer'."),
         (
@@ -621,14 +672,64 @@ def test_a_wrong_reference_is_named_by_its_key(error_after: Edit, key: str, valu
 
 
 def test_a_variant_of_an_unknown_dataset(error_after: Edit) -> None:
-    lines = error_after({"variants.wide.dataset": "cifar"}).splitlines()
-    assert lines[0] == "variants.wide.dataset: expected one of garments, mnist, got 'cifar'."
+    assert error_after({"variants.wide.dataset": "cifar"}).splitlines() == [
+        "variants.wide.dataset: expected one of garments, mnist, got 'cifar'.",
+        "variants.wide.study: study digits is about mnist, got a variant on cifar.",
+    ]
 
 
-def test_a_shared_variant_lies_in_the_folder_that_its_other_study_names(error_after: Edit) -> None:
-    assert error_after({"studies.activity.shared_from": "activity"}) == (
-        "variants.wide.also_in: expected studies.activity.shared_from to be 'digits', got 'activity'."
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"shared_from": "activity"}, "expected variants of activity, got 'wide' of digits."),
+        ({"shared_from": "second"}, "expected variants of activity or second, got 'wide' of digits."),
+    ],
+)
+def test_a_shared_variant_lies_in_the_folder_that_its_other_study_names(
+    error_after: Edit, change: dict[str, Any], told: str
+) -> None:
+    second = {**CONTENT["studies"]["digits"], "variants": ["other"]}
+    changes = {
+        "studies.activity": {**CONTENT["studies"]["activity"], **change},
+        "studies.second": second,
+        "variants.other": {**DEEP, "study": "second"},
+    }
+    assert error_after(changes) == f"studies.activity.variants: {told} Take it out, or set shared_from to digits."
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "listed"),
+    [
+        ("variants", "deep", ["wide", "longer", "grid"]),
+        ("warm_started", "longer", ["deep", "wide", "grid"]),
+        ("derived", "grid", ["deep", "wide", "longer"]),
+    ],
+)
+def test_a_variant_is_in_the_list_of_its_study(error_after: Edit, group: str, name: str, listed: list[str]) -> None:
+    assert error_after({"studies.digits.variants": listed}) == (
+        f"{group}.{name}: expected in studies.digits.variants, got only {', '.join(listed)}. Add it there."
     )
+
+
+def test_being_shown_elsewhere_does_not_replace_the_list_of_a_variants_study(error_after: Edit) -> None:
+    assert error_after({"studies.digits.variants": ["deep", "longer", "grid"]}) == (
+        "variants.wide: expected in studies.digits.variants, got only deep, longer, grid. Add it there."
+    )
+
+
+def test_a_variant_that_left_the_file_has_to_leave_the_lists(error_after: Edit) -> None:
+    classifiers = CLASSIFIERS.replace(", wide", "")
+    assert error_after({"variants.wide": ..., "contrasts.activity.baseline": "rate_10"}).splitlines() == [
+        f"studies.{study}.variants: {classifiers}, got 'wide'." for study in ("digits", "activity")
+    ]
+
+
+def test_an_unknown_study_of_a_listed_variant_is_told_once(error_after: Edit) -> None:
+    assert error_after({"variants.wide.study": "shoes"}) == f"variants.wide.study: {STUDIES}, got 'shoes'."
+
+
+def test_a_study_lists_something(error_after: Edit) -> None:
+    assert error_after({"studies.fashion.variants": []}).startswith("studies.fashion.variants: expected ")
 
 
 def test_a_warm_start_has_the_layers_of_its_parent(error_after: Edit) -> None:
@@ -639,24 +740,17 @@ def test_a_warm_start_has_the_layers_of_its_parent(error_after: Edit) -> None:
 
 
 def test_a_study_without_variants(error_after: Edit) -> None:
-    empty = {**CONTENT["studies"]["fashion"], "shared_from": "empty"}
-    assert error_after({"studies.empty": empty}) == (
+    assert error_after({"studies.empty": CONTENT["studies"]["fashion"]}) == (
         "studies.empty: expected at least one variant with this study as its `study`, got none. Remove it or add one."
     )
 
 
 def test_a_study_needs_a_variant_of_its_own_beside_shared_ones(error_after: Edit) -> None:
-    second = {**CONTENT["studies"]["activity"]}
-    lines = error_after({"studies.second": second, "variants.deep": {**DEEP, "also_in": ["second"]}}).splitlines()
+    second = {**CONTENT["studies"]["activity"], "variants": ["deep"]}
+    lines = error_after({"studies.second": second}).splitlines()
     assert lines == [
         "studies.second: expected at least one variant with this study as its `study`, got none. Remove it or add one."
     ]
-
-
-def test_a_shared_variant_comes_from_the_study_that_is_named(error_after: Edit) -> None:
-    assert error_after({"studies.activity.shared_from": "activity"}) == (
-        "variants.wide.also_in: expected studies.activity.shared_from to be 'digits', got 'activity'."
-    )
 
 
 def test_a_warm_start_goes_on_with_the_same_architecture(error_after: Edit) -> None:
@@ -677,7 +771,8 @@ def test_a_sweep_without_members(error_after: Edit) -> None:
 
 
 def test_a_member_of_a_sweep_is_of_its_study(error_after: Edit) -> None:
-    assert error_after({"swept.rate_10.study": "digits"}) == (
+    listed = [*CONTENT["studies"]["digits"]["variants"], "rate_10"]
+    assert error_after({"swept.rate_10.study": "digits", "studies.digits.variants": listed}) == (
         "swept.rate_10.sweep: expected a sweep of the same study and dataset, got 'rates'."
     )
 
@@ -752,6 +847,7 @@ def test_a_reference_that_is_a_way_out_of_its_folder(error_after: Edit, name: st
         "features.pooled.weights",
         "studies.digits.dataset",
         "studies.digits.shared_from",
+        "studies.digits.variants.0",
         "tasks.digit-classifier.dataset",
         "variants.deep.study",
         "variants.deep.dataset",

@@ -25,16 +25,20 @@ DATASET = {
     "split": {"validation_size": 10, "seed": 0},
     "example": 0,
 }
+STUDY = {"dataset": "shapes", "shared_from": "first"}
 REPEATED = {"dataset": "shapes", "family": "mlp", "study": "second"}
 CONTENT: dict[str, Any] = {
     "compute": {"seed": 7, "threads": 1},
     "sources": {"files": {"kind": "idx_files", "folder": "shapes", "urls": [], "sha256": {}}},
     "datasets": {"shapes": DATASET, "others": DATASET},
-    "studies": {name: {"title": name, "dataset": "shapes", "shared_from": "first"} for name in ("first", "second")},
+    "studies": {
+        "first": {**STUDY, "title": "First", "variants": ["narrow", "wide", "longer"]},
+        "second": {**STUDY, "title": "Second", "variants": ["wide", "deep"]},
+    },
     "tasks": {},
     "variants": {
         "narrow": {**VARIANT, "study": "first"},
-        "wide": {**VARIANT, "study": "first", "also_in": ["second"]},
+        "wide": {**VARIANT, "study": "first"},
         "deep": {**VARIANT, "study": "second"},
     },
     "warm_started": {"longer": {**VARIANT, "study": "first", "start_from": "narrow"}},

@@ -37,8 +37,20 @@ PARAMS = Params.model_validate(
             }
         },
         "studies": {
-            "first": {"title": "First study", "dataset": "shapes", "shared_from": "first", "tolerance": 0.004},
-            "second": {"title": "Second study", "dataset": "shapes", "shared_from": "second", "tolerance": 0.006},
+            "first": {
+                "title": "First study",
+                "dataset": "shapes",
+                "shared_from": "first",
+                "tolerance": 0.004,
+                "variants": ["narrow"],
+            },
+            "second": {
+                "title": "Second study",
+                "dataset": "shapes",
+                "shared_from": "second",
+                "tolerance": 0.006,
+                "variants": ["deep"],
+            },
         },
         "tasks": {
             "shape-classifier": {
@@ -205,6 +217,7 @@ def params_with(*names: str) -> Params:
     """The first study lists these variants and no others."""
     variants = {name: {**MLP, "study": "first"} for name in names}
     content = PARAMS.model_dump(exclude_defaults=True, exclude={"variants"})
+    content["studies"]["first"]["variants"] = names
     return Params.model_validate({**content, "variants": {**variants, "deep": {**MLP, "study": "second"}}})
 
 

@@ -61,8 +61,9 @@ STAGES = {
     "summarize",
     "register@digit-classifier",
 }
-# What depends on the list of variants.
+# What depends on the lists of variants: of all studies, and of one.
 AFTER_TRAINING = {stage for stage in STAGES if stage.startswith(("evaluate", "compare", "summarize", "register"))}
+AFTER_EXTRAS = AFTER_TRAINING - {"evaluate@basics", "compare@basics"}
 VARIANTS_OF_STUDY = {"basics": {"shared", "continued"}, "extras": {"shared", "penalized", "refitted"}}
 EPOCHS = {"shared": 2, "penalized": 1, "continued": 2, "refitted": 2}
 CONFIGURATIONS = {"8", "16"}
@@ -370,7 +371,7 @@ def test_editing_a_variant_trains_that_one_alone(study: Study) -> None:
     with study.params() as params:
         params["variants"]["penalized"]["epochs"] = 3
     status = study.status()
-    assert status.keys() == {"train@penalized", *AFTER_TRAINING}
+    assert status.keys() == {"train@penalized"}
     assert status["train@penalized"] == [{"changed deps": {"params.yaml": {"variants.penalized": "modified"}}}]
     diff = json.loads(study.dvc("params", "diff", "--json"))
     assert diff == {"params.yaml": {"variants.penalized.epochs": {"old": 1, "new": 3, "diff": 2}}}
@@ -384,14 +385,27 @@ def test_reordering_variants_trains_none(study: Study) -> None:
     with study.params() as params:
         params["variants"] = reordered(params["variants"])
         params["variants"]["shared"] = reordered(params["variants"]["shared"])
-    assert study.status().keys() <= AFTER_TRAINING
+    assert study.status() == {}
+
+
+def test_reordering_the_list_of_a_study_trains_none(study: Study) -> None:
+    with study.params() as params:
+        params["studies"]["extras"]["variants"] = ["refitted", "penalized", "shared"]
+    assert study.status().keys() == AFTER_EXTRAS
+
+
+def test_deleting_a_variant_makes_anew_what_is_told_of_its_study(study: Study) -> None:
+    with study.params() as params:
+        del params["variants"]["penalized"]
+        params["studies"]["extras"]["variants"].remove("penalized")
+    assert study.status().keys() == AFTER_EXTRAS
 
 
 @pytest.mark.parametrize(
     ("section", "item", "key", "value", "expected"),
     [
         ("tasks", "digit-classifier", "tolerance", 0.5, {"register@digit-classifier"}),
-        ("studies", "extras", "title", "More", {"compare@extras", "summarize"}),
+        ("studies", "extras", "title", "More", {"compare@extras", "summarize", "register@digit-classifier"}),
         ("datasets", "digits", "title", "Figures", {"prepare@digits", "summarize", "tabulate"}),
         ("datasets", "digits", "example", 4, {"prepare@digits", "summarize", "tabulate"}),
         ("searches", "widths", "epochs", 3, {"search@widths", "tabulate"}),
@@ -446,6 +460,8 @@ def edited(study: Study) -> Edited:
     """Take one variant out and put another in before the rest."""
     with study.params() as params:
         del params["warm_started"]["continued"]
+        params["studies"]["basics"]["variants"].remove("continued")
+        params["studies"]["extras"]["variants"].insert(0, "added")
         added = {**params["variants"]["penalized"], "batch_size": 32}
         params["variants"] = {"added": added, **params["variants"]}
     return Edited(study, study.repro(), study.status())
@@ -648,6 +664,7 @@ def test_repro_from_the_cache_trains_nothing_and_sync_makes_mlflow_complete(
 
 @dataclass(frozen=True)
 class Switched:
+    ran: set[str]
     changes: list[str]
     runs: list[tuple[str, str, str]]
     challengers: list[str | None]
@@ -663,7 +680,7 @@ def switched(study: Study) -> Switched:
     study.git("switch", "--quiet", "--create", "other")
     with study.params() as params:
         params["variants"]["penalized"]["batch_size"] = 32
-    study.repro()
+    stages = study.repro()
     study.commit()
     changes, challengers = [], []
     for branch in BRANCHES:
@@ -672,7 +689,11 @@ def switched(study: Study) -> Switched:
         changes.append(study.sync())
         challengers.append(aliases(study)["demo-digit-classifier"].get("challenger"))
     runs = [(experiment, str(run.info.run_name), run.data.tags["content_key"]) for experiment, run in study.runs()]
-    return Switched(changes, runs, challengers, versions(study))
+    return Switched(stages, changes, runs, challengers, versions(study))
+
+
+def test_a_variant_trained_otherwise_makes_anew_what_is_told_of_the_studies_that_list_it(switched: Switched) -> None:
+    assert switched.ran == {"train@penalized", *AFTER_EXTRAS}
 
 
 def test_switching_branches_makes_no_duplicates(built: Built, switched: Switched) -> None:

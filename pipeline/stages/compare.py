@@ -15,7 +15,7 @@ from pipeline.plots import comparison as plots
 from pipeline.reported.variants import reported_figures
 
 NUM_TOP = 5
-# As many as the fashion source overlays, in the order of params.yaml.
+# As many as the fashion source overlays, in the order of the study's list.
 NUM_FIRST = 3
 # Columns of history.csv.
 COMPARED = ("accuracy", "val_accuracy", "val_loss", "val_cross_entropy")
@@ -33,7 +33,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         **storage.read_json(workspace.evaluation(study.shared_from) / "metrics.json"),
         **storage.read_json(workspace.evaluation(name) / "metrics.json"),
     }
-    rows = tables.study_rows(name, variants, trained=trained, tested=tested, reported=reported)
+    rows = tables.study_rows(params, name, variants, trained=trained, tested=tested, reported=reported)
     ranking = tables.ranking(
         rows, trained=trained, tested=tested, histories=curves, reported=reported, tolerance=study.tolerance
     )

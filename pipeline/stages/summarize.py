@@ -25,6 +25,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         row
         for study in params.studies
         for row in tables.study_rows(
+            params,
             study,
             params.variants_of(study),
             trained=trained,

@@ -33,7 +33,9 @@ def params(source: str = "idx_files", **groups: Any) -> Params:
         "split": {"validation_size": 10, "seed": 0},
         "example": 0,
     }
-    study = {"title": "First", "dataset": "shapes", "shared_from": "first", "tolerance": 0.004}
+    variants = {"narrow": variant, "wide": variant}
+    listed = [*variants, *(name for group in ("swept", "derived") for name in groups.get(group, {}))]
+    study = {"title": "First", "dataset": "shapes", "shared_from": "first", "tolerance": 0.004, "variants": listed}
     return Params.model_validate(
         {
             "compute": {"seed": 1, "threads": 1},
@@ -41,7 +43,7 @@ def params(source: str = "idx_files", **groups: Any) -> Params:
             "datasets": {"shapes": dataset},
             "studies": {"first": study},
             "tasks": {},
-            "variants": {"narrow": variant, "wide": variant},
+            "variants": variants,
             **groups,
         }
     )

@@ -35,7 +35,9 @@ def params(source: dict[str, Any] = IDX_FILES) -> Params:
                     "example": 0,
                 }
             },
-            "studies": {"first": {"title": "First", "dataset": "shapes", "shared_from": "first"}},
+            "studies": {
+                "first": {"title": "First", "dataset": "shapes", "shared_from": "first", "variants": ["grid", "longer"]}
+            },
             "tasks": {},
             "searches": {"grid": {**COMMON, "grid": [[4, 8], [2]], "block": {"dropout": 0.5}, "folds": 3}},
             "variants": {},

@@ -36,8 +36,20 @@ CONTENT = {
         }
     },
     "studies": {
-        "first": {"title": "First study", "dataset": "shapes", "shared_from": "first", "tolerance": 0.004},
-        "second": {"title": "Second study", "dataset": "shapes", "shared_from": "first", "tolerance": 0.004},
+        "first": {
+            "title": "First study",
+            "dataset": "shapes",
+            "shared_from": "first",
+            "tolerance": 0.004,
+            "variants": ["narrow", "wide"],
+        },
+        "second": {
+            "title": "Second study",
+            "dataset": "shapes",
+            "shared_from": "first",
+            "tolerance": 0.004,
+            "variants": ["wide", "deep"],
+        },
     },
     "tasks": {
         "shape-classifier": {
@@ -50,7 +62,7 @@ CONTENT = {
     },
     "variants": {
         "narrow": {**MLP, "study": "first"},
-        "wide": {**MLP, "study": "first", "also_in": ["second"]},
+        "wide": {**MLP, "study": "first"},
         "deep": {**MLP, "study": "second"},
     },
 }

@@ -88,6 +88,7 @@ def test_a_variant_that_left_params_is_not_ranked(
     results: Workspace, content: dict[str, Any], published: Published
 ) -> None:
     del content["variants"]["narrow"]
+    content["studies"]["first"]["variants"].remove("narrow")
     compare.main(results, Params.model_validate(content), "first")
     ranking = storage.read_table(results.comparison("first") / "ranking.csv")
     assert list(ranking["variant"]) == ["wide"]
@@ -138,6 +139,7 @@ def test_what_is_only_set_beside_is_compared_with_the_studys_own_alone(
 ) -> None:
     content["studies"]["second"]["beside_all"] = True
     content["variants"]["beside"] = content["variants"]["narrow"]
+    content["studies"]["first"]["variants"].append("beside")
     params = Params.model_validate(content)
     narrow = results.training_results("narrow", params.variants["narrow"])
     shutil.copytree(narrow, narrow.parent / "beside")

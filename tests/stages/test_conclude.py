@@ -37,7 +37,14 @@ CONTENT: dict[str, Any] = {
             "example": 0,
         }
     },
-    "studies": {"grids": {"title": "Grids", "dataset": "shapes", "shared_from": "grids"}},
+    "studies": {
+        "grids": {
+            "title": "Grids",
+            "dataset": "shapes",
+            "shared_from": "grids",
+            "variants": ["both", "bn", "dropout", "dropout_longer"],
+        }
+    },
     "conclusions": {"grids": {"dataset": "shapes"}},
     "tasks": {},
     "searches": {
@@ -212,6 +219,7 @@ def test_with_one_search_on_embedded_data_nothing_is_decided_or_reported(
     content["sources"]["shapes"] = EMBEDDED
     content["searches"] = {"dropout": content["searches"]["dropout"]}
     content["derived"] = {"dropout": content["derived"]["dropout"]}
+    content["studies"]["grids"]["variants"] = ["dropout"]
     evaluated.reported_results.unlink()
     storage.write_table(evaluated.searches_table, scores("dropout").assign(reported_cv_accuracy=None))
     conclude.main(evaluated, Params.model_validate(content), "grids")

@@ -53,6 +53,8 @@ def params(content: dict[str, Any]) -> Params:
             "epochs": 2,
         }
     }
+    content["studies"]["first"]["variants"] = ["sparse", "plain", "light", "heavy", "augmented"]
+    content["studies"]["second"]["variants"] = ["elsewhere"]
     return Params.model_validate(content)
 
 
@@ -247,6 +249,7 @@ def test_a_baseline_and_one_other_are_enough(
     trained: Workspace, content: dict[str, Any], params: Params, published: Published
 ) -> None:
     content["derived"], content["swept"], content["sweeps"] = {}, {}, {}
+    content["studies"]["first"]["variants"] = ["sparse", "plain"]
     contrast.main(trained, Params.model_validate(content), "first")
     assert list(gains(trained).index) == ["plain", "sparse"]
     assert {path.name for path in trained.contrast("first").iterdir()} == FILES

@@ -36,7 +36,7 @@ CONTENT: dict[str, Any] = {
             "example": 0,
         }
     },
-    "studies": {"grids": {"title": "Grids", "dataset": "shapes", "shared_from": "grids"}},
+    "studies": {"grids": {"title": "Grids", "dataset": "shapes", "shared_from": "grids", "variants": ["refit"]}},
     "tasks": {},
     "searches": {
         "grid": {

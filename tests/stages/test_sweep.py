@@ -22,6 +22,7 @@ def swept(content: dict[str, Any]) -> Params:
     }
     content["sweeps"] = {"rates": {"study": "first", "dataset": "shapes"}}
     content["swept"] = {f"rate_{name}": {**member, "layers": value} for name, value in layers.items()}
+    content["studies"]["first"]["variants"] += list(content["swept"])
     return Params.model_validate(content)
 
 
@@ -65,6 +66,7 @@ def test_a_derived_variant_takes_the_chosen_layers(workspace: Workspace, swept: 
     content = swept.model_dump(exclude_none=True)
     derived = {key: value for key, value in content["variants"]["narrow"].items() if key != "layers"}
     content["derived"] = {"augmented": {**derived, "layers_from": "rates"}}
+    content["studies"]["first"]["variants"] += ("augmented",)
     spec = Params.model_validate(content).derived["augmented"]
     assert train.resolved(workspace, spec, "augmented").layers == swept.swept["rate_a"].layers
 

@@ -46,7 +46,7 @@ def study(source: dict[str, Any] | None = None) -> Params:
             "compute": {"seed": 1, "threads": 1},
             "sources": {"shapes": source or {"kind": "idx_files", "folder": "shapes", "urls": [], "sha256": {}}},
             "datasets": {"shapes": dataset},
-            "studies": {"grids": {"title": "Grids", "dataset": "shapes", "shared_from": "grids"}},
+            "studies": {"grids": {"title": "Grids", "dataset": "shapes", "shared_from": "grids", "variants": ["deep"]}},
             "tasks": {},
             "searches": {
                 "shallow": {**SEARCH, "grid": [[4]], "folds": 2},

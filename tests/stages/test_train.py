@@ -60,7 +60,15 @@ CONTENT = {
             "example": 0,
         }
     },
-    "studies": {"first": {"title": "First study", "dataset": "shapes", "shared_from": "first", "tolerance": 0.004}},
+    "studies": {
+        "first": {
+            "title": "First study",
+            "dataset": "shapes",
+            "shared_from": "first",
+            "tolerance": 0.004,
+            "variants": ["narrow", "longer"],
+        }
+    },
     "tasks": {},
     "variants": {"narrow": NARROW},
     # Goes on from `narrow` with small steps.
@@ -281,6 +289,7 @@ def derived(params: Params) -> Params:
             "epochs": 2,
         }
     }
+    content["studies"]["first"]["variants"] += ("refit",)
     return Params.model_validate(content)
 
 
@@ -328,6 +337,7 @@ def test_a_variant_on_frozen_features_is_of_another_stage(
     pooled = {"dataset": "shapes", "weights": "noise", "size": 32, "resize": "pad", "pixels": "raw"}
     content["features"] = {"pooled": pooled}
     content["transfers"] = {"mobile": {**NARROW, "family": "mobilenet_v2", "features": "pooled"}}
+    content["studies"]["first"]["variants"] += ("mobile",)
     with pytest.raises(PipelineError, match=r"transfers.mobile: .* Run `dvc repro transfer@mobile`\."):
         train.main(prepared, Params.model_validate(content), "mobile")
     assert runs == []
@@ -429,7 +439,7 @@ def run_stage(workspace: Workspace, name: str) -> tuple[dict[str, bytes], str]:
 def test_the_same_bytes_twice_and_no_tracking_server_needed(prepared: Workspace) -> None:
     random = {**NARROW, "layers": [{"units": 8, "dropout": 0.2}], "epochs": 2}
     with prepared.params.open("w") as file:
-        YAML(typ="safe").dump({**CONTENT, "variants": {"narrow": random}, "warm_started": {}}, file)
+        YAML(typ="safe").dump({**CONTENT, "variants": {"narrow": random, "longer": NARROW}, "warm_started": {}}, file)
     first, said = run_stage(prepared, "narrow")
     assert first.keys() == OUTPUTS
     # Not a word but this one: there is no terminal to draw a progress bar on.

@@ -57,7 +57,7 @@ CONTENT: dict[str, Any] = {
     },
     "weights": {"base": {"kind": "random", "architecture": "mobilenet_v2", "seed": 3}},
     "features": {"tiny": {"dataset": "shapes", "weights": "base", "size": 32, "resize": "pad", "pixels": "raw"}},
-    "studies": {"first": {"title": "First study", "dataset": "shapes", "shared_from": "first"}},
+    "studies": {"first": {"title": "First study", "dataset": "shapes", "shared_from": "first", "variants": ["moved"]}},
     "tasks": {},
     "variants": {},
     "transfers": {"moved": MOVED},
@@ -245,6 +245,7 @@ def test_features_that_do_not_fit_are_named(
 def test_training_that_diverges_is_told_and_leaves_no_output(trained: Trained, runs: list[RecordedRun]) -> None:
     content = copy.deepcopy(CONTENT)
     content["transfers"] = {"wild": {**MOVED, "optimizer": {"name": "sgd", "learning_rate": 1e30}}}
+    content["studies"]["first"]["variants"] = ["wild"]
     before = outputs(trained.workspace)
     with pytest.raises(PipelineError, match=r"transfers\.wild: training diverged.*Lower optimizer\.learning_rate\."):
         transfer.main(trained.workspace, Params.model_validate(content), "wild")

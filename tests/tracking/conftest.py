@@ -438,7 +438,13 @@ def raw_params(*, embedded: bool = False, num_epochs: int = 3) -> dict[str, Any]
         "batch_size": 128,
         "epochs": num_epochs,
     }
-    study = {"title": "Digits", "dataset": "mnist", "shared_from": "digits", "tolerance": 0.004}
+    study = {
+        "title": "Digits",
+        "dataset": "mnist",
+        "shared_from": "digits",
+        "tolerance": 0.004,
+        "variants": ["small", "large"],
+    }
     return {
         "compute": {"seed": 7, "threads": 1},
         "sources": {"digit-files": EMBEDDED if embedded else real},
@@ -451,7 +457,7 @@ def raw_params(*, embedded: bool = False, num_epochs: int = 3) -> dict[str, Any]
                 "example": 3,
             }
         },
-        "studies": {"digits": study, "activity": {**study, "title": "Activity"}},
+        "studies": {"digits": study, "activity": {**study, "title": "Activity", "variants": ["large", "other"]}},
         "tasks": {
             "mnist-classifier": {
                 "dataset": "mnist",
@@ -463,7 +469,7 @@ def raw_params(*, embedded: bool = False, num_epochs: int = 3) -> dict[str, Any]
         },
         "variants": {
             "small": variant,
-            "large": {**variant, "also_in": ["activity"]},
+            "large": variant,
             "other": {**variant, "study": "activity"},
         },
     }
@@ -475,6 +481,7 @@ def whole_params(*, embedded: bool = False, num_epochs: int = 3, num_searches: i
     Each search has six configurations.
     """
     raw = raw_params(embedded=embedded, num_epochs=num_epochs)
+    raw["studies"]["digits"]["variants"] += ["rate_10", "rate_20", "grid_1", "rate_best", "transfer"]
     variant = raw["variants"]["small"]
     without_layers = {key: value for key, value in variant.items() if key != "layers"}
     search = {

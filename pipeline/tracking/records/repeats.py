@@ -51,7 +51,7 @@ def repeat_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
         time=time_of([path]),
         tags=tags,
         params={
-            **flatten.section_params(params.variants[name], without=("study", "also_in")),
+            **flatten.section_params(params.variants[name], without=("study",)),
             "repeats": str(params.repeats[item.study].repeats),
         },
         figures={"num_seeds": float(len(table)), **_means(table)},

@@ -71,9 +71,10 @@ def variant_records(
 
     Of a variant that was just trained, the description of its weights that lies there is of the model before it.
     """
-    variant: VariantBase = require(params.all_variants, name, "variant")
+    require(params.all_variants, name, "variant")
     return [
-        variant_record(workspace, params, name, study, with_kernels=not is_just_trained) for study in variant.studies
+        variant_record(workspace, params, name, study, with_kernels=not is_just_trained)
+        for study in params.studies_of(name)
     ]
 
 
@@ -120,7 +121,7 @@ def variant_params(workspace: Workspace, params: Params, name: str) -> dict[str,
     """What params.yaml says of a variant, as MLflow parameters; layers from an outcome once there is one."""
     variant = params.all_variants[name]
     return {
-        **flatten.section_params(variant, without=("study", "also_in")),
+        **flatten.section_params(variant, without=("study",)),
         **(_layers_of_outcome(workspace, variant) if isinstance(variant, DerivedVariant) else {}),
         **(_features_params(params, variant) if isinstance(variant, MobileNetVariant) else {}),
         **flatten.section_params(params.compute),
