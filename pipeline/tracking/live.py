@@ -208,7 +208,7 @@ def abandon(run: LiveRun[Row], error: BaseException) -> None:
     status = RunStatus.to_string(RunStatus.FAILED if isinstance(error, Exception) else RunStatus.KILLED)
     with contextlib.suppress(*MLFLOW_ERRORS):
         for run_id in run.unfinished_runs():
-            run.store.client.set_terminated(run_id, status)
+            runs.close(run.store.client, run.store.client.get_run(run_id), status)
 
 
 def machine_tags() -> dict[str, str]:

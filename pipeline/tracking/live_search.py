@@ -51,7 +51,6 @@ class SearchRun(live.LiveRun[DoneConfiguration]):
         super().__init__(workspace, store, run_id, pause=0.0)
         # By units.
         self.children: dict[str, str] = {}
-        self._closed: set[str] = set()
         self._params = params
         self._name = name
         self._experiment = experiment
@@ -70,8 +69,8 @@ class SearchRun(live.LiveRun[DoneConfiguration]):
         runs.log_points(self.store.client, self.run_id, points)
 
     def unfinished_runs(self) -> list[str]:
-        """The search's run, and that of a configuration that MLflow's trouble left half-written."""
-        return [self.run_id, *(run_id for run_id in self.children.values() if run_id not in self._closed)]
+        """The search's run and those below it, whose configurations will be shown again when the search goes on."""
+        return [self.run_id, *self.children.values()]
 
     def _log_child(self, row: DoneConfiguration) -> None:
         client = self.store.client
@@ -95,7 +94,6 @@ class SearchRun(live.LiveRun[DoneConfiguration]):
             ],
         )
         client.set_terminated(child, runs.FINISHED, end_time=row.moment)
-        self._closed.add(child)
 
 
 @contextlib.contextmanager

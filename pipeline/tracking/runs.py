@@ -221,15 +221,26 @@ def is_dead(process: str) -> bool:
 
 
 def close_dead(store: Store, experiments: list[str]) -> list[Run]:
-    """Mark the runs as KILLED that say RUNNING though their process is known to have ended; returns them."""
+    """Mark the runs as KILLED that say RUNNING though their process is known to have ended; returns them.
+
+    So are the live runs below them: FINISHED would show the same configuration twice when the search has gone on.
+    """
     dead = [
         run
         for run in all_runs(store.client, experiments, "attributes.status = 'RUNNING'")
         if PROCESS in run.data.tags and is_dead(run.data.tags[PROCESS])
     ]
     for run in dead:
-        store.client.set_terminated(run.info.run_id, KILLED)
+        close(store.client, run, KILLED)
+        for child in all_runs(store.client, experiments, f"tags.`{PARENT_RUN}` = '{run.info.run_id}'"):
+            if child.info.status == FINISHED and CONTENT_KEY not in child.data.tags:
+                close(store.client, child, KILLED)
     return dead
+
+
+def close(client: MlflowClient, run: Run, status: str) -> None:
+    """Give a run its last status; when it ended is now, unless that is known."""
+    client.set_terminated(run.info.run_id, status, end_time=run.info.end_time)
 
 
 def now() -> int:

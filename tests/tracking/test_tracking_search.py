@@ -192,7 +192,10 @@ def test_an_exception_closes_the_search(whole: Any, error: BaseException, status
         fail()
     parent = whole.view.run("digits", NAME)
     assert parent.info.status == status
-    assert {run.info.status for run in children(whole, parent).values()} == {"FINISHED"}
+    (child,) = children(whole, parent).values()
+    # Or the configuration would be there twice when the search has gone on.
+    assert child.info.status == status
+    assert child.info.end_time - child.info.start_time == 1500
     assert runs.CONTENT_KEY not in parent.data.tags
 
 
@@ -200,6 +203,7 @@ LIVE_SEARCH = """
 import time
 with tracking.search_run(workspace, params, "grid_1") as run:
     run.log_configuration("256-32", 1.5)
+    run._sending.result()
     print("searching", flush=True)
     time.sleep(60)
 """
@@ -212,8 +216,19 @@ def test_sync_closes_the_search_of_a_process_that_was_shot(whole: Any) -> None:
         process.communicate(timeout=60)
     assert whole.view.run("digits", NAME).info.status == "RUNNING"
     tracking.sync(whole.workspace, whole.params)
-    assert {run.info.status for run in whole.view.runs("digits")} <= {"KILLED", "FINISHED"}
-    assert whole.view.run("digits", NAME).info.status == "KILLED"
+    (child,) = children(whole, whole.view.run("digits", NAME)).values()
+    assert {run.info.status for run in whole.view.runs("digits")} == {"KILLED"}
+    assert child.info.end_time - child.info.start_time == 1500
+
+
+def test_a_search_that_was_shot_and_goes_on_shows_each_configuration_finished_once(whole: Any) -> None:
+    with whole.process(LIVE_SEARCH) as process:
+        assert process.stdout.readline() == "searching\n"
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+    search_live(whole, num_done=1)
+    finished = [run.info.run_name for run in whole.view.runs("digits") if run.info.status == "FINISHED"]
+    assert sorted(finished) == sorted([NAME, *UNITS])
 
 
 def refuse(*arguments: object, **options: object) -> None:
