@@ -6,6 +6,7 @@ import contextlib
 import functools
 import logging
 import os
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from mlflow.protos.databricks_pb2 import (
 
 from pipeline.errors import PipelineError
 from pipeline.paths import Workspace
-from pipeline.tracking.settings import PARENT_RUN_VARIABLE, Location, find_location
+from pipeline.tracking.settings import PARENT_RUN_VARIABLE, SQLITE, Location, find_location
 
 # What MLflow and the ways to it raise: refused requests, a locked or foreign database, a dead server, a full disk.
 MLFLOW_ERRORS = (MlflowException, sqlite3.Error, OSError)
@@ -120,6 +121,8 @@ def connect(workspace: Workspace) -> Store:
     location.lock.parent.mkdir(parents=True, exist_ok=True)
     # Two processes that make the same database at once both fail.
     with FileLock(location.lock, timeout=LOCK_TIMEOUT):
+        if location.database is not None and not location.database.exists():
+            _make_database(location.database)
         return Store(_open(location.uri), location, workspace.root)
 
 
@@ -152,6 +155,18 @@ def _probe(uri: str) -> None:
     # will do, a certificate that only MLflow is told to trust included.
     with contextlib.suppress(requests.exceptions.SSLError):
         requests.get(uri, timeout=PROBE_TIMEOUT)
+
+
+def _make_database(database: Path) -> None:
+    """Make an empty database, whole or not at all: one whose tables were not all made MLflow cannot open again."""
+    folder = database.with_name(f".{database.name}.tmp")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        _open(f"{SQLITE}{folder / database.name}")
+        (folder / database.name).replace(database)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _open(uri: str) -> MlflowClient:

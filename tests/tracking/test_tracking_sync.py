@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,23 @@ def test_two_syncs_at_once_make_nothing_twice(stages: Any) -> None:
     assert len(names) == len(set(names)) == NUM_RUNS
     assert len(view.client.search_model_versions("name = 'mnist-classifier'")) == 1
     assert sync(stages).num_changes == 0
+
+
+def test_a_database_whose_making_is_killed_is_made_anew(stages: Any) -> None:
+    """MLflow makes its tables one by one, and cannot open a database that lacks some."""
+    database = stages.workspace.root / "mlflow.db"
+    database.unlink()
+    half = stages.workspace.root / ".mlflow.db.tmp" / "mlflow.db"
+    stages.everything()
+    with stages.process("tracking.sync(workspace, params)") as process:
+        deadline = time.monotonic() + 120
+        while not (half.exists() and half.stat().st_size) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+    assert half.exists()
+    assert not database.exists()
+    assert sync(stages).num_changes == NUM_RUNS + 1
+    assert not half.parent.exists()
 
 
 def test_what_was_deleted_in_mlflow_is_repaired(stages: Any) -> None:
