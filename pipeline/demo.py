@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from pipeline import lanes, progress
+from pipeline import entry, lanes, progress
 from pipeline.errors import PipelineError
 from pipeline.paths import Workspace
 
@@ -52,7 +52,12 @@ def reproduce(workspace: Workspace) -> None:
             listener(finished.stage, finished.seconds, finished.failed)
 
         failure = lanes.run(
-            workspace.root, needs, num_lanes=_num_cores(), environment=environment, on_finished=on_finished
+            workspace.root,
+            needs,
+            num_lanes=_num_cores(),
+            environment=environment,
+            on_start=entry.die_with_parent,
+            on_finished=on_finished,
         )
     if failure:
         raise PipelineError(

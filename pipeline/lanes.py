@@ -2,18 +2,28 @@
 
 Where a stage starts up for longer than it computes, two at once take half the time of one `dvc repro`, which runs one
 stage after the other. DVC itself allows it: `dvc repro --single-item` of different stages may run at the same time.
+Each lane is a process that calls DVC's command line for one stage after the other, because DVC takes about as long to
+start as many a stage does.
 """
 
 from __future__ import annotations
 
-import subprocess
+import contextlib
+import multiprocessing
+import os
+import signal
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import IO
+
+from pipeline.errors import PipelineError
 
 # What DVC says when another DVC process held its lock for too long: <https://dvc.org/doc/user-guide/troubleshooting>.
 LOCKED = ("Unable to acquire lock", "is busy, it is being blocked by")
@@ -52,12 +62,14 @@ def run(
     *,
     num_lanes: int,
     environment: Mapping[str, str],
+    on_start: Callable[[], None],
     on_finished: Callable[[Finished], None],
 ) -> Finished | None:
     """Reproduce the stages, `num_lanes` at a time, those first that most others wait for.
 
     After a stage that fails no other starts, those that run are awaited, and the failed one is returned.
-    `on_finished` is told each stage when it is done.
+    `on_start` runs first in each lane; `on_finished` is told each stage when it is done. Raises PipelineError when a
+    lane dies.
     """
     order = TopologicalSorter(needs)
     order.prepare()
@@ -65,13 +77,18 @@ def run(
     failure: Finished | None = None
     ready: list[str] = []
     running: set[Future[Finished]] = set()
-    with ThreadPoolExecutor(num_lanes) as lanes:
+    with ProcessPoolExecutor(
+        num_lanes,
+        multiprocessing.get_context("spawn"),
+        initializer=_prepare_lane,
+        initargs=(root, dict(environment), on_start),
+    ) as lanes:
         while order.is_active() and (running or failure is None):
             ready = sorted([*ready, *order.get_ready()], key=lambda stage: -waiting[stage])
             while ready and len(running) < num_lanes and failure is None:
-                running.add(lanes.submit(_reproduce, root, ready.pop(0), environment))
+                running.add(lanes.submit(_reproduce, ready.pop(0)))
             done, running = wait(running, return_when=FIRST_COMPLETED)
-            for finished in (future.result() for future in done):
+            for finished in map(_result, done):
                 on_finished(finished)
                 if finished.failed:
                     failure = failure or finished
@@ -89,15 +106,68 @@ def _num_waiting(needs: Mapping[str, set[str]]) -> dict[str, int]:
     return {stage: len(names) for stage, names in dependents.items()}
 
 
-def _reproduce(root: Path, stage: str, environment: Mapping[str, str]) -> Finished:
+def _result(future: Future[Finished]) -> Finished:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        raise PipelineError(
+            "a process that runs DVC died, probably for want of memory. Free some; the same command goes on where it "
+            "stopped."
+        ) from None
+
+
+def _prepare_lane(root: Path, environment: Mapping[str, str], on_start: Callable[[], None]) -> None:
+    on_start()
+    # Ctrl-C reaches every process: a lane that waits for work is ended by the one that gives it. Not SIG_IGN, which a
+    # stage would inherit.
+    signal.signal(signal.SIGINT, _do_nothing)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(root)
+
+
+def _do_nothing(*_: object) -> None:
+    pass
+
+
+def _reproduce(stage: str) -> Finished:
+    from dvc.cli import main
+
     begin = time.monotonic()
-    command = [sys.executable, "-m", "dvc", "repro", "--single-item", stage]
     for attempt in range(MAX_ATTEMPTS):
         if attempt:
             time.sleep(SECONDS_BETWEEN_ATTEMPTS)
-        process = subprocess.run(
-            command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-        )
-        if not (process.returncode and any(text in process.stdout for text in LOCKED)):
+        with tempfile.TemporaryFile() as file:
+            with _printing_to(file), _interruptible():
+                status = main(["repro", "--single-item", stage])
+            file.seek(0)
+            printed = file.read().decode(errors="replace")
+        if not (status and any(text in printed for text in LOCKED)):
             break
-    return Finished(stage, time.monotonic() - begin, bool(process.returncode), process.stdout)
+    return Finished(stage, time.monotonic() - begin, bool(status), printed)
+
+
+@contextlib.contextmanager
+def _printing_to(file: IO[bytes]) -> Iterator[None]:
+    """Write there what this process and those that it starts print."""
+    kept = [os.dup(number) for number in (1, 2)]
+    try:
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, descriptor in zip((1, 2), kept, strict=True):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end DVC, which otherwise would go on to start the stage."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
 
-from pipeline import lanes
+from pipeline import entry, lanes
+from pipeline.errors import PipelineError
 
 DVC_YAML = """
 stages:
@@ -49,15 +53,22 @@ def workspace(tmp_path: Path) -> Path:
 
 def run(root: Path, *, num_lanes: int = 2) -> tuple[lanes.Finished | None, list[str]]:
     """The failure, if any, and the stages in the order in which they were done."""
-    order: list[str] = []
+    failure, done = run_and_listen(root, num_lanes=num_lanes)
+    return failure, [finished.stage for finished in done]
+
+
+def run_and_listen(root: Path, *, num_lanes: int = 1) -> tuple[lanes.Finished | None, list[lanes.Finished]]:
+    """The failure, if any, and what was told of each stage."""
+    done: list[lanes.Finished] = []
     failure = lanes.run(
         root,
         lanes.stale_stages(root),
         num_lanes=num_lanes,
-        environment=ENVIRONMENT,
-        on_finished=lambda finished: order.append(finished.stage),
+        environment=ENVIRONMENT | {"GREETING": "hello"},
+        on_start=entry.die_with_parent,
+        on_finished=done.append,
     )
-    return failure, order
+    return failure, done
 
 
 def test_independent_stages_run_at_once_and_dependents_after_them(workspace: Path) -> None:
@@ -110,16 +121,49 @@ def test_one_lane_begins_with_what_most_stages_wait_for(workspace: Path) -> None
     assert order[0] == "root"
 
 
-def test_a_stage_waits_for_the_lock_of_another_dvc(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = [(255, "ERROR: Unable to acquire lock. Most likely another DVC process is running"), (0, "done")]
+def test_each_stage_is_told_what_it_alone_printed(workspace: Path) -> None:
+    (workspace / "dvc.yaml").write_text(
+        "stages:\n"
+        "  first: {cmd: echo one $GREETING; touch first.txt, outs: [first.txt]}\n"
+        "  second: {cmd: echo two >&2; touch second.txt, deps: [first.txt], outs: [second.txt]}\n"
+    )
+    failure, (first, second) = run_and_listen(workspace)
+    assert failure is None
+    assert "one hello" in first.printed
+    assert "two" in second.printed
+    assert "one" not in second.printed.replace("$GREETING", "")
 
-    def dvc(*_: object, **__: object) -> subprocess.CompletedProcess[str]:
-        status, printed = answers.pop(0)
-        return subprocess.CompletedProcess([], status, printed)
 
-    monkeypatch.setattr(lanes, "SECONDS_BETWEEN_ATTEMPTS", 0.0)
-    monkeypatch.setattr(subprocess, "run", dvc)
-    told: list[lanes.Finished] = []
+def test_a_lane_that_dies_ends_in_one_message(workspace: Path) -> None:
+    (workspace / "dvc.yaml").write_text("stages:\n  first: {cmd: kill -9 $PPID; sleep 60, outs: [first.txt]}\n")
+    with pytest.raises(PipelineError, match="a process that runs DVC died"):
+        run(workspace)
+
+
+def test_a_stage_waits_for_the_lock_of_another_dvc(workspace: Path) -> None:
+    (workspace / "dvc.yaml").write_text("stages:\n  first: {cmd: touch first.txt, outs: [first.txt]}\n")
+    is_held = threading.Event()
+
+    def hold() -> None:
+        with Repo(str(workspace)) as repo, repo.lock:
+            is_held.set()
+            # DVC itself gives up after three.
+            time.sleep(8)
+
     needs: dict[str, set[str]] = {"first": set()}
-    assert lanes.run(workspace, needs, num_lanes=1, environment={}, on_finished=told.append) is None
-    assert (told[0].printed, answers) == ("done", [])
+    told: list[lanes.Finished] = []
+    holder = threading.Thread(target=hold)
+    holder.start()
+    is_held.wait()
+    failure = lanes.run(
+        workspace,
+        needs,
+        num_lanes=1,
+        environment=ENVIRONMENT,
+        on_start=entry.die_with_parent,
+        on_finished=told.append,
+    )
+    holder.join()
+    assert failure is None
+    assert told[0].seconds > 3
+    assert (workspace / "first.txt").exists()
