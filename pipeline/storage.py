@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline import initialization
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def read_model(path: Path) -> keras.Model:
     """Load a `.keras` archive in safe mode. Raises PipelineError when it is missing or damaged."""
     import keras
 
-    with _explained(path, "a Keras model"):
+    with _explained(path, "a Keras model"), initialization.skipped():
         return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 

@@ -20,7 +20,7 @@ from pipeline import compute, params
 
 # From bottom to top: a room imports rooms of lower rows only.
 LAYERS = (
-    {"errors"},
+    {"errors", "initialization"},
     {"params"},
     {"paths"},
     {"storage", "compute", "lanes", "lockfile"},
@@ -62,6 +62,7 @@ NOT_IN_OUTPUTS = {
     "params": "hands on the values of params.yaml, which DVC tracks; it adds none, see the test of its defaults",
     "paths": "a path that moves makes DVC miss the declared output",
     "entry": "starts the stage",
+    "initialization": "leaves out weights that are read or drawn right afterwards",
     "progress": "what a terminal shows meanwhile",
     "tracking": "a view of the outputs",
 }

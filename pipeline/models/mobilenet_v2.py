@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from pipeline import initialization
 from pipeline.errors import PipelineError
 from pipeline.models import blocks
 from pipeline.params import Features, MobileNetVariant
@@ -27,17 +28,18 @@ def build_head(spec: MobileNetVariant, *, input_shape: tuple[int], num_outputs: 
 def build_base(size: int) -> keras.Model:
     """MobileNetV2 of width 1.0 without its top, from RGB (n, size, size, 3) to maps (n, height, width, 1280).
 
-    Its weights are those before training, and of the same shapes for every size.
+    Its weights, which are of the same shapes for every size, are still to be loaded or drawn: the kernels are zeros.
     """
     shape = (size, size, 3)
-    return keras.applications.MobileNetV2(
-        input_shape=shape,
-        input_tensor=keras.Input(shape, name=INPUT_NAME),
-        alpha=1.0,
-        include_top=False,
-        weights=None,
-        name=BASE_NAME,
-    )
+    with initialization.skipped():
+        return keras.applications.MobileNetV2(
+            input_shape=shape,
+            input_tensor=keras.Input(shape, name=INPUT_NAME),
+            alpha=1.0,
+            include_top=False,
+            weights=None,
+            name=BASE_NAME,
+        )
 
 
 def draw_weights(base: keras.Model, *, seed: int) -> None:
