@@ -81,7 +81,7 @@ def whole(
             num_classes=int(examples.targets.max()) + 1,
             seed=seed,
             num_workers=threads,
-            on_start=entry.die_with_parent,
+            on_start=entry.prepare_process,
         )
         return {"accuracy": max(result.mean_accuracy for result, _ in found)}
     accuracies = [

@@ -56,7 +56,7 @@ def reproduce(workspace: Workspace) -> None:
             needs,
             num_lanes=_num_cores(),
             environment=environment,
-            on_start=entry.die_with_parent,
+            on_start=entry.prepare_process,
             on_finished=on_finished,
         )
     if failure:

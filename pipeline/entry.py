@@ -22,8 +22,8 @@ from pipeline.paths import Workspace
 # <linux/prctl.h>: the signal that this process gets when its parent dies.
 PR_SET_PDEATHSIG = 1
 
-# New objects until Python looks for cycles again, 700 by default. Imports make a million objects that stay: looking
-# through them again and again took a quarter of the seconds of importing TensorFlow or MLflow.
+# New objects until Python looks for cycles again, 700 by default. Imports make a million objects that stay, as does
+# DVC when it reads its lock: looking through them again and again took a quarter of the seconds.
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 Stage = Callable[[Workspace, Params, str], None]
@@ -31,8 +31,7 @@ Stage = Callable[[Workspace, Params, str], None]
 
 def run(stage: Stage) -> None:
     """Parse the name of the item, load params.yaml, run the stage. A user's mistake ends in one message."""
-    die_with_parent()
-    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, *gc.get_threshold()[1:])
+    prepare_process()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _terminate)
     parser = argparse.ArgumentParser(description=stage.__doc__)
@@ -44,6 +43,12 @@ def run(stage: Stage) -> None:
         stage(workspace, load_params(workspace.params), name)
     except PipelineError as error:
         sys.exit(f"error: {error}")
+
+
+def prepare_process() -> None:
+    """What each process of the pipeline begins with: it ends with its parent, and seldom looks for reference cycles."""
+    die_with_parent()
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, *gc.get_threshold()[1:])
 
 
 def die_with_parent() -> None:

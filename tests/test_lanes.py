@@ -65,7 +65,7 @@ def run_and_listen(root: Path, *, num_lanes: int = 1) -> tuple[lanes.Finished | 
         lanes.stale_stages(root),
         num_lanes=num_lanes,
         environment=ENVIRONMENT | {"GREETING": "hello"},
-        on_start=entry.die_with_parent,
+        on_start=entry.prepare_process,
         on_finished=done.append,
     )
     return failure, done
@@ -160,7 +160,7 @@ def test_a_stage_waits_for_the_lock_of_another_dvc(workspace: Path) -> None:
         needs,
         num_lanes=1,
         environment=ENVIRONMENT,
-        on_start=entry.die_with_parent,
+        on_start=entry.prepare_process,
         on_finished=told.append,
     )
     holder.join()

@@ -41,7 +41,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
                 num_classes=len(params.datasets[spec.dataset].classes),
                 seed=params.compute.seed,
                 num_workers=params.compute.threads,
-                on_start=entry.die_with_parent,
+                on_start=entry.prepare_process,
             ):
                 finished[configuration.units] = configuration
                 done.write(configuration)
