@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import pstats
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,16 @@ STAGES = {
             ],
         },
     }
+}
+
+
+# What of DVC does what; hardly anything of it happens within another.
+FUNCTIONS = {
+    "reading params.yaml, once per stage": ("dvc/dependency/param.py", "read_param_file"),
+    "locking what a stage reads and writes": ("dvc/rwlock.py", "rwlock"),
+    "reading dvc.yaml and dvc.lock": ("dvc/repo/stage.py", "load_all"),
+    "hashes of dependencies and outputs": ("dvc/output.py", "get_hash"),
+    "importing DVC": ("<frozen importlib._bootstrap>", "_find_and_load"),
 }
 
 
@@ -122,6 +133,41 @@ def _no_run(*arguments: Any) -> Iterator[_Unheard]:
 
 def nothing_to_do(folder: Path, num_stages: int, repetitions: int) -> list[float]:
     """Seconds of `dvc repro` when so many training stages are up to date."""
+    make_training_stages(folder, num_stages)
+    return [idle(folder) for _ in range(repetitions)]
+
+
+def idle(folder: Path, *options: str) -> float:
+    """Seconds of a `dvc repro` that runs nothing. Raises RuntimeError when there is something to run."""
+    taken, said = dvc(folder, "repro", *options)
+    if "Running stage" in said:
+        raise RuntimeError(f"{folder}: expected every stage up to date, DVC says {said[-300:]}")
+    return taken
+
+
+def num_stages(folder: Path) -> int:
+    """How many stages dvc.lock knows."""
+    return len(YAML(typ="safe").load(folder / "dvc.lock")["stages"])
+
+
+def shares_of_nothing(folder: Path) -> dict[str, float]:
+    """Where a `dvc repro` that runs nothing spends its time: the share of each of FUNCTIONS under a profiler."""
+    path = folder / "repro.prof"
+    call(folder, "-m", "cProfile", "-o", str(path), "-m", "dvc", "repro")
+    stats = pstats.Stats(str(path))
+    seconds = {
+        name: sum(
+            cumulative
+            for (file, _, called), (_, _, _, cumulative, _) in stats.stats.items()  # type: ignore[attr-defined]
+            if called == function and file.endswith(module)
+        )
+        for name, (module, function) in FUNCTIONS.items()
+    }
+    return {name: value / stats.total_tt for name, value in seconds.items()}  # type: ignore[attr-defined]
+
+
+def make_training_stages(folder: Path, num_stages: int) -> None:
+    """A project of so many training stages, all up to date."""
     # To commit 800 stages would take DVC half an hour: one is, and the others are written down alike.
     _write_project(folder, 1)
     dvc(folder, "commit", "--force")
@@ -130,13 +176,6 @@ def nothing_to_do(folder: Path, num_stages: int, repetitions: int) -> list[float
     head, committed = lock.split("stages:\n")
     entries = (committed.replace(_name(0), _name(number)) for number in range(num_stages))
     (folder / "dvc.lock").write_text(f"{head}stages:\n{''.join(entries)}")
-    seconds = []
-    for _ in range(repetitions):
-        taken, said = dvc(folder, "repro")
-        if "up to date" not in said:
-            raise RuntimeError(f"{num_stages} stages: expected them up to date, DVC says {said[-300:]}")
-        seconds.append(taken)
-    return seconds
 
 
 def _name(number: int) -> str:

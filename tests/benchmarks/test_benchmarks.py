@@ -129,3 +129,19 @@ def test_a_job_that_fails_says_why() -> None:
 def test_stages_that_are_up_to_date_are_timed(tmp_path: Path) -> None:
     (seconds,) = pipeline_costs.nothing_to_do(tmp_path, 3, repetitions=1)
     assert 0 < seconds < 120
+
+
+def test_the_parts_of_doing_nothing_are_found_in_dvc(tmp_path: Path) -> None:
+    """Each is called, and together they are no more than all."""
+    pipeline_costs.make_training_stages(tmp_path, 3)
+    shares = pipeline_costs.shares_of_nothing(tmp_path)
+    assert set(shares) == set(pipeline_costs.FUNCTIONS)
+    assert min(shares.values()) > 0
+    assert sum(shares.values()) < 1
+
+
+def test_a_stage_that_is_to_run_is_no_idle_one(tmp_path: Path) -> None:
+    pipeline_costs.make_training_stages(tmp_path, 1)
+    (tmp_path / "code" / "0.py").write_text("changed")
+    with pytest.raises(RuntimeError, match="train@variant_0"):
+        pipeline_costs.idle(tmp_path)
