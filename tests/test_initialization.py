@@ -13,7 +13,7 @@ def test_kernels_are_zeros_and_the_configuration_is_kept(initializer: str) -> No
     import keras
 
     def build() -> keras.Model:
-        layers = [keras.Input((5,)), keras.layers.Dense(3, kernel_initializer=initializer, name="dense")]
+        layers = [keras.Input((5,), name="inputs"), keras.layers.Dense(3, kernel_initializer=initializer, name="dense")]
         return keras.Sequential(layers, name="network")
 
     with initialization.skipped():
