@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -27,20 +28,18 @@ SECTIONS = {
     "growth": growing.growth,
     "stages": overhead.stages,
 }
-DOCUMENT = """# Measurements
+INTRODUCTION = """# Measurements
 
 Plain Keras as the sources wrote it (`Model.fit` on TensorFlow, scaled arrays, Keras's defaults) against the project's
-engine and, where it is installed, PyTorch. Written by `make bench`.
+engine and, where it is installed, PyTorch. Written by `make bench`; `python -m benchmarks SECTION` measures one anew.
 
 Every measurement is a process of its own, on as many cores as `compute.threads` says. In each of {rounds} rounds
 (fewer for the slowest) every way has its turn with the same data and specification. Figures are medians, in brackets
 the smallest to the largest. Machines are shared: trust the ratios, and those no more than their spread.
-
-{machine} It took {minutes:.0f} minutes.
-{warning}
-{sections}
 """
-QUICK_WARNING = "\n**A quick run on a few drawn images: it shows that everything runs, and its figures say nothing.**\n"
+QUICK_WARNING = "**A quick run on a few drawn images: it shows that everything runs, and its figures say nothing.**\n"
+MEASURED = "\n\nSection `{name}`: {minutes:.0f} minutes. {machine}"
+SECTION = "<!-- {name}:begin -->\n{text}\n<!-- {name}:end -->\n"
 
 
 def run(
@@ -48,29 +47,41 @@ def run(
     quick: Annotated[bool, typer.Option(help="a few drawn images, to see that everything runs")] = False,
     output: Annotated[Path | None, typer.Option(help="where to write; without, results.md in this folder")] = None,
 ) -> None:
-    """Measure, and write a document; a quick run, or one of some sections, is printed unless told where to write."""
+    """Measure, and put each section into the document when it is done; a quick run is printed unless told where to."""
     unknown = [name for name in sections or () if name not in SECTIONS]
     if unknown:
         raise typer.BadParameter(f"expected some of {', '.join(SECTIONS)}, got {', '.join(unknown)}")
     plan = QUICK if quick else FULL
-    text = document(plan, Bench(plan, load_params(Workspace(ROOT).params)), sections or list(SECTIONS))
-    if output is None and (quick or sections):
-        Console().print(text, markup=False, soft_wrap=True)
-    else:
-        storage.write_bytes(output or RESULTS, text.encode())
+    bench = Bench(plan, load_params(Workspace(ROOT).params))
+    path = output or RESULTS
+    is_written = output is not None or not quick
+    found = read(path) if is_written and path.is_file() else {}
+    for name in sections or list(SECTIONS):
+        found[name] = measured(name, bench)
+        if is_written:
+            storage.write_bytes(path, document(plan, found).encode())
+    if not is_written:
+        Console().print(document(plan, found), markup=False, soft_wrap=True)
 
 
-def document(plan: Plan, bench: Bench, sections: Sequence[str]) -> str:
-    """Measure sections one after the other."""
+def measured(name: str, bench: Bench) -> str:
+    """A section, and on what machine and for how long it was measured."""
     machine, start = report.machine(), time.monotonic()
-    texts = [SECTIONS[name](bench) for name in sections]
-    return DOCUMENT.format(
-        rounds=plan.rounds,
-        machine=machine,
-        minutes=(time.monotonic() - start) / 60,
-        warning=QUICK_WARNING if plan.is_drawn else "",
-        sections="\n\n".join(texts),
-    )
+    text = SECTIONS[name](bench)
+    return text + MEASURED.format(name=name, minutes=(time.monotonic() - start) / 60, machine=machine)
+
+
+def read(path: Path) -> dict[str, str]:
+    """The sections of a document by name."""
+    parts = re.findall(r"<!-- (\w+):begin -->\n(.*?)\n<!-- \1:end -->", path.read_text(), flags=re.DOTALL)
+    return {name: text for name, text in parts if name in SECTIONS}
+
+
+def document(plan: Plan, sections: Mapping[str, str]) -> str:
+    """What was measured, in the order of SECTIONS."""
+    parts = [INTRODUCTION.format(rounds=plan.rounds), *([QUICK_WARNING] if plan.is_drawn else [])]
+    parts += [SECTION.format(name=name, text=sections[name]) for name in SECTIONS if name in sections]
+    return "\n".join(parts)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import __main__ as command
 from benchmarks import data, floor, pipeline_costs, plans, report, workers
+from benchmarks.bench import Bench
 from benchmarks.report import Comparison
 from pipeline.params import CnnVariant, MlpVariant, Params, load_params
 
@@ -145,3 +147,19 @@ def test_a_stage_that_is_to_run_is_no_idle_one(tmp_path: Path) -> None:
     (tmp_path / "code" / "0.py").write_text("changed")
     with pytest.raises(RuntimeError, match="train@variant_0"):
         pipeline_costs.idle(tmp_path)
+
+
+def test_a_section_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "results.md"
+    path.write_text(command.document(plans.FULL, {"stages": "## Old stages\n\n| 1 |", "training": "## Old training"}))
+    found = command.read(path)
+    assert found == {"training": "## Old training", "stages": "## Old stages\n\n| 1 |"}
+    text = command.document(plans.FULL, found | {"training": "## New training"})
+    assert "Old training" not in text
+    assert text.index("New training") < text.index("Old stages")
+
+
+def test_a_section_says_where_it_was_measured(monkeypatch: pytest.MonkeyPatch, study: Params) -> None:
+    monkeypatch.setitem(command.SECTIONS, "stages", lambda bench: "## Stages")
+    text = command.measured("stages", Bench(plans.QUICK, study))
+    assert text.startswith("## Stages\n\nSection `stages`: 0 minutes. Machine: ")
