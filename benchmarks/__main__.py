@@ -55,7 +55,8 @@ def run(
     bench = Bench(plan, load_params(Workspace(ROOT).params))
     path = output or RESULTS
     is_written = output is not None or not quick
-    found = read(path) if is_written and path.is_file() else {}
+    # Never quick figures beside those of a full run.
+    found = read(path) if path.is_file() and not quick else {}
     for name in sections or list(SECTIONS):
         found[name] = measured(name, bench)
         if is_written:
@@ -72,8 +73,11 @@ def measured(name: str, bench: Bench) -> str:
 
 
 def read(path: Path) -> dict[str, str]:
-    """The sections of a document by name."""
-    parts = re.findall(r"<!-- (\w+):begin -->\n(.*?)\n<!-- \1:end -->", path.read_text(), flags=re.DOTALL)
+    """The sections of a document by name; none of a quick run's."""
+    text = path.read_text()
+    if QUICK_WARNING in text:
+        return {}
+    parts = re.findall(r"<!-- (\w+):begin -->\n(.*?)\n<!-- \1:end -->", text, flags=re.DOTALL)
     return {name: text for name, text in parts if name in SECTIONS}
 
 

@@ -163,3 +163,9 @@ def test_a_section_says_where_it_was_measured(monkeypatch: pytest.MonkeyPatch, s
     monkeypatch.setitem(command.SECTIONS, "stages", lambda bench: "## Stages")
     text = command.measured("stages", Bench(plans.QUICK, study))
     assert text.startswith("## Stages\n\nSection `stages`: 0 minutes. Machine: ")
+
+
+def test_figures_of_a_quick_run_are_not_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "results.md"
+    path.write_text(command.document(plans.QUICK, {"stages": "## Quick stages"}))
+    assert command.read(path) == {}
