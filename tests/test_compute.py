@@ -48,7 +48,10 @@ except RuntimeError as error:
     refusal = str(error)
 print(json.dumps({
     "backend": keras.backend.backend(),
-    "threads": tf.config.threading.get_intra_op_parallelism_threads(),
+    "threads": [
+        tf.config.threading.get_intra_op_parallelism_threads(),
+        tf.config.threading.get_inter_op_parallelism_threads(),
+    ],
     "devices": [device.device_type for device in tf.config.list_logical_devices()],
     "refusal": refusal,
 }))
@@ -101,7 +104,7 @@ def test_tensorflow_runs_on_the_processor_with_the_threads_asked_for(
     on_tensorflow: tuple[dict[str, Any], str],
 ) -> None:
     said, _ = on_tensorflow
-    assert (said["backend"], said["threads"], said["devices"]) == ("tensorflow", 2, ["CPU"])
+    assert (said["backend"], said["threads"], said["devices"]) == ("tensorflow", [2, 2], ["CPU"])
 
 
 def test_the_start_is_silent_and_what_follows_is_heard(
