@@ -40,7 +40,7 @@ test: $(INSTALLED) ## Run the tests
 	@$(RUN) pytest --numprocesses auto --dist loadfile
 
 repro: $(INSTALLED) ## Run the full study: only the stages whose inputs changed
-	@$(RUN) dvc repro
+	@$(RUN) pipeline repro
 
 ui: $(INSTALLED) ## Serve the MLflow UI to this machine: http://127.0.0.1:5000, or another PORT=...; DEMO=1: of the demo
 	@case "$${MLFLOW_TRACKING_URI:-}" in http*) \

@@ -56,6 +56,21 @@ def demo() -> None:
 
 @app.command()
 @reports_errors
+def repro() -> None:
+    """Run the stages that are not up to date, side by side on all cores: faster than `dvc repro`, to the same bytes."""
+    from pipeline import reproduction
+    from pipeline.params import load_params
+    from pipeline.paths import Workspace
+
+    workspace = Workspace(Path.cwd())
+    # Before anything runs: a typing error is told at once.
+    load_params(workspace.params)
+    if not reproduction.reproduce(workspace, subject="the study", advice=""):
+        print("Data and pipelines are up to date.")
+
+
+@app.command()
+@reports_errors
 def sync() -> None:
     """Bring MLflow to the state of this workspace's results: make what is missing, repair what is partial."""
     from rich.console import Console

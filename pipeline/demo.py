@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from pathlib import Path
 
-from pipeline import entry, lanes, progress
+from pipeline import reproduction
 from pipeline.errors import PipelineError
 from pipeline.paths import Workspace
 
@@ -15,8 +13,6 @@ FOLDER = ".demo"
 PARAMS = Path("demo") / "params.yaml"
 # What the workspace has in common with the full study.
 SHARED = ("dvc.yaml", "reported_results.yaml", "pipeline", "benchmarks/block_costs.csv")
-# A stage can take 1 GB of memory.
-MAX_LANES = 4
 DVC_CONFIG = "[core]\n    no_scm = True\n    analytics = false\n    check_update = false\n"
 
 
@@ -39,38 +35,8 @@ def prepare(project: Path) -> Workspace:
 
 
 def reproduce(workspace: Workspace) -> None:
-    """Run the stages that are not up to date, on all cores. Raises PipelineError when one fails."""
-    # DVC_ROOT would lead the runs to the store of a surrounding `dvc` command.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
-    environment["DVC_NO_ANALYTICS"] = "true"
-    # Stages are started as `python -m ...`, which must be this Python.
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
-    needs = lanes.stale_stages(workspace.root)
-    with progress.stages(len(needs)) as listener:
-
-        def on_finished(finished: lanes.Finished) -> None:
-            listener(finished.stage, finished.seconds, finished.failed)
-
-        failure = lanes.run(
-            workspace.root,
-            needs,
-            num_lanes=_num_cores(),
-            environment=environment,
-            on_start=entry.prepare_process,
-            on_finished=on_finished,
-        )
-    if failure:
-        raise PipelineError(
-            f"the demo stopped at {failure.stage}, which printed:\n\n{failure.printed.strip()}\n\n"
-            f"Mend what it names, then run it again: it goes on where it stopped. "
-            f"To begin anew, delete {workspace.root}."
-        )
-
-
-def _num_cores() -> int:
-    # The cores that this process may use: in a container that can be fewer than the machine has.
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return min(cores, MAX_LANES)
+    """Run the stages that are not up to date. Raises PipelineError when one fails."""
+    reproduction.reproduce(workspace, subject="the demo", advice=f"To begin anew, delete {workspace.root}.")
 
 
 def _fill(project: Path, folder: Path) -> None:

@@ -48,6 +48,11 @@ def run(stage: Stage) -> None:
 def prepare_process() -> None:
     """What each process of the pipeline begins with: it ends with its parent, and seldom looks for reference cycles."""
     die_with_parent()
+    collect_garbage_seldom()
+
+
+def collect_garbage_seldom() -> None:
+    """Look for reference cycles less often than Python does by itself."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, *gc.get_threshold()[1:])
 
 

@@ -42,13 +42,20 @@ class Finished:
 
 
 def stale_stages(root: Path) -> dict[str, set[str]]:
-    """The stages that are not up to date and all that depends on them, each with those of them that it depends on."""
+    """The stages that are not up to date and all that depends on them, each with those of them that it depends on.
+
+    Raises PipelineError where DVC cannot read its files.
+    """
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    with Repo(str(root)) as repo:
-        graph = repo.index.graph
-        needs = {stage.name: {needed.name for needed in graph.successors(stage)} for stage in graph}
-        changed = {name.rpartition(":")[2] for name in repo.status()}
+    try:
+        with Repo(str(root)) as repo:
+            graph = repo.index.graph
+            needs = {stage.name: {needed.name for needed in graph.successors(stage)} for stage in graph}
+            changed = {name.rpartition(":")[2] for name in repo.status()}
+    except DvcException as error:
+        raise PipelineError(f"{root}: DVC cannot tell which stages are up to date: {error}") from None
     stale: set[str] = set()
     for name in TopologicalSorter(needs).static_order():
         if name in changed or needs[name] & stale:

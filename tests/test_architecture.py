@@ -33,7 +33,8 @@ LAYERS = (
     {"tracking", "entry"},
     {"fitting", "prediction", "promotion"},
     {"stages"},
-    {"demo", "report", "verification", "lineage"},
+    {"reproduction", "report", "verification", "lineage"},
+    {"demo"},
     {"cli"},
     {"__main__"},
 )

@@ -103,6 +103,23 @@ def test_a_command_with_a_mistake_in_params(call: Call, tmp_path: Path, reposito
     )
 
 
+def test_repro_tells_a_typing_error_before_anything_runs(call: Call, tmp_path: Path, repository: Path) -> None:
+    text = (repository / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("epochs: 30", "epochs: -3", 1))
+    assert_one_message(
+        call("-m", "pipeline", "repro"),
+        f"{tmp_path / 'params.yaml'}: variants.digits_64x64.epochs: expected greater than 0, got -3.",
+    )
+
+
+def test_repro_where_there_is_no_pipeline(call: Call, tmp_path: Path, repository: Path) -> None:
+    shutil.copy(repository / "params.yaml", tmp_path)
+    result = call("-m", "pipeline", "repro")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"error: {tmp_path}: DVC cannot tell which stages are up to date: ")
+    assert "Traceback" not in result.stderr
+
+
 def test_sync_with_a_server_that_does_not_answer(call: Call, tmp_path: Path, repository: Path) -> None:
     shutil.copy(repository / "demo" / "params.yaml", tmp_path)
     # Port 9 of this machine: nobody listens there.

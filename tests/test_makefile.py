@@ -67,7 +67,7 @@ def test_help_is_the_default_and_lists_every_target(clone: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "command"), [("demo", "-m pipeline demo"), ("repro", "-m dvc repro"), ("setup", None)]
+    ("target", "command"), [("demo", "-m pipeline demo"), ("repro", "-m pipeline repro"), ("setup", None)]
 )
 def test_a_second_call_installs_nothing(clone: Path, target: str, command: str | None) -> None:
     done = run("make", target, cwd=clone)

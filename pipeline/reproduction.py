@@ -1,0 +1,57 @@
+"""Bring a workspace up to date with its params.yaml: the stages that are not, side by side on all cores."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from pipeline import entry, lanes, progress
+from pipeline.errors import PipelineError
+from pipeline.paths import Workspace
+
+# A stage can take 1 GB of memory, a search 3 GB.
+MAX_LANES = 4
+
+
+def reproduce(workspace: Workspace, *, subject: str, advice: str) -> int:
+    """Run the stages that are not up to date; returns how many that were.
+
+    Raises PipelineError, which speaks of the `subject` and ends with the `advice`, when a stage fails.
+    """
+    entry.collect_garbage_seldom()
+    needs = lanes.stale_stages(workspace.root)
+    with progress.stages(len(needs)) as listener:
+
+        def on_finished(finished: lanes.Finished) -> None:
+            listener(finished.stage, finished.seconds, finished.failed)
+
+        failure = lanes.run(
+            workspace.root,
+            needs,
+            num_lanes=_num_lanes(),
+            environment=_environment(),
+            on_start=entry.prepare_process,
+            on_finished=on_finished,
+        )
+    if failure:
+        raise PipelineError(
+            f"{subject} stopped at {failure.stage}, which printed:\n\n{failure.printed.strip()}\n\n"
+            f"Mend what it names, then run it again: it goes on where it stopped. {advice}".rstrip()
+        )
+    return len(needs)
+
+
+def _environment() -> dict[str, str]:
+    # DVC_ROOT would lead the runs to the store of a surrounding `dvc` command.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
+    environment["DVC_NO_ANALYTICS"] = "true"
+    # Stages are started as `python -m ...`, which must be this Python.
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+    return environment
+
+
+def _num_lanes() -> int:
+    # The cores that this process may use: in a container that can be fewer than the machine has.
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min(cores, MAX_LANES)

@@ -1,0 +1,66 @@
+"""What is not up to date is run, once; a stage that fails ends in one message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import PipelineError
+from pipeline.paths import Workspace
+from pipeline.reproduction import reproduce
+
+DVC_YAML = """
+stages:
+  first:
+    cmd: python log.py first
+    deps: [log.py]
+    outs: [first.txt: {cache: false}]
+  second:
+    cmd: python log.py second
+    deps: [log.py, first.txt]
+    outs: [second.txt: {cache: false}]
+"""
+LOG = """
+import sys
+from pathlib import Path
+name = sys.argv[1]
+Path(f"{name}.txt").write_text(name)
+with Path("times.log").open("a") as log:
+    log.write(f"{name};")
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").write_text("[core]\n    no_scm = True\n    analytics = false\n")
+    (tmp_path / "dvc.yaml").write_text(DVC_YAML)
+    (tmp_path / "log.py").write_text(LOG)
+    return Workspace(tmp_path)
+
+
+def test_a_second_time_nothing_is_left_to_do(workspace: Workspace) -> None:
+    assert reproduce(workspace, subject="the study", advice="") == 2
+    assert reproduce(workspace, subject="the study", advice="") == 0
+    assert (workspace.root / "times.log").read_text() == "first;second;"
+
+
+def test_what_failed_goes_on_where_it_stopped(workspace: Workspace) -> None:
+    path = workspace.root / "dvc.yaml"
+    path.write_text(DVC_YAML.replace("python log.py second", "echo no second >&2; exit 3"))
+    with pytest.raises(PipelineError) as raised:
+        reproduce(workspace, subject="the study", advice="Ask.")
+    assert str(raised.value).startswith("the study stopped at second, which printed:\n\n")
+    assert "no second" in str(raised.value)
+    assert str(raised.value).endswith("it goes on where it stopped. Ask.")
+    path.write_text(DVC_YAML)
+    assert reproduce(workspace, subject="the study", advice="") == 1
+    assert (workspace.root / "times.log").read_text() == "first;second;"
+
+
+@pytest.mark.parametrize("text", ["stages: [", "stages: {first: {cmds: make}}"], ids=["no YAML", "no stage"])
+def test_a_mistake_in_dvc_yaml_ends_in_one_message(workspace: Workspace, text: str) -> None:
+    (workspace.root / "dvc.yaml").write_text(text)
+    with pytest.raises(PipelineError, match=r"DVC cannot tell which stages are up to date: .*dvc\.yaml"):
+        reproduce(workspace, subject="the study", advice="")
