@@ -57,7 +57,7 @@ def demo() -> None:
 @app.command()
 @reports_errors
 def repro() -> None:
-    """Run the stages that are not up to date, side by side on all cores: faster than `dvc repro`, to the same bytes."""
+    """Run the stages that are not up to date as `dvc repro` does, but side by side on all cores."""
     from pipeline import reproduction
     from pipeline.params import load_params
     from pipeline.paths import Workspace
