@@ -65,7 +65,7 @@ def repro() -> None:
     workspace = Workspace(Path.cwd())
     # Before anything runs: a typing error is told at once.
     load_params(workspace.params)
-    if not reproduction.reproduce(workspace, subject="the study", advice=""):
+    if not reproduction.reproduce(workspace, subject="the study"):
         print("Data and pipelines are up to date.")
 
 

@@ -14,7 +14,7 @@ from pipeline.paths import Workspace
 MAX_LANES = 4
 
 
-def reproduce(workspace: Workspace, *, subject: str, advice: str) -> int:
+def reproduce(workspace: Workspace, *, subject: str, advice: str = "") -> int:
     """Run the stages that are not up to date; returns how many that were.
 
     Raises PipelineError, which speaks of the `subject` and ends with the `advice`, when a stage fails.

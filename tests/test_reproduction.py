@@ -41,8 +41,8 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def test_a_second_time_nothing_is_left_to_do(workspace: Workspace) -> None:
-    assert reproduce(workspace, subject="the study", advice="") == 2
-    assert reproduce(workspace, subject="the study", advice="") == 0
+    assert reproduce(workspace, subject="the study") == 2
+    assert reproduce(workspace, subject="the study") == 0
     assert (workspace.root / "times.log").read_text() == "first;second;"
 
 
@@ -55,7 +55,7 @@ def test_what_failed_goes_on_where_it_stopped(workspace: Workspace) -> None:
     assert "no second" in str(raised.value)
     assert str(raised.value).endswith("it goes on where it stopped. Ask.")
     path.write_text(DVC_YAML)
-    assert reproduce(workspace, subject="the study", advice="") == 1
+    assert reproduce(workspace, subject="the study") == 1
     assert (workspace.root / "times.log").read_text() == "first;second;"
 
 
@@ -63,4 +63,4 @@ def test_what_failed_goes_on_where_it_stopped(workspace: Workspace) -> None:
 def test_a_mistake_in_dvc_yaml_ends_in_one_message(workspace: Workspace, text: str) -> None:
     (workspace.root / "dvc.yaml").write_text(text)
     with pytest.raises(PipelineError, match=r"DVC cannot tell which stages are up to date: .*dvc\.yaml"):
-        reproduce(workspace, subject="the study", advice="")
+        reproduce(workspace, subject="the study")
