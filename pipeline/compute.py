@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Literal
@@ -25,12 +26,14 @@ def configure(backend: Backend, *, threads: int) -> None:
     """
     _refuse_a_change(backend)
     os.environ["KERAS_BACKEND"] = backend
-    if backend == "jax":
-        _prepare_jax(threads)
-    else:
-        _prepare_tensorflow(threads)
-    # Keras keeps the backend that it finds when it is imported.
-    import keras  # noqa: F401
+    # Keras imports scikit-learn for wrappers that nothing here uses: a quarter of its own import.
+    with _hidden("sklearn"):
+        if backend == "jax":
+            _prepare_jax(threads)
+        else:
+            _prepare_tensorflow(threads)
+        # Keras keeps the backend that it finds when it is imported.
+        import keras  # noqa: F401
 
 
 def _refuse_a_change(backend: Backend) -> None:
@@ -44,8 +47,8 @@ def _prepare_jax(threads: int) -> None:
     os.environ["NPROC"] = str(threads)
     os.environ["JAX_PLATFORMS"] = "cpu"
     # Keras imports TensorFlow when it saves a model, wherever there is one: four seconds for nothing.
-    if "tensorflow" not in sys.modules and not any(isinstance(finder, _NoTensorFlow) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _NoTensorFlow())
+    if "tensorflow" not in sys.modules and _Hidden("tensorflow") not in sys.meta_path:
+        sys.meta_path.insert(0, _Hidden("tensorflow"))
 
 
 def _prepare_tensorflow(threads: int) -> None:
@@ -63,12 +66,26 @@ def _prepare_tensorflow(threads: int) -> None:
         tf.config.list_logical_devices()
 
 
-class _NoTensorFlow(MetaPathFinder):
-    """Finds no TensorFlow. None in sys.modules would do so too, but Keras takes the name there for the module."""
+@dataclass(frozen=True)
+class _Hidden(MetaPathFinder):
+    """Finds no such package. None in sys.modules would do so too, but Keras takes TensorFlow there for the module."""
+
+    package: str
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> None:
-        if fullname == "tensorflow":
+        if fullname == self.package:
             raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+
+
+@contextlib.contextmanager
+def _hidden(package: str) -> Iterator[None]:
+    """Within, a package that is not yet imported cannot be found."""
+    finder = _Hidden(package)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
 
 
 @contextlib.contextmanager

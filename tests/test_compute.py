@@ -27,12 +27,15 @@ model = keras.Model(inputs, outputs)
 storage.write_model(Path("model.keras"), model)
 storage.read_model(Path("model.keras"))
 (jax.numpy.ones((500, 500)) @ jax.numpy.ones((500, 500))).block_until_ready()
+modules = sorted({name.partition(".")[0] for name in sys.modules})
+import sklearn
 tasks = Path("/proc/self/task")
 names = [(task / "comm").read_text().strip() for task in tasks.iterdir()] if tasks.is_dir() else []
 print(json.dumps({
     "backend": keras.backend.backend(),
     "platform": jax.default_backend(),
-    "modules": sorted({name.partition(".")[0] for name in sys.modules}),
+    "modules": modules,
+    "later": sklearn.__name__,
     "xla_threads": names.count("tf_XLAEigen"),
 }))
 """
@@ -41,6 +44,8 @@ compute.configure("tensorflow", threads=2)
 print("still heard", file=sys.stderr, flush=True)
 os.write(2, b"by its number too\\n")
 import keras
+modules = sorted({name.partition(".")[0] for name in sys.modules})
+import sklearn
 import tensorflow as tf
 try:
     compute.configure("jax", threads=2)
@@ -48,6 +53,8 @@ except RuntimeError as error:
     refusal = str(error)
 print(json.dumps({
     "backend": keras.backend.backend(),
+    "modules": modules,
+    "later": sklearn.__name__,
     "threads": [
         tf.config.threading.get_intra_op_parallelism_threads(),
         tf.config.threading.get_inter_op_parallelism_threads(),
@@ -98,6 +105,15 @@ def test_jax_never_imports_tensorflow_not_even_to_save_a_model(on_jax: tuple[dic
     said, _ = on_jax
     assert {"jax", "keras"} <= set(said["modules"])
     assert "tensorflow" not in said["modules"]
+
+
+def test_keras_imports_no_scikit_learn_which_others_can_import_later(
+    on_jax: tuple[dict[str, Any], str], on_tensorflow: tuple[dict[str, Any], str]
+) -> None:
+    for said, _ in (on_jax, on_tensorflow):
+        assert "keras" in said["modules"]
+        assert "sklearn" not in said["modules"]
+        assert said["later"] == "sklearn"
 
 
 def test_tensorflow_runs_on_the_processor_with_the_threads_asked_for(
