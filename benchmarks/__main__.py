@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import comparing, growing, overhead, report
+from benchmarks import comparing, growing, operations, overhead, report
 from benchmarks.bench import Bench
 from benchmarks.plans import FULL, QUICK, Plan
 from benchmarks.workers import ROOT
@@ -22,6 +22,7 @@ from pipeline.paths import Workspace
 RESULTS = Path(__file__).with_name("results.md")
 SECTIONS = {
     "training": comparing.training,
+    "operations": operations.operations,
     "searches": comparing.searches,
     "transfer": comparing.transfer,
     "logging": overhead.logging,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import data, floor, pipeline_costs, plans, report, workers
+from benchmarks import data, floor, operations, pipeline_costs, plans, report, workers
 from benchmarks.bench import Bench
 from benchmarks.report import Comparison
 from pipeline.params import CnnVariant, MlpVariant, Params, load_params
@@ -57,7 +57,7 @@ def test_operations_of_an_epoch() -> None:
 
 def test_what_is_planned_is_in_the_study(study: Params) -> None:
     for plan in (plans.FULL, plans.QUICK):
-        assert {row.variant for row in plan.trainings} <= set(study.variants)
+        assert {row.variant for row in (*plan.trainings, plan.profiled)} <= set(study.variants)
         assert {point.search for point in plan.grid_points} <= set(study.searches)
         assert plan.transfer in study.transfers
     for point in plans.FULL.grid_points:
@@ -112,6 +112,50 @@ def test_both_ways_train_the_same_variant(way: str) -> None:
     assert len(answer["seconds"]) == 6
     assert 0 < sum(answer["seconds"]) < answer["wall"]
     assert answer["accuracy"] > 0.8, "a tenth by chance"
+
+
+CNN = {
+    "study": "study",
+    "dataset": "garments",
+    "family": "cnn",
+    "blocks": [{"filters": 4, "padding": "same", "dropout": 0.5}],
+    "layers": [],
+    "optimizer": {"name": "adam", "learning_rate": 0.001},
+    "batch_size": 32,
+    "epochs": 1,
+}
+
+
+@pytest.mark.parametrize("way", operations.WAYS)
+def test_the_profile_has_the_operations_of_a_convolutional_network_by_their_plain_names(way: str) -> None:
+    answer = workers.measure(
+        "operations.profiled",
+        way=way,
+        variant=CNN,
+        dataset=None,
+        num_train=320,
+        num_validation=64,
+        threads=1,
+        seed=1,
+    )
+    found = answer["operations"]
+    assert {"Conv2D", "Conv2DBackpropFilter", "MaxPool", "MaxPoolGrad", "MatMul", "SelectV2"} <= set(found)
+    # On one thread nothing runs at the same time.
+    assert 0 < sum(found.values()) < answer["epoch"]
+
+
+def test_operations_beyond_the_longest_are_counted_together() -> None:
+    found = {
+        "plain": {"operations": {"Conv2D": 3.0, "Mul": 0.5, "Sub": 0.25}, "epoch": 4.0},
+        "engine": {"operations": {"Conv2D": 1.0, "MaxPool": 1.0}, "epoch": 2.5},
+    }
+    assert operations.rows(found, 2) == [
+        ["`Conv2D`", "3.00", "1.00"],
+        ["`MaxPool`", "0.00", "1.00"],
+        ["2 others", "0.750", "0.00"],
+        ["all operations", "3.75", "2.00"],
+        ["the epoch", "4.00", "2.50"],
+    ]
 
 
 def test_a_job_that_fails_says_why() -> None:
