@@ -11,7 +11,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 
@@ -43,6 +43,12 @@ def run(stage: Stage) -> None:
         stage(workspace, load_params(workspace.params), name)
     except PipelineError as error:
         sys.exit(f"error: {error}")
+
+
+def environment_of_stages(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment to run DVC or a stage in: stages are started as `python -m ...`, which must be this Python."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+    return {**environment, "PATH": path}
 
 
 def prepare_process() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 from pipeline import entry, lanes, progress
 from pipeline.errors import PipelineError
@@ -12,6 +11,9 @@ from pipeline.paths import Workspace
 
 # A stage can take 1 GB of memory, a search 3 GB.
 MAX_LANES = 4
+
+# What DVC sets for a stage. From within one, DVC_ROOT would lead the runs to the store of the project around.
+SET_FOR_A_STAGE = ("DVC_ROOT", "DVC_STAGE")
 
 
 def reproduce(workspace: Workspace, *, subject: str, advice: str = "") -> int:
@@ -43,12 +45,8 @@ def reproduce(workspace: Workspace, *, subject: str, advice: str = "") -> int:
 
 
 def _environment() -> dict[str, str]:
-    # DVC_ROOT would lead the runs to the store of a surrounding `dvc` command.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
-    environment["DVC_NO_ANALYTICS"] = "true"
-    # Stages are started as `python -m ...`, which must be this Python.
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
-    return environment
+    environment = {name: value for name, value in os.environ.items() if name not in SET_FOR_A_STAGE}
+    return entry.environment_of_stages({"DVC_NO_ANALYTICS": "true", **environment})
 
 
 def _num_lanes() -> int:

@@ -13,7 +13,6 @@ import random
 import secrets
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 
-from pipeline import lockfile
+from pipeline import entry, lockfile
 from pipeline.errors import PipelineError
 from pipeline.lockfile import LockedStage
 from pipeline.paths import Workspace
@@ -198,12 +197,10 @@ def _environment(root: Path, stage: LockedStage, scratch: Path) -> dict[str, str
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{scratch / 'mlflow' / 'mlflow.db'}"
     environment["DVC_STAGE"] = stage.address
-    # Stages are started as `python -m ...`, which must be this Python.
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
     mirror = environment.get("DATASET_MIRROR")
     if mirror and (root / mirror).is_dir():
         environment["DATASET_MIRROR"] = str((root / mirror).resolve())
-    return environment
+    return entry.environment_of_stages(environment)
 
 
 def _last_lines(log: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -36,6 +36,18 @@ def dataset_mirror() -> Path:
 def repository() -> Path:
     """The project's root."""
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def make_dvc_folder() -> Callable[[Path], None]:
+    """Makes a folder, which need not exist, one of DVC's, without Git."""
+
+    def make(folder: Path) -> None:
+        config = folder / ".dvc" / "config"
+        config.parent.mkdir(parents=True)
+        config.write_text("[core]\n    no_scm = True\n    analytics = false\n")
+
+    return make
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,8 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline import entry
+
 PREAMBLE = "import os, sys, time\nfrom pathlib import Path\nfrom pipeline import entry\n"
 # Says that it has begun, then works; what it cleans up with, it says too.
 SLOW_STAGE = """
@@ -79,20 +81,27 @@ def test_a_stage_is_named_as_dvc_names_it(start: Start, name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["x$(touch pwned)", "x & touch pwned", "`touch pwned`", "x\ntouch pwned", '" & touch pwned "']
 )
-def test_a_name_in_params_is_no_command(tmp_path: Path, repository: Path, name: str) -> None:
+def test_a_name_in_params_is_no_command(
+    tmp_path: Path, repository: Path, make_dvc_folder: Callable[[Path], None], name: str
+) -> None:
     """DVC puts names into commands as they are, before the stage can refuse them."""
     for copied in ("dvc.yaml", "reported_results.yaml", "pipeline"):
         (tmp_path / copied).symlink_to(repository / copied)
-    (tmp_path / ".dvc").mkdir()
-    (tmp_path / ".dvc" / "config").write_text("[core]\n    no_scm = True\n    analytics = false\n")
+    make_dvc_folder(tmp_path)
     yaml = YAML(typ="safe")
     params = yaml.load(repository / "demo" / "params.yaml")
     params["sources"][name] = params["sources"]["digits"]
     with (tmp_path / "params.yaml").open("w") as file:
         yaml.dump(params, file)
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", f"fetch@{name}"]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    refused = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    refused = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=entry.environment_of_stages(os.environ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert refused.returncode != 0
     assert "params.yaml: sources." in refused.stderr, refused.stderr
     assert "expected text that matches ^[a-z][a-z0-9_-]*$" in refused.stderr

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,17 +36,17 @@ else:
     sys.exit(f"{own} was alone")
 Path(f"{own}.txt").write_text(own)
 """
-ENVIRONMENT = {
-    **{name: value for name, value in os.environ.items() if not name.startswith("DVC_")},
-    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    "DVC_NO_ANALYTICS": "true",
-}
+ENVIRONMENT = entry.environment_of_stages(
+    {
+        **{name: value for name, value in os.environ.items() if not name.startswith("DVC_")},
+        "DVC_NO_ANALYTICS": "true",
+    }
+)
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    (tmp_path / ".dvc").mkdir()
-    (tmp_path / ".dvc" / "config").write_text("[core]\n    no_scm = True\n    analytics = false\n")
+def workspace(tmp_path: Path, make_dvc_folder: Callable[[Path], None]) -> Path:
+    make_dvc_folder(tmp_path)
     (tmp_path / "dvc.yaml").write_text(DVC_YAML)
     (tmp_path / "meet.py").write_text(MEET)
     return tmp_path

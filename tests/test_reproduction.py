@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,19 +24,21 @@ stages:
     outs: [second.txt: {cache: false}]
 """
 LOG = """
+import json
+import os
 import sys
 from pathlib import Path
 name = sys.argv[1]
 Path(f"{name}.txt").write_text(name)
 with Path("times.log").open("a") as log:
     log.write(f"{name};")
+Path(f"{name}.json").write_text(json.dumps([os.environ["DVC_ROOT"], os.environ["DVC_STAGE"]]))
 """
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    (tmp_path / ".dvc").mkdir()
-    (tmp_path / ".dvc" / "config").write_text("[core]\n    no_scm = True\n    analytics = false\n")
+def workspace(tmp_path: Path, make_dvc_folder: Callable[[Path], None]) -> Workspace:
+    make_dvc_folder(tmp_path)
     (tmp_path / "dvc.yaml").write_text(DVC_YAML)
     (tmp_path / "log.py").write_text(LOG)
     return Workspace(tmp_path)
@@ -57,6 +61,18 @@ def test_what_failed_goes_on_where_it_stopped(workspace: Workspace) -> None:
     path.write_text(DVC_YAML)
     assert reproduce(workspace, subject="the study") == 1
     assert (workspace.root / "times.log").read_text() == "first;second;"
+
+
+def test_the_users_settings_of_dvc_hold_but_not_those_of_a_stage_that_calls(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = workspace.root / "site"
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(site))
+    monkeypatch.setenv("DVC_ROOT", "/elsewhere")
+    monkeypatch.setenv("DVC_STAGE", "first")
+    reproduce(workspace, subject="the study")
+    assert any(site.iterdir())
+    assert json.loads((workspace.root / "second.json").read_text()) == [str(workspace.root), "second"]
 
 
 @pytest.mark.parametrize("text", ["stages: [", "stages: {first: {cmds: make}}"], ids=["no YAML", "no stage"])

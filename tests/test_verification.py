@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline import lockfile, verification
+from pipeline import entry, lockfile, verification
 from pipeline.errors import PipelineError
 from pipeline.paths import Workspace
 from pipeline.verification import Verdict
@@ -76,20 +76,23 @@ ADDRESSES = ["draw@one", "draw@two", "collect", "count"]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory, make_dvc_folder: Callable[[Path], None]) -> Path:
     """The project after `dvc repro`."""
     root = tmp_path_factory.mktemp("made") / "project"
-    (root / ".dvc").mkdir(parents=True)
-    (root / ".dvc" / "config").write_text("[core]\n    no_scm = True\n    analytics = false\n")
+    make_dvc_folder(root)
     for name, text in {"dvc.yaml": DVC_YAML, "params.yaml": PARAMS, "make.py": MAKE}.items():
         (root / name).write_text(text)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
     environment |= {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "DVC_SITE_CACHE_DIR": str(root.parent / "site"),
         "DVC_NO_ANALYTICS": "true",
     }
-    subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet"], cwd=root, env=environment, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "dvc", "repro", "--quiet"],
+        cwd=root,
+        env=entry.environment_of_stages(environment),
+        check=True,
+    )
     return root
 
 
