@@ -120,9 +120,9 @@ entry.run(stage)
 
 def test_a_mistake_in_params_is_one_line(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text(path.read_text().replace("epochs: 15", "epochs: -15"))
+    path.write_text(path.read_text().replace("epochs: 75", "epochs: -75"))
     code = "entry.run(lambda workspace, params, name: print('not reached'))"
-    expected = f"error: {path}: variants.digits_64x64_l2.epochs: expected greater than 0, got -15.\n"
+    expected = f"error: {path}: regressors.sine_64x16.epochs: expected greater than 0, got -75.\n"
     assert result(start(code, "x")) == (1, "", expected)
 
 
