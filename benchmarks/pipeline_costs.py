@@ -17,7 +17,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from benchmarks.workers import ROOT
-from pipeline import demo
+from pipeline import demo, entry
 
 VARIANT = {
     "study": "study",
@@ -93,7 +93,7 @@ def call(folder: Path, *arguments: str) -> tuple[float, str]:
     """Seconds of a call of Python in a folder, and what it said. Raises RuntimeError when it fails."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))}
     environment |= {"DVC_NO_ANALYTICS": "true", "DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+    environment = entry.environment_of_stages(environment)
     start = time.perf_counter()
     finished = subprocess.run(
         [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -105,8 +105,8 @@ def call(folder: Path, *arguments: str) -> tuple[float, str]:
 
 
 def train_stage(folder: str, name: str, tracked: bool, threads: int) -> dict[str, Any]:
-    """Train a variant as its stage does, with MLflow or without; the seconds, imports left out."""
-    from pipeline import tracking
+    """Train a variant as its stage does, with MLflow or without; the seconds, imports left out, and the training's."""
+    from pipeline import tracking, training
     from pipeline.params import load_params
     from pipeline.paths import Workspace
     from pipeline.stages import train
@@ -116,9 +116,20 @@ def train_stage(folder: str, name: str, tracked: bool, threads: int) -> dict[str
         tracking.training_run = _no_run  # type: ignore[assignment]
     workspace = Workspace(Path(folder))
     params = load_params(workspace.params)
+    moments: list[float] = []
+    plainly = training.train
+
+    def timed(*arguments: Any, **options: Any) -> Any:
+        moments.append(time.perf_counter())
+        history = plainly(*arguments, **options)
+        moments.append(time.perf_counter())
+        return history
+
+    training.train = timed
     start = time.perf_counter()
     train.main(workspace, params, name)
-    return {"seconds": time.perf_counter() - start, "tracked": "mlflow" in sys.modules}
+    end = time.perf_counter()
+    return {"seconds": end - start, "training": moments[1] - moments[0], "tracked": "mlflow" in sys.modules}
 
 
 class _Unheard:
