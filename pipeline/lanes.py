@@ -23,12 +23,14 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import IO
 
+from pipeline import progress
 from pipeline.errors import PipelineError
 
 # What DVC says when another DVC process held its lock for too long: <https://dvc.org/doc/user-guide/troubleshooting>.
 LOCKED = ("Unable to acquire lock", "is busy, it is being blocked by")
 MAX_ATTEMPTS = 20
 SECONDS_BETWEEN_ATTEMPTS = 1.0
+SECONDS_BETWEEN_LOOKS = 0.5
 
 
 @dataclass(frozen=True)
@@ -71,31 +73,40 @@ def run(
     environment: Mapping[str, str],
     on_start: Callable[[], None],
     on_finished: Callable[[Finished], None],
+    on_running: Callable[[Mapping[str, Path]], None],
 ) -> Finished | None:
     """Reproduce the stages, `num_lanes` at a time, those first that most others wait for.
 
     After a stage that fails no other starts, those that run are awaited, and the failed one is returned.
-    `on_start` runs first in each lane; `on_finished` is told each stage when it is done. Raises PipelineError when a
-    lane dies.
+    `on_start` runs first in each lane; `on_finished` is told each stage when it is done; `on_running` again and again
+    those that run, each with the file into which it writes how far it is. Raises PipelineError when a lane dies.
     """
     order = TopologicalSorter(needs)
     order.prepare()
     waiting = _num_waiting(needs)
     failure: Finished | None = None
     ready: list[str] = []
-    running: set[Future[Finished]] = set()
-    with ProcessPoolExecutor(
-        num_lanes,
-        multiprocessing.get_context("spawn"),
-        initializer=_prepare_lane,
-        initargs=(root, dict(environment), on_start),
-    ) as lanes:
+    running: dict[Future[Finished], str] = {}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(
+            num_lanes,
+            multiprocessing.get_context("spawn"),
+            initializer=_prepare_lane,
+            initargs=(root, dict(environment), on_start),
+        ) as lanes,
+    ):
+        files = {stage: Path(folder) / f"{number}.json" for number, stage in enumerate(needs)}
         while order.is_active() and (running or failure is None):
             ready = sorted([*ready, *order.get_ready()], key=lambda stage: -waiting[stage])
             while ready and len(running) < num_lanes and failure is None:
-                running.add(lanes.submit(_reproduce, ready.pop(0)))
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for finished in map(_result, done):
+                stage = ready.pop(0)
+                running[lanes.submit(_reproduce, stage, files[stage])] = stage
+            on_running({stage: files[stage] for stage in running.values()})
+            done, _ = wait(running, SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED)
+            for future in done:
+                del running[future]
+                finished = _result(future)
                 on_finished(finished)
                 if finished.failed:
                     failure = failure or finished
@@ -137,9 +148,10 @@ def _do_nothing(*_: object) -> None:
     pass
 
 
-def _reproduce(stage: str) -> Finished:
+def _reproduce(stage: str, told_to: Path) -> Finished:
     from dvc.cli import main
 
+    os.environ[progress.TOLD_TO] = str(told_to)
     begin = time.monotonic()
     for attempt in range(MAX_ATTEMPTS):
         if attempt:

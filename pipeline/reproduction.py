@@ -23,10 +23,10 @@ def reproduce(workspace: Workspace, *, subject: str, advice: str = "") -> int:
     """
     entry.collect_garbage_seldom()
     needs = lanes.stale_stages(workspace.root)
-    with progress.stages(len(needs)) as listener:
+    with progress.stages(len(needs)) as shown:
 
         def on_finished(finished: lanes.Finished) -> None:
-            listener(finished.stage, finished.seconds, finished.failed)
+            shown.finish(finished.stage, finished.seconds, finished.failed)
 
         failure = lanes.run(
             workspace.root,
@@ -35,6 +35,7 @@ def reproduce(workspace: Workspace, *, subject: str, advice: str = "") -> int:
             environment=_environment(),
             on_start=entry.prepare_process,
             on_finished=on_finished,
+            on_running=shown.show,
         )
     if failure:
         raise PipelineError(

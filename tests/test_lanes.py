@@ -7,13 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
 
-from pipeline import entry, lanes
+from pipeline import entry, lanes, progress
 from pipeline.errors import PipelineError
 
 DVC_YAML = """
@@ -70,6 +70,7 @@ def run_and_listen(
         environment=ENVIRONMENT | {"GREETING": "hello"},
         on_start=entry.prepare_process,
         on_finished=done.append,
+        on_running=lambda files: None,
     )
     return failure, done
 
@@ -122,6 +123,38 @@ def test_one_lane_begins_with_what_most_stages_wait_for(workspace: Path) -> None
     )
     _, order = run(workspace, num_lanes=1)
     assert order[0] == "root"
+
+
+def test_how_far_a_stage_is_can_be_read_while_it_runs(workspace: Path, repository: Path) -> None:
+    (workspace / "slow.py").write_text(
+        "import time\n"
+        "from pathlib import Path\n"
+        "from pipeline import progress\n"
+        "with progress.steps('slow', 3) as tell:\n"
+        "    tell('one')\n"
+        "    while not Path('seen').exists():\n"
+        "        time.sleep(0.05)\n"
+    )
+    (workspace / "dvc.yaml").write_text("stages:\n  slow: {cmd: python slow.py, deps: [slow.py]}\n")
+    seen = []
+
+    def on_running(files: Mapping[str, Path]) -> None:
+        told = progress.read(files["slow"])
+        if told and told.completed:
+            seen.append(told)
+            (workspace / "seen").touch()
+
+    failure = lanes.run(
+        workspace,
+        {"slow": set()},
+        num_lanes=1,
+        environment=ENVIRONMENT | {"PYTHONPATH": str(repository)},
+        on_start=entry.prepare_process,
+        on_finished=lambda finished: None,
+        on_running=on_running,
+    )
+    assert failure is None
+    assert {(told.description, told.completed, told.total) for told in seen} == {("slow: one", 1, 3)}
 
 
 def test_each_stage_is_told_what_it_alone_printed(workspace: Path) -> None:
