@@ -56,7 +56,11 @@ def demo() -> None:
 
 @app.command()
 @reports_errors
-def repro() -> None:
+def repro(
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="after a failure, leave out only what depends on the stage")
+    ] = False,
+) -> None:
     """Run the stages that are not up to date as `dvc repro` does, but side by side on all cores."""
     from pipeline import reproduction
     from pipeline.params import load_params
@@ -65,7 +69,7 @@ def repro() -> None:
     workspace = Workspace(Path.cwd())
     # Before anything runs: a typing error is told at once.
     load_params(workspace.params)
-    if not reproduction.reproduce(workspace, subject="the study"):
+    if not reproduction.reproduce(workspace, subject="the study", keep_going=keep_going):
         print("Data and pipelines are up to date.")
 
 

@@ -70,21 +70,23 @@ def run(
     needs: Mapping[str, set[str]],
     *,
     num_lanes: int,
+    keep_going: bool,
     environment: Mapping[str, str],
     on_start: Callable[[], None],
     on_finished: Callable[[Finished], None],
     on_running: Callable[[Mapping[str, Path]], None],
-) -> Finished | None:
-    """Reproduce the stages, `num_lanes` at a time, those first that most others wait for.
+) -> list[Finished]:
+    """Reproduce the stages, `num_lanes` at a time, those first that most others wait for; returns those that failed.
 
-    After a stage that fails no other starts, those that run are awaited, and the failed one is returned.
-    `on_start` runs first in each lane; `on_finished` is told each stage when it is done; `on_running` again and again
-    those that run, each with the file into which it writes how far it is. Raises PipelineError when a lane dies.
+    After one that fails no other starts, and those that run are awaited; to `keep_going` is to leave out only those
+    that depend on it. `on_start` runs first in each lane; `on_finished` is told each stage when it is done;
+    `on_running` again and again those that run, each with the file into which it writes how far it is. Raises
+    PipelineError when a lane dies.
     """
     order = TopologicalSorter(needs)
     order.prepare()
     waiting = _num_waiting(needs)
-    failure: Finished | None = None
+    failures: list[Finished] = []
     ready: list[str] = []
     running: dict[Future[Finished], str] = {}
     with (
@@ -97,11 +99,13 @@ def run(
         ) as lanes,
     ):
         files = {stage: Path(folder) / f"{number}.json" for number, stage in enumerate(needs)}
-        while order.is_active() and (running or failure is None):
+        while True:
             ready = sorted([*ready, *order.get_ready()], key=lambda stage: -waiting[stage])
-            while ready and len(running) < num_lanes and failure is None:
+            while ready and len(running) < num_lanes and (keep_going or not failures):
                 stage = ready.pop(0)
                 running[lanes.submit(_reproduce, stage, files[stage])] = stage
+            if not running:
+                return failures
             on_running({stage: files[stage] for stage in running.values()})
             done, _ = wait(running, SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED)
             for future in done:
@@ -109,10 +113,9 @@ def run(
                 finished = _result(future)
                 on_finished(finished)
                 if finished.failed:
-                    failure = failure or finished
+                    failures.append(finished)
                 else:
                     order.done(finished.stage)
-    return failure
 
 
 def _num_waiting(needs: Mapping[str, set[str]]) -> dict[str, int]:

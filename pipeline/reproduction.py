@@ -16,10 +16,11 @@ MAX_LANES = 4
 SET_FOR_A_STAGE = ("DVC_ROOT", "DVC_STAGE")
 
 
-def reproduce(workspace: Workspace, *, subject: str, advice: str = "") -> int:
+def reproduce(workspace: Workspace, *, subject: str, keep_going: bool = False, advice: str = "") -> int:
     """Run the stages that are not up to date; returns how many that were.
 
-    Raises PipelineError, which speaks of the `subject` and ends with the `advice`, when a stage fails.
+    After one that fails no other starts, or, to `keep_going`, those alone do that do not depend on it. Raises
+    PipelineError, which speaks of the `subject` and ends with the `advice`, when a stage has failed.
     """
     entry.collect_garbage_seldom()
     needs = lanes.stale_stages(workspace.root)
@@ -28,19 +29,23 @@ def reproduce(workspace: Workspace, *, subject: str, advice: str = "") -> int:
         def on_finished(finished: lanes.Finished) -> None:
             shown.finish(finished.stage, finished.seconds, finished.failed)
 
-        failure = lanes.run(
+        failures = lanes.run(
             workspace.root,
             needs,
             num_lanes=_num_lanes(),
+            keep_going=keep_going,
             environment=_environment(),
             on_start=entry.prepare_process,
             on_finished=on_finished,
             on_running=shown.show,
         )
-    if failure:
+    if failures:
+        names = ", ".join(failure.stage for failure in failures)
+        end = f"was finished but for {names} and what depends on it" if keep_going else f"stopped at {names}"
+        printed = "\n\n".join(f"{failure.stage} printed:\n\n{failure.printed.strip()}" for failure in failures)
         raise PipelineError(
-            f"{subject} stopped at {failure.stage}, which printed:\n\n{failure.printed.strip()}\n\n"
-            f"Mend what it names, then run it again: it goes on where it stopped. {advice}".rstrip()
+            f"{subject} {end}.\n\n{printed}\n\n"
+            f"Mend what is named there, then run it again: it goes on where it stopped. {advice}".rstrip()
         )
     return len(needs)
 

@@ -166,6 +166,6 @@ def test_a_stage_that_fails_stops_the_demo(project: Path) -> None:
     write(workspace.root / "report.py", "raise SystemExit('error: no')")
     with pytest.raises(PipelineError) as raised:
         demo.reproduce(workspace)
-    assert str(raised.value).startswith("the demo stopped at report, which printed:")
+    assert str(raised.value).startswith("the demo stopped at report.\n\nreport printed:\n\n")
     assert "error: no" in str(raised.value)
     assert str(raised.value).endswith(f"To begin anew, delete {workspace.root}.")

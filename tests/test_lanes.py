@@ -52,32 +52,33 @@ def workspace(tmp_path: Path, make_dvc_folder: Callable[[Path], None]) -> Path:
     return tmp_path
 
 
-def run(root: Path, *, num_lanes: int = 2) -> tuple[lanes.Finished | None, list[str]]:
-    """The failure, if any, and the stages in the order in which they were done."""
-    failure, done = run_and_listen(root, num_lanes=num_lanes)
-    return failure, [finished.stage for finished in done]
+def run(root: Path, *, num_lanes: int = 2) -> tuple[list[lanes.Finished], list[str]]:
+    """The failures, and the stages in the order in which they were done."""
+    failures, done = run_and_listen(root, num_lanes=num_lanes)
+    return failures, [finished.stage for finished in done]
 
 
 def run_and_listen(
     root: Path, *, num_lanes: int = 1, needs: dict[str, set[str]] | None = None
-) -> tuple[lanes.Finished | None, list[lanes.Finished]]:
-    """The failure, if any, and what was told of each stage."""
+) -> tuple[list[lanes.Finished], list[lanes.Finished]]:
+    """The failures, and what was told of each stage."""
     done: list[lanes.Finished] = []
-    failure = lanes.run(
+    failures = lanes.run(
         root,
         lanes.stale_stages(root) if needs is None else needs,
         num_lanes=num_lanes,
+        keep_going=False,
         environment=ENVIRONMENT | {"GREETING": "hello"},
         on_start=entry.prepare_process,
         on_finished=done.append,
         on_running=lambda files: None,
     )
-    return failure, done
+    return failures, done
 
 
 def test_independent_stages_run_at_once_and_dependents_after_them(workspace: Path) -> None:
-    failure, order = run(workspace)
-    assert failure is None
+    failures, order = run(workspace)
+    assert failures == []
     assert (workspace / "both.txt").read_text() == "firstsecond"
     assert set(order[:2]) == {"first", "second"}
     assert order[2:] == ["both"]
@@ -106,8 +107,8 @@ def test_what_depends_on_a_stale_stage_is_stale(workspace: Path) -> None:
 def test_after_a_failure_nothing_else_begins(workspace: Path) -> None:
     (workspace / "dvc.yaml").write_text(DVC_YAML.replace("python meet.py second first", "echo broken >&2; exit 3"))
     (workspace / "second.begun").touch()
-    failure, order = run(workspace)
-    assert failure is not None
+    failures, order = run(workspace)
+    (failure,) = failures
     assert (failure.stage, failure.failed) == ("second", True)
     assert "broken" in failure.printed
     assert "both" not in order
@@ -144,16 +145,17 @@ def test_how_far_a_stage_is_can_be_read_while_it_runs(workspace: Path, repositor
             seen.append(told)
             (workspace / "seen").touch()
 
-    failure = lanes.run(
+    failures = lanes.run(
         workspace,
         {"slow": set()},
         num_lanes=1,
+        keep_going=False,
         environment=ENVIRONMENT | {"PYTHONPATH": str(repository)},
         on_start=entry.prepare_process,
         on_finished=lambda finished: None,
         on_running=on_running,
     )
-    assert failure is None
+    assert failures == []
     assert {(told.description, told.completed, told.total) for told in seen} == {("slow: one", 1, 3)}
 
 
@@ -163,8 +165,8 @@ def test_each_stage_is_told_what_it_alone_printed(workspace: Path) -> None:
         "  first: {cmd: echo one $GREETING; touch first.txt, outs: [first.txt]}\n"
         "  second: {cmd: echo two >&2; touch second.txt, deps: [first.txt], outs: [second.txt]}\n"
     )
-    failure, (first, second) = run_and_listen(workspace)
-    assert failure is None
+    failures, (first, second) = run_and_listen(workspace)
+    assert failures == []
     assert "one hello" in first.printed
     assert "two" in second.printed
     assert "hello" not in second.printed
@@ -189,8 +191,8 @@ def test_a_stage_waits_for_the_lock_of_another_dvc(workspace: Path) -> None:
     holder = threading.Thread(target=hold)
     holder.start()
     is_held.wait()
-    failure, told = run_and_listen(workspace, needs={"first": set()})
+    failures, told = run_and_listen(workspace, needs={"first": set()})
     holder.join()
-    assert failure is None
+    assert failures == []
     assert told[0].seconds > 3
     assert (workspace / "first.txt").exists()

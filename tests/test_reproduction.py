@@ -55,11 +55,22 @@ def test_what_failed_goes_on_where_it_stopped(workspace: Workspace) -> None:
     path.write_text(DVC_YAML.replace("python log.py second", "echo no second >&2; exit 3"))
     with pytest.raises(PipelineError) as raised:
         reproduce(workspace, subject="the study", advice="Ask.")
-    assert str(raised.value).startswith("the study stopped at second, which printed:\n\n")
+    assert str(raised.value).startswith("the study stopped at second.\n\nsecond printed:\n\n")
     assert "no second" in str(raised.value)
     assert str(raised.value).endswith("it goes on where it stopped. Ask.")
     path.write_text(DVC_YAML)
     assert reproduce(workspace, subject="the study") == 1
+    assert (workspace.root / "times.log").read_text() == "first;second;"
+
+
+def test_to_keep_going_is_to_leave_out_only_what_depends_on_a_failed_stage(workspace: Workspace) -> None:
+    text = "  third: {cmd: echo no third >&2; exit 3, outs: [third.txt]}\n"
+    text += "  fourth: {cmd: python log.py fourth, deps: [third.txt], outs: [fourth.txt]}\n"
+    (workspace.root / "dvc.yaml").write_text(DVC_YAML + text)
+    with pytest.raises(PipelineError) as raised:
+        reproduce(workspace, subject="the study", keep_going=True)
+    assert str(raised.value).startswith("the study was finished but for third and what depends on it.\n\n")
+    assert "no third" in str(raised.value)
     assert (workspace.root / "times.log").read_text() == "first;second;"
 
 
