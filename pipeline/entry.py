@@ -66,8 +66,17 @@ def die_with_parent() -> None:
     """End this process when DVC is killed: an orphan would write on while the next repro runs the same stage."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() == 1 and "DVC_STAGE" in os.environ:
+        if os.getppid() == 1 and "DVC_STAGE" in os.environ and not _starts_stages(1):
             sys.exit("error: DVC has ended before its stage began.")
+
+
+def _starts_stages(process: int) -> bool:
+    """Whether a process is DVC or this package's: in a container it may be the first one, to which orphans go too."""
+    try:
+        command = Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return any(name in command for name in (b"dvc", b"pipeline"))
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -50,11 +50,17 @@ def stale_stages(root: Path) -> dict[str, set[str]]:
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
+    from dvc.stage import PipelineStage
 
     try:
         with Repo(str(root)) as repo:
             graph = repo.index.graph
-            needs = {stage.name: {needed.name for needed in graph.successors(stage)} for stage in graph}
+            # What `dvc add` tracks is in the graph too, but is no stage that could run.
+            stages = [stage for stage in graph if isinstance(stage, PipelineStage)]
+            needs = {
+                stage.name: {needed.name for needed in graph.successors(stage) if isinstance(needed, PipelineStage)}
+                for stage in stages
+            }
             changed = {name.rpartition(":")[2] for name in repo.status()}
     except DvcException as error:
         raise PipelineError(f"{root}: DVC cannot tell which stages are up to date: {error}") from None

@@ -203,6 +203,21 @@ def test_a_stage_whose_dvc_has_ended_already_does_not_begin(start: Start) -> Non
 
 
 @on_linux
+@pytest.mark.parametrize("program", ["dvc", "pipeline", "init"])
+def test_the_first_process_of_a_container_may_be_dvc_itself(start: Start, tmp_path: Path, program: str) -> None:
+    """Nothing of it shows in the parent's number, which is that of a dead parent too."""
+    (tmp_path / "cmdline").write_text(f"python\0-m\0{program}\0repro\0")
+    code = f"""
+os.getppid = lambda: 1
+entry.Path = lambda path: Path({str(tmp_path / "cmdline")!r}) if path == "/proc/1/cmdline" else Path(path)
+entry.Path.cwd = Path.cwd
+entry.run(lambda workspace, params, name: print("begun"))
+"""
+    status, said, _ = result(start(code, "x", DVC_STAGE="train@x"))
+    assert (status, said) == ((1, "") if program == "init" else (0, "begun\n"))
+
+
+@on_linux
 def test_without_dvc_the_first_process_may_start_a_stage(start: Start) -> None:
     """As in a container whose first process is the shell."""
     assert result(start(ORPHAN, "x")) == (0, "begun\n", "")

@@ -104,6 +104,15 @@ def test_what_depends_on_a_stale_stage_is_stale(workspace: Path) -> None:
     assert lanes.stale_stages(workspace) == {"first": set(), "both": {"first"}}
 
 
+def test_files_that_dvc_tracks_are_no_stages(workspace: Path) -> None:
+    (workspace / "notes.txt").write_text("notes")
+    subprocess.run([sys.executable, "-m", "dvc", "add", "-q", "notes.txt"], cwd=workspace, env=ENVIRONMENT, check=True)
+    assert set(lanes.stale_stages(workspace)) == {"first", "second", "both"}
+    (workspace / "notes.txt").write_text("changed")
+    run(workspace)
+    assert lanes.stale_stages(workspace) == {}
+
+
 def test_after_a_failure_nothing_else_begins(workspace: Path) -> None:
     (workspace / "dvc.yaml").write_text(DVC_YAML.replace("python meet.py second first", "echo broken >&2; exit 3"))
     (workspace / "second.begun").touch()

@@ -210,7 +210,11 @@ def this_process() -> str:
 
 def is_dead(process: str) -> bool:
     """Whether a process that `this_process` named is known to have ended: it was on this host, and is gone."""
-    host, process_id, start = process.rsplit(" ", 2)
+    try:
+        host, process_id, start = process.rsplit(" ", 2)
+    except ValueError:
+        # Some other program's: on a shared server runs of others may have a tag of that name.
+        return False
     if host != socket.gethostname():
         return False
     try:

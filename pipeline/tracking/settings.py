@@ -25,6 +25,7 @@ QUIET_DEFAULTS = {
 REDIRECTIONS = ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 
 SQLITE = "sqlite:///"
+DATABASE = "mlflow.db"
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,17 @@ def prepare_environment() -> None:
 
 
 def find_location(workspace: Workspace) -> Location:
-    """MLFLOW_TRACKING_URI if set, otherwise `mlflow.db` in the project's root.
+    """MLFLOW_TRACKING_URI if set, otherwise DATABASE in the project's root.
 
     The root is DVC_ROOT if set: `dvc exp run --temp` works in a temporary folder, and its runs must outlive it. A
-    relative SQLite path is relative to the root too.
+    relative SQLite path is relative to the root too. Each database has an artifact folder of its own beside it, because
+    `sync` removes from there what the database does not know.
     """
     root = Path(os.environ.get("DVC_ROOT") or workspace.root).resolve()
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{DATABASE}"
     if not uri.startswith(SQLITE):
         return Location(uri, artifact_root=None, database=None, lock=root / ".mlflow.lock")
     database = root / unquote(uri.removeprefix(SQLITE))
     folder = database.parent
-    return Location(f"{SQLITE}{database}", folder / "mlartifacts", database, folder / ".mlflow.lock")
+    artifacts = "mlartifacts" if database.name == DATABASE else f"{database.stem}-mlartifacts"
+    return Location(f"{SQLITE}{database}", folder / artifacts, database, folder / ".mlflow.lock")

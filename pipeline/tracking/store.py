@@ -100,10 +100,11 @@ class Store:
 
     def _follow_a_move(self, experiment: Experiment) -> None:
         """MLflow stores absolute artifact paths: after the project was moved they must be rewritten."""
-        expected = self._artifact_location(experiment.name)
+        root, expected = self.location.artifact_root, self._artifact_location(experiment.name)
         actual = experiment.artifact_location
-        suffix = f"/mlartifacts/{experiment.name}"
-        if expected is None or actual == expected or not actual.endswith(suffix) or not expected.endswith(suffix):
+        if root is None or expected is None or actual == expected:
+            return
+        if not actual.endswith(f"/{root.name}/{experiment.name}"):
             return
         database = self.location.database
         if database is not None:

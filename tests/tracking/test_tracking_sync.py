@@ -172,6 +172,28 @@ def test_folders_that_nothing_refers_to_are_removed(stages: Any) -> None:
     assert set(artifacts.rglob("*")) == kept
 
 
+def test_what_another_database_in_the_folder_knows_stays(stages: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    stages.everything()
+    sync(stages)
+    kept = set((stages.workspace.root / "mlartifacts").rglob("*"))
+    assert kept
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{stages.workspace.root}/scratch.db")
+    assert sync(stages).removed == []
+    assert any((stages.workspace.root / "scratch-mlartifacts").rglob("*"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert sync(stages).num_changes == 0
+    assert set((stages.workspace.root / "mlartifacts").rglob("*")) == kept
+
+
+def test_a_run_that_another_program_marked_with_a_process_is_left_alone(stages: Any) -> None:
+    stages.train("small")
+    sync(stages)
+    client = stages.view.client
+    foreign = client.create_run(client.create_experiment("elsewhere"), tags={"process": "etl"})
+    assert sync(stages).closed == []
+    assert client.get_run(foreign.info.run_id).info.status == "RUNNING"
+
+
 def test_a_deleted_run_keeps_its_files_for_being_restored(stages: Any) -> None:
     stages.train("small")
     sync(stages)
