@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import struct
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -131,6 +133,7 @@ def _read_picture(path: Path) -> NDArray[np.float32]:
 
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=("PNG", "JPEG")) as image:
                 image.load()
@@ -141,7 +144,7 @@ def _read_picture(path: Path) -> NDArray[np.float32]:
             f"expected a picture of at most {Image.MAX_IMAGE_PIXELS:,} pixels, got more. Make it smaller."
         ) from None
     # Whatever the decoders meet: Pillow's own errors are of all these kinds.
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError, struct.error) as error:
         raise UnusableError(f"expected a whole PNG or JPEG picture, but it is damaged ({error}).") from None
 
 
@@ -176,7 +179,8 @@ def _read_npy(path: Path) -> NDArray[Any]:
     try:
         # Mapped, so that a header which promises more than there is costs nothing.
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError, OverflowError) as error:
+    # The header is Python, which NumPy has Python read.
+    except (OSError, ValueError, EOFError, MemoryError, OverflowError, SyntaxError, TokenError) as error:
         raise UnusableError(f"expected a whole .npy file of numbers, but it is damaged ({error}).") from None
 
 

@@ -152,6 +152,10 @@ REFUSED = {
     "true and false": (PIXELS > 9, "got values of type bool."),
     "objects": (np.array([None]), "expected a whole .npy file of numbers, but it is damaged"),
     "cut short": (b"\x93NUMPY\x01\x00", "expected a whole .npy file of numbers, but it is damaged"),
+    "a header without an end": (
+        b"\x93NUMPY\x01\x00\x2e\x00" + b"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 28".ljust(45) + b"\n",
+        "expected a whole .npy file of numbers, but it is damaged",
+    ),
     "an empty file": (b"", "expected PNG, JPEG, .npy or IDX (gzipped or not), got a file that begins with b''."),
     "a page": (b"<html></html>", "got a file that begins with b'<html>'."),
     "a PNG cut short": (b"\x89PNG\r\n\x1a\n\x00", "expected a whole PNG or JPEG picture, but it is damaged"),

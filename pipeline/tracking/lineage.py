@@ -15,7 +15,7 @@ from pipeline.errors import PipelineError
 from pipeline.paths import Workspace
 from pipeline.tracking import runs
 from pipeline.tracking.records import OUTPUTS
-from pipeline.tracking.store import connect, explained
+from pipeline.tracking.store import connect, every_page, explained
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def all_versions(workspace: Workspace) -> list[TrackedVersion]:
     """Every version of every registered model. Raises PipelineError when MLflow cannot be reached."""
     with explained(workspace):
         client = connect(workspace).client
-        aliases = {model.name: model.aliases for model in client.search_registered_models()}
+        aliases = _aliases(client)
         found = [version for name in aliases for version in client.search_model_versions(f"name = '{name}'")]
     tracked = [_tracked_version(version, aliases[version.name]) for version in found]
     return sorted(tracked, key=lambda version: (version.model, version.version))
@@ -77,7 +77,7 @@ def version_at(workspace: Workspace, model: str, version: str) -> tuple[TrackedV
     """
     with explained(workspace):
         client = connect(workspace).client
-        known = {item.name: item.aliases for item in client.search_registered_models()}
+        known = _aliases(client)
         if model not in known:
             raise PipelineError(
                 f"unknown registered model {model!r}; expected one of: {', '.join(sorted(known)) or '(none)'}. "
@@ -91,6 +91,12 @@ def version_at(workspace: Workspace, model: str, version: str) -> tuple[TrackedV
             raise PipelineError(f"models:/{model}: expected one of {', '.join(expected) or '(none)'}, got {received}.")
         tracked = _tracked_version(found[number], known[model])
         return tracked, _run_of(client, tracked)
+
+
+def _aliases(client: MlflowClient) -> dict[str, dict[str, str]]:
+    """The aliases of every registered model."""
+    models = every_page(lambda token: client.search_registered_models(page_token=token))
+    return {model.name: model.aliases for model in models}
 
 
 def _run_of(client: MlflowClient, version: TrackedVersion) -> TrackedRun:

@@ -26,6 +26,7 @@ from mlflow.protos.databricks_pb2 import (
     RESOURCE_DOES_NOT_EXIST,
     ErrorCode,
 )
+from mlflow.store.entities import PagedList
 
 from pipeline.errors import PipelineError
 from pipeline.paths import Workspace
@@ -52,6 +53,7 @@ ARTIFACT_COLUMNS = (
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,17 @@ def best_effort(workspace: Workspace) -> Iterator[None]:
         yield
     except MLFLOW_ERRORS as error:
         warn(workspace, error)
+
+
+def every_page(search: Callable[[str | None], PagedList[Found]]) -> Iterator[Found]:
+    """All that a search of MLflow's finds, which takes the token of the page before and hands out one page."""
+    token: str | None = None
+    while True:
+        page = search(token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 @contextlib.contextmanager

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from mlflow.entities import ViewType
+from mlflow.entities import LoggedModel, ViewType
+from mlflow.store.entities import PagedList
 
 from pipeline.params import Params
 from pipeline.paths import Workspace
 from pipeline.tracking import records, registry, runs
 from pipeline.tracking.records import NotMadeYetError, RunRecord
 from pipeline.tracking.runs import Outcome
-from pipeline.tracking.store import Store, connect, explained
+from pipeline.tracking.store import Store, connect, every_page, explained
 
 # Folders that MLflow makes for a run or a logged model.
 ARTIFACT_FOLDER = re.compile(r"(m-)?[0-9a-f]{32}")
@@ -174,14 +175,13 @@ def _known_ids(store: Store) -> set[str]:
     experiments = _experiments(store, ViewType.ALL)
     known = {run.info.run_id for run in runs.all_runs(store.client, experiments, view=ViewType.ALL)}
     for experiment in experiments:
-        token: str | None = None
-        while True:
-            page = store.client.search_logged_models([experiment], page_token=token)
-            known |= {model.model_id for model in page}
-            token = page.token
-            if not token:
-                break
+        models = every_page(partial(_logged_models, store, experiment))
+        known |= {model.model_id for model in models}
     return known
+
+
+def _logged_models(store: Store, experiment: str, token: str | None) -> PagedList[LoggedModel]:
+    return store.client.search_logged_models([experiment], page_token=token)
 
 
 def _experiments(store: Store, view: int = ViewType.ACTIVE_ONLY) -> list[str]:

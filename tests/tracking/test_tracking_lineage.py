@@ -190,6 +190,14 @@ def test_outside_git_the_command_is_dvcs_alone(stages: Any) -> None:
     assert (traced.commit, traced.recorded_at, traced.commands[0]) == (None, None, "dvc repro train@small")
 
 
+def test_a_model_beyond_the_first_page_is_found(stages: Any) -> None:
+    """MLflow hands out a hundred registered models at a time."""
+    run_everything(stages)
+    for number in range(100):
+        stages.view.client.create_registered_model(f"a-model-{number:03}")
+    assert origin(stages).version.model == "mnist-classifier"
+
+
 @pytest.mark.parametrize(
     ("what", "message"),
     [
