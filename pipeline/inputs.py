@@ -22,6 +22,8 @@ from pipeline.params import PictureKind
 
 # What is taken of a folder; of IDX files images, not labels.
 PATTERNS = ("*.png", "*.jpg", "*.jpeg", "*.npy", "*idx3-ubyte", "*idx3-ubyte.gz")
+# Pictures of kinds that cannot be read: found too, so that they are refused and not left out without a word.
+REFUSED_PATTERNS = ("*.bmp", "*.gif", "*.heic", "*.tif", "*.tiff", "*.webp")
 ACCEPTED = "PNG, JPEG, .npy or IDX (gzipped or not)"
 # The bytes that a file of each kind begins with.
 PNG, JPEG, NPY, GZIP, IDX = b"\x89PNG", b"\xff\xd8\xff", b"\x93NUMPY", b"\x1f\x8b", b"\x00\x00\x08"
@@ -62,7 +64,7 @@ class FileInputs:
 
 
 def read_inputs(places: Sequence[Path], expected: Expected) -> list[FileInputs]:
-    """Read files, and all files in folders and their subfolders in the order of their paths.
+    """Read files, and all pictures and arrays in folders and their subfolders in the order of their paths.
 
     Raises PipelineError naming every file that cannot be used: a prediction of the others might be taken for all.
     """
@@ -100,7 +102,8 @@ def _files_in(folder: Path) -> list[Path]:
         Path(parent) / name
         for parent, _, names in os.walk(folder)
         for name in names
-        if not name.startswith(".") and any(fnmatch(name.lower(), pattern) for pattern in PATTERNS)
+        if not name.startswith(".")
+        and any(fnmatch(name.lower(), pattern) for pattern in (*PATTERNS, *REFUSED_PATTERNS))
     )
     if not paths:
         raise PipelineError(f"{folder}: expected files named {', '.join(PATTERNS)} in the folder, got none.")

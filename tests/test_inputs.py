@@ -222,6 +222,17 @@ def test_of_many_bad_files_the_first_are_named(tmp_path: Path) -> None:
         read_inputs([tmp_path], DIGITS)
 
 
+def test_a_picture_of_another_kind_in_a_folder_is_refused_not_left_out(tmp_path: Path) -> None:
+    save(tmp_path / "pixels.npy", PIXELS)
+    (tmp_path / "notes.txt").write_text("neither a picture nor an array")
+    save(tmp_path / "phone.WEBP", b"RIFF0000WEBP")
+    with pytest.raises(PipelineError) as caught:
+        read_inputs([tmp_path], DIGITS)
+    first, last = str(caught.value).splitlines()
+    assert first.startswith(f"{tmp_path / 'phone.WEBP'}: expected PNG, JPEG, .npy or IDX")
+    assert last.startswith("Nothing was predicted.")
+
+
 def test_missing_places_and_empty_folders_are_told(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"nowhere\.png: no such file or folder\."):
         read_inputs([tmp_path / "nowhere.png"], DIGITS)
