@@ -95,8 +95,7 @@ def version_at(workspace: Workspace, model: str, version: str) -> tuple[TrackedV
 
 def _aliases(client: MlflowClient) -> dict[str, dict[str, str]]:
     """The aliases of every registered model."""
-    models = every_page(lambda token: client.search_registered_models(page_token=token))
-    return {model.name: model.aliases for model in models}
+    return {model.name: model.aliases for model in every_page(client.search_registered_models)}
 
 
 def _run_of(client: MlflowClient, version: TrackedVersion) -> TrackedRun:

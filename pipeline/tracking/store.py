@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import requests
 from filelock import FileLock
@@ -102,11 +102,11 @@ class Store:
 
     def _follow_a_move(self, experiment: Experiment) -> None:
         """MLflow stores absolute artifact paths: after the project was moved they must be rewritten."""
-        root, expected = self.location.artifact_root, self._artifact_location(experiment.name)
-        actual = experiment.artifact_location
-        if root is None or expected is None or actual == expected:
+        root, actual = self.location.artifact_root, experiment.artifact_location
+        if root is None or not actual.endswith(f"/{root.name}/{experiment.name}"):
             return
-        if not actual.endswith(f"/{root.name}/{experiment.name}"):
+        expected = str(root / experiment.name)
+        if actual == expected:
             return
         database = self.location.database
         if database is not None:
@@ -195,11 +195,11 @@ def best_effort(workspace: Workspace) -> Iterator[None]:
         warn(workspace, error)
 
 
-def every_page(search: Callable[[str | None], PagedList[Found]]) -> Iterator[Found]:
-    """All that a search of MLflow's finds, which takes the token of the page before and hands out one page."""
+def every_page(search: Callable[..., PagedList[Found]], *arguments: Any) -> Iterator[Found]:
+    """All that a search of MLflow's client finds, which hands out one page at a time."""
     token: str | None = None
     while True:
-        page = search(token)
+        page = search(*arguments, page_token=token)
         yield from page
         token = page.token
         if not token:

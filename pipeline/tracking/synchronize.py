@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from mlflow.entities import LoggedModel, ViewType
-from mlflow.store.entities import PagedList
+from mlflow.entities import ViewType
 
 from pipeline.params import Params
 from pipeline.paths import Workspace
@@ -175,13 +174,8 @@ def _known_ids(store: Store) -> set[str]:
     experiments = _experiments(store, ViewType.ALL)
     known = {run.info.run_id for run in runs.all_runs(store.client, experiments, view=ViewType.ALL)}
     for experiment in experiments:
-        models = every_page(partial(_logged_models, store, experiment))
-        known |= {model.model_id for model in models}
+        known |= {model.model_id for model in every_page(store.client.search_logged_models, [experiment])}
     return known
-
-
-def _logged_models(store: Store, experiment: str, token: str | None) -> PagedList[LoggedModel]:
-    return store.client.search_logged_models([experiment], page_token=token)
 
 
 def _experiments(store: Store, view: int = ViewType.ACTIVE_ONLY) -> list[str]:
