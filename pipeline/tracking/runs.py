@@ -31,7 +31,7 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.tracking import models
 from pipeline.tracking.records import Attachment, CurvePoint, DatasetVersion, RunRecord
-from pipeline.tracking.store import Store, persistent
+from pipeline.tracking.store import Store, every_page, persistent
 
 CONTENT_KEY = "content_key"
 # Of a child run: the content key of the run that it belongs below, whatever that run's id is now.
@@ -181,14 +181,7 @@ def all_runs(
     client: MlflowClient, experiments: list[str], filter_string: str = "", view: int = ViewType.ACTIVE_ONLY
 ) -> list[Run]:
     """All runs that match, from every page of the answer."""
-    runs: list[Run] = []
-    token: str | None = None
-    while True:
-        page = client.search_runs(experiments, filter_string, run_view_type=view, max_results=1000, page_token=token)
-        runs += page
-        token = page.token
-        if not token:
-            return runs
+    return list(every_page(client.search_runs, experiments, filter_string, view, 1000))
 
 
 def log_points(client: MlflowClient, run_id: str, points: Iterable[Metric]) -> None:
