@@ -217,7 +217,7 @@ def stage_cost(folder: Path, stage: str, item: str, repetitions: int) -> dict[st
     dvc(folder, "repro", f"{stage}@{item}")
     commands = {
         "imports": ("-c", f"import pipeline.stages.{stage}"),
-        "alone": ("-m", f"pipeline.stages.{stage}", item),
+        "alone": ("-m", "pipeline.stages", stage, item),
         "by DVC": ("-m", "dvc", "repro", "--force", "--single-item", f"{stage}@{item}"),
     }
     return {name: [call(folder, *command)[0] for _ in range(repetitions)] for name, command in commands.items()}

@@ -1,11 +1,10 @@
-"""How every DVC stage starts: `python -m pipeline.stages.<stage> <name>`, run by DVC in the workspace.
+"""What the processes of the pipeline begin with and end like, the stages above all.
 
-DVC gives its own name of the stage, which is `<stage>@<name>`.
+Nothing that takes time is imported until a stage runs.
 """
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import gc
 import os
@@ -14,10 +13,13 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError
-from pipeline.params import Params, load_params
-from pipeline.paths import Workspace
+
+if TYPE_CHECKING:
+    from pipeline.params import Params
+    from pipeline.paths import Workspace
 
 # <linux/prctl.h>: the signal that this process gets when its parent dies.
 PR_SET_PDEATHSIG = 1
@@ -26,21 +28,20 @@ PR_SET_PDEATHSIG = 1
 # DVC when it reads its lock: looking through them again and again took a quarter of the seconds.
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
-Stage = Callable[[Workspace, Params, str], None]
+Stage = Callable[["Workspace", "Params", str], None]
 
 
-def run(stage: Stage) -> None:
-    """Parse the name of the item, load params.yaml, run the stage. A user's mistake ends in one message."""
-    prepare_process()
+def run(stage: Stage, name: str) -> None:
+    """Load params.yaml and run the stage on an item, or DVC's STAGE@ITEM. A user's mistake ends in one message."""
+    from pipeline.params import load_params
+    from pipeline.paths import Workspace
+
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _terminate)
-    parser = argparse.ArgumentParser(description=stage.__doc__)
-    parser.add_argument("name", help="the item of params.yaml that this stage works on, or <stage>@<item>")
-    # What comes before may hold the path of dvc.yaml; no item's name has an @.
-    name = parser.parse_args().name.rpartition("@")[2]
     workspace = Workspace(Path.cwd())
     try:
-        stage(workspace, load_params(workspace.params), name)
+        # What comes before may hold the path of dvc.yaml; no item's name has an @.
+        stage(workspace, load_params(workspace.params), name.rpartition("@")[2])
     except PipelineError as error:
         sys.exit(f"error: {error}")
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from pipeline import compute, params
+from pipeline.stages.__main__ import stages
 
 # From bottom to top: a room imports rooms of lower rows only.
 LAYERS = (
@@ -197,11 +198,11 @@ def differences(stages: list[Any], families: dict[str, str], root: Path) -> dict
     """What dvc.yaml lacks and what it has too much, per stage; nothing for a stage that agrees."""
     found = {}
     for stage in stages:
-        module = re.search(r"python -m (pipeline\.stages\.\w+)", stage.cmd)
+        module = re.search(r"python -m pipeline\.stages (\w+)", stage.cmd)
         if module is None:
-            found[stage.name] = {"cmd is not `python -m pipeline.stages.<stage> <name>`": [stage.cmd]}
+            found[stage.name] = {"cmd is not `python -m pipeline.stages STAGE NAME`": [stage.cmd]}
             continue
-        runs = code_that_runs(module[1], families.get(stage.name.partition("@")[2]))
+        runs = code_that_runs(f"pipeline.stages.{module[1]}", families.get(stage.name.partition("@")[2]))
         watched = code_that_dvc_watches(stage, root)
         if runs != watched:
             found[stage.name] = {"missing": sorted(runs - watched), "superfluous": sorted(watched - runs)}
@@ -230,14 +231,13 @@ def test_no_name_of_params_stands_in_a_command(repository: Path) -> None:
 
 def test_every_stage_module_is_a_stage(repository: Path) -> None:
     commands = " ".join(stage.cmd for stage in Repo(repository).index.stages)
-    modules = {path.stem for path in (repository / "pipeline" / "stages").glob("*.py")} - {"__init__"}
-    assert modules == set(re.findall(r"python -m pipeline\.stages\.(\w+)", commands))
+    assert set(stages()) == set(re.findall(r"python -m pipeline\.stages (\w+)", commands))
 
 
 def test_a_missing_and_a_superfluous_dependency_are_named(repository: Path) -> None:
     stage = SimpleNamespace(
         name="prepare@mnist",
-        cmd="python -m pipeline.stages.prepare mnist",
+        cmd="python -m pipeline.stages prepare mnist",
         deps=[
             SimpleNamespace(def_path=path)
             for path in (

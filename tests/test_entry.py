@@ -19,12 +19,18 @@ from ruamel.yaml import YAML
 
 from pipeline import entry
 
-PREAMBLE = "import os, sys, time\nfrom pathlib import Path\nfrom pipeline import entry\n"
+PREAMBLE = """
+import os, sys, time
+from pathlib import Path
+from pipeline import entry
+def run(stage):
+    entry.prepare_process()
+    entry.run(stage, sys.argv[1])
+"""
 # Says that it has begun, then works; what it cleans up with, it says too.
 SLOW_STAGE = """
 from pipeline import storage
 def stage(workspace, params, name):
-    '''Work slowly.'''
     try:
         with storage.atomic_write(workspace.root / "output") as file:
             file.write(b"half of it")
@@ -33,7 +39,7 @@ def stage(workspace, params, name):
             time.sleep(60)
     finally:
         Path("cleaned").touch()
-entry.run(stage)
+run(stage)
 """
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -69,13 +75,13 @@ def result(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 def test_a_stage_gets_the_workspace_the_params_and_the_name(start: Start, tmp_path: Path) -> None:
-    code = "entry.run(lambda workspace, params, name: print(workspace.root, params.compute.threads, name))"
+    code = "run(lambda workspace, params, name: print(workspace.root, params.compute.threads, name))"
     assert result(start(code, "digits_64x64")) == (0, f"{tmp_path} 1 digits_64x64\n", "")
 
 
 @pytest.mark.parametrize("name", ["train@digits_64x64", "../dvc.yaml:train@digits_64x64"])
 def test_a_stage_is_named_as_dvc_names_it(start: Start, name: str) -> None:
-    assert result(start("entry.run(lambda workspace, params, name: print(name))", name)) == (0, "digits_64x64\n", "")
+    assert result(start("run(lambda workspace, params, name: print(name))", name)) == (0, "digits_64x64\n", "")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +119,7 @@ def test_a_users_mistake_is_one_line(start: Start) -> None:
 from pipeline.errors import PipelineError
 def stage(workspace, params, name):
     raise PipelineError("train.npz: expected images. Delete it.")
-entry.run(stage)
+run(stage)
 """
     assert result(start(code, "x")) == (1, "", "error: train.npz: expected images. Delete it.\n")
 
@@ -121,36 +127,23 @@ entry.run(stage)
 def test_a_mistake_in_params_is_one_line(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(path.read_text().replace("epochs: 75", "epochs: -75"))
-    code = "entry.run(lambda workspace, params, name: print('not reached'))"
+    code = "run(lambda workspace, params, name: print('not reached'))"
     expected = f"error: {path}: regressors.sine_64x16.epochs: expected greater than 0, got -75.\n"
     assert result(start(code, "x")) == (1, "", expected)
 
 
 def test_a_workspace_without_params(start: Start, tmp_path: Path) -> None:
     (tmp_path / "params.yaml").unlink()
-    code = "entry.run(lambda workspace, params, name: print('not reached'))"
+    code = "run(lambda workspace, params, name: print('not reached'))"
     told = "not found. Run the command in the folder that holds params.yaml."
     assert result(start(code, "x")) == (1, "", f"error: {tmp_path / 'params.yaml'}: {told}\n")
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(start: Start) -> None:
-    code, _, stderr = result(start("entry.run(lambda workspace, params, name: 1 / 0)", "x"))
+    code, _, stderr = result(start("run(lambda workspace, params, name: 1 / 0)", "x"))
     assert code == 1
     assert "Traceback" in stderr
     assert "ZeroDivisionError" in stderr
-
-
-def test_help_is_the_docstring_of_the_stage(start: Start) -> None:
-    code, stdout, _ = result(start(SLOW_STAGE, "--help"))
-    assert code == 0
-    assert "Work slowly." in stdout
-
-
-def test_a_missing_name_is_told_with_the_usage(start: Start) -> None:
-    code, _, stderr = result(start(SLOW_STAGE))
-    assert code == 2
-    assert "the following arguments are required: name" in stderr
-    assert "Traceback" not in stderr
 
 
 def test_termination_cleans_up(start: Start, tmp_path: Path) -> None:
@@ -192,7 +185,7 @@ def has_ended(process: psutil.Process) -> bool:
 
 ORPHAN = """
 os.getppid = lambda: 1
-entry.run(lambda workspace, params, name: print("begun"))
+run(lambda workspace, params, name: print("begun"))
 """
 
 
@@ -211,7 +204,7 @@ def test_the_first_process_of_a_container_may_be_dvc_itself(start: Start, tmp_pa
 os.getppid = lambda: 1
 entry.Path = lambda path: Path({str(tmp_path / "cmdline")!r}) if path == "/proc/1/cmdline" else Path(path)
 entry.Path.cwd = Path.cwd
-entry.run(lambda workspace, params, name: print("begun"))
+run(lambda workspace, params, name: print("begun"))
 """
     status, said, _ = result(start(code, "x", DVC_STAGE="train@x"))
     assert (status, said) == ((1, "") if program == "init" else (0, "begun\n"))

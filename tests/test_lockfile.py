@@ -13,7 +13,7 @@ TEXT = """
 schema: '2.0'
 stages:
   train@small:
-    cmd: exec python -m pipeline.stages.train small
+    cmd: exec python -m pipeline.stages train small
     deps:
     - path: data/train.npz
       hash: md5
@@ -29,7 +29,7 @@ stages:
     - path: predictions
       md5: cccc.dir
   summarize:
-    cmd: exec python -m pipeline.stages.summarize all
+    cmd: exec python -m pipeline.stages summarize all
 """
 
 
@@ -37,7 +37,7 @@ def test_a_stage_has_hashes_by_path_and_values_by_key() -> None:
     stages = lockfile.parse(TEXT, "dvc.lock")
     assert list(stages) == ["train@small", "summarize"]
     stage = stages["train@small"]
-    assert (stage.address, stage.command) == ("train@small", "exec python -m pipeline.stages.train small")
+    assert (stage.address, stage.command) == ("train@small", "exec python -m pipeline.stages train small")
     assert stage.dependencies == {"data/train.npz": "aaaa"}
     assert stage.outputs == {"models/small.keras": "bbbb", "predictions": "cccc.dir"}
     assert stage.parameters == {"compute": {"seed": 7}, "variants.small": {"rate": 0.0001}}

@@ -9,6 +9,8 @@ from pathlib import Path
 import grimp
 import pytest
 
+from pipeline.stages.__main__ import stages
+
 BACKENDS = {"jax", "keras", "tensorflow"}
 # What splits or folds needs scikit-learn for it.
 SPLITTING = {"prepare", "generate", "search"}
@@ -29,11 +31,6 @@ COMPUTING = {
 }
 
 
-def stage_modules() -> set[str]:
-    folder = Path(__file__).parents[1] / "pipeline" / "stages"
-    return {path.stem for path in folder.glob("*.py")} - {"__init__"}
-
-
 def imported_by(code: str, repository: Path) -> set[str]:
     """The packages that are there after some code has run in a process of its own."""
     finished = subprocess.run(
@@ -47,7 +44,7 @@ def imported_by(code: str, repository: Path) -> set[str]:
 
 
 def test_stages_import_no_backend_no_mlflow_and_no_library_of_statistics(repository: Path) -> None:
-    names = sorted(stage_modules() - SPLITTING)
+    names = sorted(set(stages()) - SPLITTING)
     assert len(names) > 10
     found = imported_by("import " + ", ".join(f"pipeline.stages.{name}" for name in names), repository)
     heavy = BACKENDS | {"mlflow", "scipy", "seaborn", "sklearn", "sqlalchemy"}
@@ -56,7 +53,7 @@ def test_stages_import_no_backend_no_mlflow_and_no_library_of_statistics(reposit
 
 
 def test_stages_that_split_import_no_backend_and_no_mlflow(repository: Path) -> None:
-    names = sorted(stage_modules() & SPLITTING)
+    names = sorted(set(stages()) & SPLITTING)
     found = imported_by("import " + ", ".join(f"pipeline.stages.{name}" for name in names), repository)
     assert "sklearn" in found
     assert (BACKENDS | {"mlflow", "sqlalchemy", "seaborn"}) & found == set()
@@ -90,14 +87,14 @@ def backends_of(stage: str, graph: grimp.ImportGraph) -> set[str]:
     return reached & BACKENDS
 
 
-@pytest.mark.parametrize("stage", sorted(stage_modules() - COMPUTING))
+@pytest.mark.parametrize("stage", sorted(set(stages()) - COMPUTING))
 def test_stages_that_do_not_compute_never_import_a_backend(graph: grimp.ImportGraph, stage: str) -> None:
     assert backends_of(stage, graph) == set()
 
 
 def test_only_stages_that_compute_load_and_ask_models(repository: Path) -> None:
     calls = ("storage.read_model(", "storage.write_model(", "scoring.predict_in_batches(")
-    texts = {name: (repository / "pipeline" / "stages" / f"{name}.py").read_text() for name in stage_modules()}
+    texts = {name: (repository / "pipeline" / "stages" / f"{name}.py").read_text() for name in stages()}
     calling = {name for name, text in texts.items() if any(call in text for call in calls)}
     assert calling == {
         "evaluate",

@@ -114,7 +114,7 @@ class Study:
 
     def stage(self, stage: str, name: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """A stage without DVC, so that it meets the files that the test has put there."""
-        return self.run(sys.executable, "-m", f"pipeline.stages.{stage}", name, check=False, **variables)
+        return self.run(sys.executable, "-m", "pipeline.stages", stage, name, check=False, **variables)
 
     def sync(self) -> str:
         # As a terminal of 80 columns would wrap it.
@@ -1030,7 +1030,7 @@ def training(study: Study, variant: str) -> Iterator[tuple[subprocess.Popen[byte
                 raise RuntimeError(f"did not train:\n{(study.root.parent / 'repro.log').read_text()}")
             time.sleep(0.5)
         children = psutil.Process(repro.pid).children(recursive=True)
-        (trainer,) = [child for child in children if "pipeline.stages.train" in child.cmdline()]
+        (trainer,) = [child for child in children if child.cmdline()[1:4] == ["-m", "pipeline.stages", "train"]]
         yield repro, trainer
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from pipeline import entry, histories, predictions, storage, tables, tracking
+from pipeline import histories, predictions, storage, tables, tracking
 from pipeline.conclusions import verdicts
 from pipeline.params import Classifier, Params, require
 from pipeline.paths import Workspace
@@ -80,7 +80,3 @@ def pairwise(workspace: Workspace, params: Params, study: str, variants: Mapping
     }
     pairs = [pair for pair in itertools.combinations(variants, 2) if not own.keys().isdisjoint(pair)]
     return verdicts.differences(tested, pairs)
-
-
-if __name__ == "__main__":
-    entry.run(main)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import entry, scoring, storage, tracking
+from pipeline import scoring, storage, tracking
 from pipeline.conclusions import agreement, claims
 from pipeline.conclusions.closing_table import VERDICT_RULE, closing_table
 from pipeline.conclusions.differences import CONFIDENCE
@@ -196,7 +196,3 @@ def _draw(workspace: Workspace, study: str, evidence: Evidence, scores: pd.DataF
             title=f"{name}: accuracy over {search.folds} folds (%), chosen: {evidence.chosen[name]}",
         )
         storage.write_figure(folder / "heat_maps" / f"{name}.png", figure)
-
-
-if __name__ == "__main__":
-    entry.run(main)

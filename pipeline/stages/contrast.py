@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import entry, histories, metrics, storage, tracking
+from pipeline import histories, metrics, storage, tracking
 from pipeline.errors import PipelineError
 from pipeline.params import Classifier, DenseLayer, DerivedVariant, MlpBase, Output, Params, require
 from pipeline.paths import Workspace
@@ -259,7 +259,3 @@ def _verdict(figures: Mapping[str, Any]) -> tuple[bool, str]:
     if not has_risen:
         return False, f"It does not visibly overfit: its validation cross-entropy hardly rises. {reasons}"
     return False, f"It does not visibly overfit: it does not fit the training images better. {reasons}"
-
-
-if __name__ == "__main__":
-    entry.run(main)

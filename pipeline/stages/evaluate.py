@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import compute, entry, metrics, scoring, storage, tracking
+from pipeline import compute, metrics, scoring, storage, tracking
 from pipeline.errors import PipelineError
 from pipeline.params import Classifier, Objective, Params, require
 from pipeline.paths import Workspace
@@ -174,7 +174,3 @@ def _save_figures(
             title=f"{name}: {share}, the most confident first",
         ),
     )
-
-
-if __name__ == "__main__":
-    entry.run(main)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline import compute, entry, scoring, storage, tracking
+from pipeline import compute, scoring, storage, tracking
 from pipeline.conclusions import repeats
 from pipeline.errors import PipelineError
 from pipeline.params import Params, require
@@ -54,7 +54,3 @@ def trained_rows(workspace: Workspace, params: Params, study: str, name: str) ->
     if found != expected:
         raise PipelineError(f"{path}: expected the seeds {expected}, got {found}. Run `dvc repro repeat@{name}`.")
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
-
-
-if __name__ == "__main__":
-    entry.run(main)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import compute, entry, metrics, scoring, storage, tracking, wave_metrics
+from pipeline import compute, metrics, scoring, storage, tracking, wave_metrics
 from pipeline.conclusions import verdicts
 from pipeline.conclusions import waves as wave_answers
 from pipeline.conclusions.waves import Predictions
@@ -233,7 +233,3 @@ def _save_figures(
     }
     for figure_name, figure in figures.items():
         storage.write_figure(folder / f"{figure_name}.png", figure)
-
-
-if __name__ == "__main__":
-    entry.run(main)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import compute, entry, progress, storage, tracking
+from pipeline import compute, progress, storage, tracking
 from pipeline.params import Features, Params, require
 from pipeline.paths import Workspace
 
@@ -48,7 +48,3 @@ def extract(extractor: keras.Model, images: NDArray[np.uint8], *, title: str) ->
             features.append(extractor.predict_on_batch(images[start : start + BATCH_SIZE]))
             told(f"{start + len(features[-1]):,} of {len(images):,} images")
     return np.concatenate(features)
-
-
-if __name__ == "__main__":
-    entry.run(main)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pipeline import entry, tracking
+from pipeline import tracking
 from pipeline.datasets import download, embedded, idx
 from pipeline.errors import PipelineError
 from pipeline.params import EmbeddedImages, IdxFiles, Params, require
@@ -35,7 +35,3 @@ def _write_embedded(source: EmbeddedImages, folder: Path) -> None:
     arrays = EMBEDDED_IMAGES[source.images](source.train_size, source.test_size, source.seed)
     for file_name, array in zip(idx.FILE_NAMES, arrays, strict=True):
         idx.write(folder / file_name, array)
-
-
-if __name__ == "__main__":
-    entry.run(main)

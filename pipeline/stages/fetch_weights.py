@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from pipeline import compute, entry, storage, tracking
+from pipeline import compute, storage, tracking
 from pipeline.datasets import download
 from pipeline.params import Params, PublishedWeights, RandomWeights, require
 from pipeline.paths import Workspace
@@ -56,7 +56,3 @@ def drawn(folder: Path, *, seed: int) -> Path:
     result = folder / f"random{KERAS_3_SUFFIX}"
     base.save_weights(result)
     return result
-
-
-if __name__ == "__main__":
-    entry.run(main)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import entry, preprocessing, storage, tracking
+from pipeline import preprocessing, storage, tracking
 from pipeline.datasets import waves
 from pipeline.params import Params, Signal, require
 from pipeline.paths import Workspace
@@ -58,7 +58,3 @@ def _draw(folder: Path, signal: Signal, train: waves.Rows) -> None:
         folder / "example.png",
         plots.example(x, points, fine_x=fine_x, formula_curve=curve, wave=signal.example),
     )
-
-
-if __name__ == "__main__":
-    entry.run(main)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import entry, storage, tracking
+from pipeline import storage, tracking
 from pipeline.errors import PipelineError
 from pipeline.params import Params, require
 from pipeline.paths import Workspace
@@ -115,7 +115,3 @@ def _row(name: str, kernel: NDArray[np.float64], initial: float | None) -> dict[
         "initial_std": initial,
         "share_near_zero": None if initial is None else float(np.mean(np.abs(kernel) < NEAR_ZERO * initial)),
     }
-
-
-if __name__ == "__main__":
-    entry.run(main)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import entry, preprocessing, storage, tracking
+from pipeline import preprocessing, storage, tracking
 from pipeline.datasets import idx
 from pipeline.errors import PipelineError
 from pipeline.params import Dataset, Params, require
@@ -119,7 +119,3 @@ def _draw(folder: Path, dataset: Dataset, splits: dict[str, Examples], image: np
     one_hot = preprocessing.one_hot(label, len(dataset.classes)).tolist()
     caption = f"label {label}, one-hot {one_hot}"
     storage.write_figure(folder / "example.png", plots.example(image, title=title, caption=caption))
-
-
-if __name__ == "__main__":
-    entry.run(main)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline import entry, selection, storage, tracking
+from pipeline import selection, storage, tracking
 from pipeline.params import Params, Task, require
 from pipeline.paths import Workspace
 
@@ -59,7 +59,3 @@ def record(name: str, task: Task, candidates: list[selection.Candidate]) -> dict
 def _as_record(candidate: selection.Candidate) -> dict[str, object]:
     fields = {"variant": candidate.variant, "study": candidate.study, "parameters": candidate.parameters}
     return {**fields, **candidate.figures}
-
-
-if __name__ == "__main__":
-    entry.run(main)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipeline import compute, entry, fitting, models, scoring, storage, trained, wave_metrics
+from pipeline import compute, fitting, models, scoring, storage, trained, wave_metrics
 from pipeline.datasets import waves
 from pipeline.params import Params, RegressorVariant, require
 from pipeline.paths import Workspace
@@ -54,7 +54,3 @@ def summarize(history: pd.DataFrame, model: keras.Model, examples: Examples) -> 
         **trained.epoch_figures(history, FIGURES, best_row=int(history[WATCHED].argmin())),
         "train_evaluated": {"mean_absolute_error": float(error)},
     }
-
-
-if __name__ == "__main__":
-    entry.run(main)

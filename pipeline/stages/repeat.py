@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipeline import compute, entry, models, progress, storage, tracking, trained, training
+from pipeline import compute, models, progress, storage, tracking, trained, training
 from pipeline.params import CnnVariant, MlpVariant, Params, RepeatedVariant, require
 from pipeline.paths import Workspace
 from pipeline.training import Examples
@@ -67,7 +67,3 @@ def figures(told: dict[str, Any]) -> dict[str, float]:
         **{f"val_{figure}": last[figure] for figure in trained.CLASSIFIER_FIGURES},
         **{f"train_{figure}": train[figure] for figure in trained.CLASSIFIER_FIGURES},
     }
-
-
-if __name__ == "__main__":
-    entry.run(main)

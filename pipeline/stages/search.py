@@ -134,7 +134,3 @@ def _key(spec: Search, params: Params, examples: Examples) -> str:
         *map(storage.sha256, code),
     ]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
-
-
-if __name__ == "__main__":
-    entry.run(main)

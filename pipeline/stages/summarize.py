@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline import entry, storage, tables, tracking
+from pipeline import storage, tables, tracking
 from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.paths import Workspace
@@ -35,7 +35,3 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     ]
     storage.write_table(workspace.variants_table, tables.variants_table(rows))
     tracking.publish_summary(workspace, params)
-
-
-if __name__ == "__main__":
-    entry.run(main)

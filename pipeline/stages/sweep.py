@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline import entry, storage, tracking
+from pipeline import storage, tracking
 from pipeline.errors import PipelineError
 from pipeline.params import Params, SweptVariant, require
 from pipeline.paths import Workspace
@@ -44,7 +44,3 @@ def _validation_accuracy(workspace: Workspace, name: str, variant: SweptVariant)
             f"{path}: expected validation.last.accuracy, a number, got none ({error}). "
             "Delete the file, then run `dvc repro` to make it again."
         ) from None
-
-
-if __name__ == "__main__":
-    entry.run(main)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import entry, storage, tracking
+from pipeline import storage, tracking
 from pipeline.errors import PipelineError
 from pipeline.params import Params, Search, units_text
 from pipeline.paths import Workspace
@@ -80,7 +80,3 @@ def search_rows(workspace: Workspace, name: str, spec: Search, reported: Reporte
 def _reported(mean_accuracy: float, accuracy: float | None) -> dict[str, float | None]:
     difference = None if accuracy is None else round(mean_accuracy - accuracy, DIFFERENCE_DECIMALS)
     return {"reported_cv_accuracy": accuracy, "difference": difference}
-
-
-if __name__ == "__main__":
-    entry.run(main)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import ValidationError
 
-from pipeline import compute, entry, fitting, models, scoring, storage, trained
+from pipeline import compute, fitting, models, scoring, storage, trained
 from pipeline.errors import PipelineError
 from pipeline.params import (
     Classifier,
@@ -88,7 +88,3 @@ def check_reload(path: Path, model: keras.Model, examples: Examples) -> None:
             f"{path}: expected the reloaded model to predict what the trained one does, got differences up to "
             f"{np.abs(expected - reloaded).max():.3g}. Run the stage again."
         )
-
-
-if __name__ == "__main__":
-    entry.run(main)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline import compute, entry, fitting, models, storage, trained
+from pipeline import compute, fitting, models, storage, trained
 from pipeline.errors import PipelineError
 from pipeline.params import MobileNetVariant, Params, require
 from pipeline.paths import Workspace
@@ -64,7 +64,3 @@ def read_features(path: Path, *, num_classes: int) -> Examples:
     if problem:
         raise PipelineError(f"{path}: expected {problem}. Delete it, then run `dvc repro` to make it again.")
     return Examples(features, labels)
-
-
-if __name__ == "__main__":
-    entry.run(main)

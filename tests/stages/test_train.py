@@ -425,7 +425,7 @@ def test_a_full_disk_leaves_nothing_half_written(
 def run_stage(workspace: Workspace, name: str) -> tuple[dict[str, bytes], str]:
     """Run the stage as DVC does, in a process of its own: what it wrote, and what it said."""
     finished = subprocess.run(
-        [sys.executable, "-m", "pipeline.stages.train", name],
+        [sys.executable, "-m", "pipeline.stages", "train", name],
         cwd=workspace.root,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "MLFLOW_TRACKING_URI": DEAD_SERVER},
         capture_output=True,

@@ -1,0 +1,30 @@
+"""How every DVC stage starts: `python -m pipeline.stages STAGE NAME`, run by DVC in the workspace."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+
+from pipeline import entry
+
+
+def main() -> None:
+    """Run the stage that the command line names."""
+    entry.prepare_process()
+    parser = argparse.ArgumentParser(prog="python -m pipeline.stages", description="Run a stage, as dvc.yaml does.")
+    parser.add_argument("stage", choices=stages(), metavar="STAGE", help=f"one of {', '.join(stages())}")
+    parser.add_argument(
+        "name", metavar="NAME", help="the item of params.yaml that the stage works on, or DVC's name: STAGE@ITEM"
+    )
+    arguments = parser.parse_args()
+    entry.run(importlib.import_module(f"pipeline.stages.{arguments.stage}").main, arguments.name)
+
+
+def stages() -> list[str]:
+    """The stages there are: one module each."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("__"))
+
+
+if __name__ == "__main__":
+    main()
