@@ -45,7 +45,10 @@ def _refuse_a_change(backend: Backend) -> None:
 def _prepare_jax(threads: int) -> None:
     # Read once, when XLA makes its thread pool.
     os.environ["NPROC"] = str(threads)
-    os.environ["JAX_PLATFORMS"] = "cpu"
+    import jax
+
+    # Not JAX_PLATFORMS, which JAX reads when it is imported: that may have been before.
+    jax.config.update("jax_platforms", "cpu")
     # Keras imports TensorFlow when it saves a model, wherever there is one: four seconds for nothing.
     if "tensorflow" not in sys.modules and _Hidden("tensorflow") not in sys.meta_path:
         sys.meta_path.insert(0, _Hidden("tensorflow"))
@@ -55,7 +58,8 @@ def _prepare_tensorflow(threads: int) -> None:
     # TensorFlow's own choice where a processor has certain instructions; without them, too, its kernels take half the
     # time of the others for convolutions with batch normalization. Read once, when TensorFlow is imported.
     os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
-    with _silent_stderr():
+    # TensorFlow's converter for phones imports JAX where there is one: a second for nothing.
+    with _silent_stderr(), _hidden("jax"):
         import tensorflow as tf
 
         # A GPU would give other bits than the processor.

@@ -17,10 +17,12 @@ from pathlib import Path
 from pipeline import compute
 """
 ON_JAX = """
+# As in a stage that is forked.
+import jax
 compute.configure("jax", threads=3)
 compute.configure("jax", threads=3)
 from pipeline import storage
-import jax, keras
+import keras
 inputs = keras.Input((4, 4), name="pixels")
 outputs = keras.layers.Dense(2, name="probabilities")(keras.layers.Flatten(name="flatten")(inputs))
 model = keras.Model(inputs, outputs)
@@ -34,6 +36,7 @@ names = [(task / "comm").read_text().strip() for task in tasks.iterdir()] if tas
 print(json.dumps({
     "backend": keras.backend.backend(),
     "platform": jax.default_backend(),
+    "platforms": jax.config.jax_platforms,
     "modules": modules,
     "later": sklearn.__name__,
     "xla_threads": names.count("tf_XLAEigen"),
@@ -96,7 +99,7 @@ def test_importing_the_room_imports_no_backend(tmp_path: Path) -> None:
 
 def test_jax_runs_on_the_processor_with_the_threads_asked_for(on_jax: tuple[dict[str, Any], str]) -> None:
     said, _ = on_jax
-    assert (said["backend"], said["platform"]) == ("jax", "cpu")
+    assert (said["backend"], said["platform"], said["platforms"]) == ("jax", "cpu", "cpu")
     if sys.platform == "linux":
         assert said["xla_threads"] == 3
 
@@ -114,6 +117,12 @@ def test_keras_imports_no_scikit_learn_which_others_can_import_later(
         assert "keras" in said["modules"]
         assert "sklearn" not in said["modules"]
         assert said["later"] == "sklearn"
+
+
+def test_tensorflow_never_imports_jax(on_tensorflow: tuple[dict[str, Any], str]) -> None:
+    said, _ = on_tensorflow
+    assert {"keras", "tensorflow"} <= set(said["modules"])
+    assert "jax" not in said["modules"]
 
 
 def test_tensorflow_runs_on_the_processor_with_the_threads_asked_for(
