@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 
-from pipeline import entry, lanes, progress
+from pipeline import entry, lanes, preloaded, progress
 from pipeline.errors import PipelineError
 from pipeline.paths import Workspace
 
@@ -24,7 +26,7 @@ def reproduce(workspace: Workspace, *, subject: str, keep_going: bool = False, a
     """
     entry.collect_garbage_seldom()
     needs = lanes.stale_stages(workspace.root)
-    with progress.stages(len(needs)) as shown:
+    with progress.stages(len(needs)) as shown, _environment(len(needs)) as environment:
 
         def on_finished(finished: lanes.Finished) -> None:
             shown.finish(finished.stage, finished.seconds, finished.failed)
@@ -34,7 +36,7 @@ def reproduce(workspace: Workspace, *, subject: str, keep_going: bool = False, a
             needs,
             num_lanes=_num_lanes(),
             keep_going=keep_going,
-            environment=_environment(),
+            environment=environment,
             on_start=entry.prepare_process,
             on_finished=on_finished,
             on_running=shown.show,
@@ -50,9 +52,16 @@ def reproduce(workspace: Workspace, *, subject: str, keep_going: bool = False, a
     return len(needs)
 
 
-def _environment() -> dict[str, str]:
-    environment = {name: value for name, value in os.environ.items() if name not in SET_FOR_A_STAGE}
-    return entry.environment_of_stages({"DVC_NO_ANALYTICS": "true", **environment})
+@contextlib.contextmanager
+def _environment(num_stages: int) -> Iterator[dict[str, str]]:
+    variables = {name: value for name, value in os.environ.items() if name not in SET_FOR_A_STAGE}
+    environment = entry.environment_of_stages({"DVC_NO_ANALYTICS": "true", **variables})
+    # For a few it would not pay.
+    if num_stages > _num_lanes():
+        with preloaded.server(environment) as with_address:
+            yield with_address
+    else:
+        yield environment
 
 
 def _num_lanes() -> int:

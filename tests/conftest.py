@@ -32,7 +32,7 @@ def dataset_mirror() -> Path:
     return mirror
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def repository() -> Path:
     """The project's root."""
     return REPOSITORY

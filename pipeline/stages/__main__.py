@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 from pathlib import Path
 
-from pipeline import entry
+from pipeline import entry, forkserver
 
 
 def main() -> None:
-    """Run the stage that the command line names."""
+    """Run a stage: in a fork where there is a server that forks, before anything is imported that takes time."""
     entry.prepare_process()
+    status = forkserver.run_main_module()
+    if status is not None:
+        sys.exit(status)
     parser = argparse.ArgumentParser(prog="python -m pipeline.stages", description="Run a stage, as dvc.yaml does.")
     parser.add_argument("stage", choices=stages(), metavar="STAGE", help=f"one of {', '.join(stages())}")
     parser.add_argument(
