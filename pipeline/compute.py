@@ -48,7 +48,7 @@ def _prepare_jax(threads: int) -> None:
     import jax
 
     # Not JAX_PLATFORMS, which JAX reads when it is imported: that may have been before.
-    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_platforms", "cpu")  # type: ignore[no-untyped-call]
     # Keras imports TensorFlow when it saves a model, wherever there is one: four seconds for nothing.
     if "tensorflow" not in sys.modules and _Hidden("tensorflow") not in sys.meta_path:
         sys.meta_path.insert(0, _Hidden("tensorflow"))
