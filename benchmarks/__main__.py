@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import comparing, growing, operations, overhead, report
+from benchmarks import comparing, growing, operations, overhead, report, whole
 from benchmarks.bench import Bench
 from benchmarks.plans import FULL, QUICK, Plan
 from benchmarks.workers import ROOT
@@ -28,6 +28,7 @@ SECTIONS = {
     "logging": overhead.logging,
     "growth": growing.growth,
     "stages": overhead.stages,
+    "study": whole.study,
 }
 INTRODUCTION = """# Measurements
 

@@ -159,12 +159,12 @@ def _grid_point(bench: Bench, point: GridPoint) -> Comparison:
             },
             accuracies=accuracies(found),
             target=point.target,
-            floor=_search_operations(bench, spec, point.units) / bench.rate,
+            floor=search_operations(bench, spec, point.units) / bench.rate,
         )
     )
 
 
-def _search_operations(bench: Bench, spec: Search, units: Sequence[int]) -> float:
+def search_operations(bench: Bench, spec: Search, units: Sequence[int]) -> float:
     """Of the cross-validation of a configuration; plainly the held-out images are looked at in each epoch, too."""
     num_images = bench.plan.num_grid_images or sum(bench.num_images(spec.dataset))
     num_held_out = num_images // spec.folds
@@ -194,11 +194,11 @@ def transfer(bench: Bench) -> str:
     """A frozen network in each epoch, or once."""
     plan = bench.plan
     spec = bench.params.transfers[plan.transfer]
-    epochs, num_images = _transfer_size(bench, spec)
+    epochs, num_images = transfer_size(bench, plan.transfer, spec)
     seconds: dict[str, list[float]] = {"plain": [], "engine": []}
     found: dict[str, list[dict[str, Any]]] = {"plain": [], "engine": []}
     for _ in range(min(2, plan.rounds)):
-        for way, trained in (("plain", _plain_transfer), ("engine", _engine_transfer)):
+        for way, trained in (("plain", _plain_transfer), ("engine", engine_transfer)):
             whole, answer = trained(bench, spec, epochs, num_images)
             seconds[way].append(whole)
             found[way].append(answer)
@@ -212,9 +212,9 @@ def transfer(bench: Bench) -> str:
     )
 
 
-def _transfer_size(bench: Bench, spec: MobileNetVariant) -> tuple[int, int]:
+def transfer_size(bench: Bench, name: str, spec: MobileNetVariant) -> tuple[int, int]:
     """Epochs that the study trained for, and the images of its training and validation."""
-    metrics = bench.workspace.training_results(bench.plan.transfer, spec) / "metrics.json"
+    metrics = bench.workspace.training_results(name, spec) / "metrics.json"
     epochs = storage.read_json(metrics)["epochs"] if metrics.is_file() else spec.epochs
     if bench.plan.is_drawn:
         return epochs, _num_shown(bench)
@@ -247,9 +247,8 @@ def _plain_transfer(bench: Bench, spec: MobileNetVariant, epochs: int, num_image
     return epochs * per_epoch + first - second, answer
 
 
-def _engine_transfer(
-    bench: Bench, spec: MobileNetVariant, epochs: int, num_images: int
-) -> tuple[float, dict[str, Any]]:
+def engine_transfer(bench: Bench, spec: MobileNetVariant, epochs: int, num_images: int) -> tuple[float, dict[str, Any]]:
+    """Seconds of a training on frozen features by the project's way, and what its head answered."""
     shown, trained = _arguments(bench, spec)
     with tempfile.TemporaryDirectory() as folder:
         once = measure("transferring.extract", folder=folder, **shown)

@@ -52,6 +52,12 @@ class Plan:
     transfer_target: float
     num_transfer_images: int
     num_head_rows: int
+    # Of the whole study: epochs that are measured, the training and validation images that a convolutional network
+    # is measured on, and the trainings and searches that are measured; all if None.
+    study_epochs: int
+    num_convolutional: tuple[int, int]
+    study_variants: tuple[str, ...] | None
+    study_searches: tuple[str, ...] | None
     # How cost grows.
     growth_units: int
     growth_epochs: int
@@ -92,6 +98,10 @@ FULL = Plan(
     transfer_target=10.0,
     num_transfer_images=2_000,
     num_head_rows=48_000,
+    study_epochs=3,
+    num_convolutional=(9_600, 2_400),
+    study_variants=None,
+    study_searches=None,
     growth_units=256,
     growth_epochs=20,
     growth_images=(6_000, 12_000, 30_000, 60_000),
@@ -121,6 +131,10 @@ QUICK = Plan(
     transfer_target=10.0,
     num_transfer_images=64,
     num_head_rows=320,
+    study_epochs=2,
+    num_convolutional=(320, 64),
+    study_variants=("four_nine_baseline", "digits_64x64_l2"),
+    study_searches=("digits_grid_2_bn_dropout",),
     growth_units=16,
     growth_epochs=4,
     growth_images=(300, 600),

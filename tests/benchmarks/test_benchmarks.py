@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import data, floor, operations, pipeline_costs, plans, report, workers
+from benchmarks import data, floor, operations, pipeline_costs, plans, report, whole, workers
 from benchmarks.bench import Bench
 from benchmarks.report import Comparison
 from pipeline.params import CnnVariant, MlpVariant, Params, load_params
@@ -156,6 +156,36 @@ def test_operations_beyond_the_longest_are_counted_together() -> None:
         ["all operations", "3.75", "2.00"],
         ["the epoch", "4.00", "2.50"],
     ]
+
+
+def test_seconds_between_the_ends_grow_with_the_operations() -> None:
+    assert whole.interpolated([10.0, 20.0, 30.0], [10.0, 30.0], [1.0, 2.0]) == pytest.approx(1 + 1.5 + 2)
+    assert whole.interpolated([10.0, 10.0], [10.0, 10.0], [1.0, 1.0]) == pytest.approx(2)
+
+
+def test_the_whole_study_counts_every_training_and_fit(monkeypatch: pytest.MonkeyPatch, study: Params) -> None:
+    def measured(job: str, **arguments: Any) -> dict[str, Any]:
+        if job == "searching.configuration":
+            return {"fixed": 5.0, "per_epoch": 1.0}
+        return {"seconds": [3.0] + [1.0] * (arguments["variant"]["epochs"] - 1)}
+
+    monkeypatch.setattr(whole, "measure", measured)
+    monkeypatch.setattr(whole, "_transfers", lambda bench: iter(()))
+    monkeypatch.setattr(whole, "_stages", lambda bench: whole.Part("stages", 0, 100.0))
+    bench = Bench(plans.FULL, study)
+    bench.__dict__["rate"] = 1e11
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in whole.study(bench).splitlines() if "|" in line]
+    parts = {row[0]: row[1:] for row in rows[2:]}
+    # studies.md: 113 configurations of three folds; 44 models, of which a regressor and two transfers are left out.
+    searches = [row for name, row in parts.items() if name.startswith("`search@")]
+    assert sum(int(row[0]) for row in searches) == 339
+    assert sum(float(row[1].replace(",", "")) for row in searches) == 113 * 25
+    trainings = {name: row for name, row in parts.items() if name.endswith((", dense", ", convolutional"))}
+    assert sum(int(row[0]) for row in trainings.values()) == 41
+    # Each first epoch costs 2 s more; on a fifth of the images, an epoch stands for five.
+    assert trainings["fashion, convolutional"][1] == "558"
+    assert parts["regularization-activity, under 5 seeds each"][:2] == ["15", "480"]
+    assert parts["all"][2] == "100 %"
 
 
 def test_a_job_that_fails_says_why() -> None:
