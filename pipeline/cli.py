@@ -46,8 +46,11 @@ def demo() -> None:
     from pipeline import report, tracking
     from pipeline.params import load_params
 
-    workspace = demonstration.prepare(Path.cwd())
-    params = load_params(workspace.params)
+    project = Path.cwd()
+    demonstration.require_project(project)
+    # The file itself, before it is copied: that is where a typing error is to be mended.
+    params = load_params(project / demonstration.PARAMS)
+    workspace = demonstration.prepare(project)
     demonstration.reproduce(workspace)
     uri = tracking.shown_uri(workspace)
     runs = "make ui DEMO=1" if uri.startswith("sqlite:") else uri
@@ -127,7 +130,8 @@ def promote(
 
     workspace, params = _here()
     verdict = promotion.promote(workspace, params, task, version=version, dry_run=dry_run, override=override)
-    Console().print(decisions.verdict(verdict, is_dry_run=dry_run))
+    # A sentence is one line wherever it goes, so that `tail -1` and `grep` find all of it.
+    Console().print(decisions.verdict(verdict, is_dry_run=dry_run), soft_wrap=True)
     if not verdict.is_champion:
         sys.exit(REFUSED)
 
@@ -145,7 +149,7 @@ def rollback(
     from pipeline.report import decisions
 
     workspace, params = _here()
-    Console().print(decisions.summary(promotion.rollback(workspace, params, task, reason)))
+    Console().print(decisions.summary(promotion.rollback(workspace, params, task, reason)), soft_wrap=True)
 
 
 @app.command()
@@ -253,7 +257,7 @@ def lineage(
     if as_json:
         typer.echo(json.dumps(tracing.as_json(traced), indent=2))
     else:
-        Console().print(tracing.as_text(traced))
+        Console().print(tracing.as_text(traced), soft_wrap=True)
 
 
 def _here() -> tuple[Workspace, Params]:

@@ -21,10 +21,8 @@ def prepare(project: Path) -> Workspace:
 
     Raises PipelineError when `project` is not the project's root.
     """
+    require_project(project)
     folder = project / FOLDER
-    missing = [name for name in (*SHARED, str(PARAMS)) if not (project / name).exists()]
-    if missing:
-        raise PipelineError(f"{project}: expected the project's root, but {', '.join(missing)} is missing there.")
     try:
         _fill(project, folder)
     except OSError as error:
@@ -32,6 +30,13 @@ def prepare(project: Path) -> Workspace:
             f"{folder}: cannot be written: {error}. Free space or permissions, then run it again."
         ) from None
     return Workspace(folder)
+
+
+def require_project(project: Path) -> None:
+    """Raises PipelineError when `project` is not the project's root."""
+    missing = [name for name in (*SHARED, str(PARAMS)) if not (project / name).exists()]
+    if missing:
+        raise PipelineError(f"{project}: expected the project's root, but {', '.join(missing)} is missing there.")
 
 
 def reproduce(workspace: Workspace) -> None:

@@ -67,7 +67,7 @@ def as_fashion_mnist(picture: Grey) -> Pixels:
     Fashion-MNIST's photographs were trimmed of edges "within 5 % of the maximum possible intensity" of the corners'
     colour, resized so that the longest edge has 28 pixels, extended to a square, and negated (Xiao, Rasul and Vollgraf
     2017, arXiv:1708.07747). Here resizing averages over pixels instead of skipping some and sharpening the rest, and
-    what is light on dark already is not negated.
+    what is mostly lighter than its ground is not negated.
 
     Raises BlankPictureError if nothing stands out from the ground.
     """
@@ -75,7 +75,8 @@ def as_fashion_mnist(picture: Grey) -> Pixels:
     differs = np.abs(picture - ground) > NEAR_GROUND
     if not differs.any():
         raise BlankPictureError
-    is_dark_on_light = ground > WHITE / 2
+    # By which side most stands out to: a white shirt may lie on a grey ground.
+    is_dark_on_light = (ground - picture)[differs].sum() > 0
     contrast = WHITE / (ground if is_dark_on_light else WHITE - ground)
     garment = contrast * (ground - picture if is_dark_on_light else picture - ground)
     box = _resized(_cropped(garment, differs).clip(0, WHITE), IMAGE_SIZE)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import cli
+from pipeline import cli, demo
 
 COMMANDS = [command.callback.__name__ for command in cli.app.registered_commands if command.callback]
 Result = subprocess.CompletedProcess[str]
@@ -82,6 +82,19 @@ def test_the_demo_away_from_the_project(call: Call, tmp_path: Path) -> None:
         "benchmarks/block_costs.csv, demo/params.yaml is missing there.",
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_tells_a_typing_error_in_the_file_where_it_is(call: Call, tmp_path: Path, repository: Path) -> None:
+    for name in demo.SHARED:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(repository / name)
+    path = tmp_path / demo.PARAMS
+    path.parent.mkdir()
+    path.write_text((repository / demo.PARAMS).read_text().replace("epochs: 75", "epochs: -75", 1))
+    assert_one_message(
+        call("-m", "pipeline", "demo"), f"{path}: regressors.sine_64x16.epochs: expected greater than 0, got -75."
+    )
+    assert not (tmp_path / demo.FOLDER).exists()
 
 
 @pytest.mark.parametrize("command", ["sync", "report"])

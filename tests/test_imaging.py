@@ -199,6 +199,12 @@ def test_a_photo_on_white_is_negated(scale: int, frame: tuple[int, int, int, int
     np.testing.assert_allclose(as_garment(255 - picture).astype(int), as_garment(picture), atol=1)
 
 
+def test_a_white_garment_on_a_light_ground_is_seen() -> None:
+    picture = np.full((60, 80), 200, np.uint8)
+    picture[10:40, 5:75] = 250
+    assert as_garment(picture).max() == round(255 * 50 / 55)
+
+
 @pytest.mark.parametrize(
     ("make", "folder", "least_same"),
     [(as_digit, "mnist", 0.95), (as_garment, "fashion-mnist", 0.85)],

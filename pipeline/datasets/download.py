@@ -153,8 +153,8 @@ def _first_served(
 def _advice(wanted: str, mirror: str | None) -> str:
     setting = f"it is {mirror!r} now" if mirror else "it is not set now"
     return (
-        f"Check the network, or work offline: set {MIRROR_VARIABLE} ({setting}) to a folder, or the http(s) address of "
-        f"one, that holds {wanted}. Then run the command again."
+        f"Check the network, or a damaged file, or work offline: set {MIRROR_VARIABLE} ({setting}) to a folder, or the "
+        f"http(s) address of one, that holds {wanted}. Then run the command again."
     )
 
 

@@ -25,7 +25,8 @@ from pipeline.paths import Workspace
 from pipeline.promotion import worktree
 
 if TYPE_CHECKING:
-    from pipeline.tracking.promotion import OpenModel, Standing, Version
+    from pipeline.tracking.loading import OpenModel
+    from pipeline.tracking.promotion import Standing, Version
 
 SPLITS = ("train", "validation", "test")
 NUM_WARM_UPS = 3

@@ -83,12 +83,12 @@ def _outcome(subject: str, result: Verdict, *, is_dry_run: bool) -> str:
     if is_dry_run and result.was_champion:
         return f"{subject} is the champion already, and would {'pass' if result.is_champion else 'fail'} today."
     if is_dry_run:
-        would = f"would become the champion{before}" if result.is_champion else f"would be refused ({failed})"
+        would = f"would become the champion{before}" if result.is_champion else f"would be refused. Failed: {failed}"
         return f"{subject} {would}. A dry run: nothing was changed."
     recorded = f" Decision {result.decision.number}." if result.decision else ""
     if not result.is_champion:
-        return f"{subject} is refused: {failed}.{recorded}"
-    despite = f", although it failed: {failed}" if failed else ""
+        return f"{subject} is refused. Failed: {failed}.{recorded}"
+    despite = f". Failed: {failed}" if failed else ""
     return f"{subject} is the champion now{before}{despite}.{recorded}"
 
 

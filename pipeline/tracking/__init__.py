@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pipeline.tracking.lineage import TrackedRun, TrackedVersion
     from pipeline.tracking.live import EpochLog
     from pipeline.tracking.live_search import SearchLog
-    from pipeline.tracking.loading import Predict, RegisteredVersion
-    from pipeline.tracking.promotion import OpenModel, Standing
+    from pipeline.tracking.loading import OpenModel, Predict, RegisteredVersion
+    from pipeline.tracking.promotion import Standing
     from pipeline.tracking.synchronize import SyncReport
 
 __all__ = [
@@ -267,7 +267,7 @@ def registered_version(workspace: Workspace, params: Params, task: str, number: 
 def load_model(workspace: Workspace, version: RegisteredVersion) -> Predict:
     """The function from inputs (n, ...) to outputs (n, num_outputs) of a version, on the backend that Keras runs on.
 
-    Raises PipelineError when its files are missing or MLflow does not answer as it should.
+    Raises PipelineError, as the function does, when the model is damaged or does not fit, or MLflow does not answer.
     """
     prepare_environment()
     from pipeline.tracking import loading
@@ -295,11 +295,14 @@ def expected_signature(params: Params, task: str) -> str:
 
 
 def opened(workspace: Workspace, model: str, number: int) -> AbstractContextManager[OpenModel]:
-    """A version as it is served, fetched from MLflow. Raises UnusableModelError when it cannot be loaded."""
-    prepare_environment()
-    from pipeline.tracking import promotion
+    """A version as it is served, fetched from MLflow.
 
-    return promotion.opened(workspace, model, number)
+    Raises UnusableModelError when it cannot be loaded, PipelineError when MLflow does not answer.
+    """
+    prepare_environment()
+    from pipeline.tracking import loading
+
+    return loading.opened(workspace, model, number)
 
 
 def settle(workspace: Workspace, standing: Standing, decision: Decision) -> Decision | None:

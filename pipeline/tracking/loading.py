@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
+from mlflow.types import Schema, TensorSpec
+from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.paths import Workspace
-from pipeline.tracking import records, registry
+from pipeline.tracking import UnusableModelError, records, registry
 from pipeline.tracking.settings import find_location
-from pipeline.tracking.store import connect, explained, is_error
+from pipeline.tracking.store import Store, connect, explained, is_error
 
-Predict = Callable[[np.ndarray], np.ndarray]
+with warnings.catch_warnings():
+    # MLflow warns of type hints of its own.
+    warnings.simplefilter("ignore")
+    import mlflow.artifacts
+    import mlflow.pyfunc
+
+Predict = Callable[[NDArray[Any]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -34,15 +48,27 @@ class RegisteredVersion:
         return f"{self.name} version {self.number}{' (champion)' * self.is_champion}: {self.variant}"
 
 
+@dataclass(frozen=True)
+class OpenModel:
+    """A logged model, loaded: its `.keras` file and what it declares."""
+
+    path: Path
+    signature: str
+    served: Any
+
+    def predict(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """What it gives (n, num_outputs) for inputs (n, ...). Raises UnusableModelError when it fails."""
+        try:
+            return np.asarray(self.served.predict(inputs))
+        except Exception as error:
+            # The code of a logged model may raise anything.
+            raise UnusableModelError(f"it fails on these inputs: {type(error).__name__}: {error}") from error
+
+
 def registered_version(workspace: Workspace, params: Params, task: str, number: int | None) -> RegisteredVersion:
     """See pipeline.tracking.registered_version."""
     name = records.registered_name(params, task)
-    database = find_location(workspace).database
-    if database is not None and not database.is_file():
-        raise PipelineError(
-            f"{database}: expected MLflow's database, but there is none. Run `dvc repro register@{task}`, or "
-            "`python -m pipeline sync` where the results are here already."
-        )
+    require_database(workspace, task)
     with explained(workspace):
         version = _find(connect(workspace).client, name, number)
     if version is None:
@@ -53,6 +79,16 @@ def registered_version(workspace: Workspace, params: Params, task: str, number: 
             "done already, or name another version: --version N."
         )
     return RegisteredVersion(name, int(version.version), version.tags.get("variant", "?"), is_champion=number is None)
+
+
+def require_database(workspace: Workspace, task: str) -> None:
+    """Raises PipelineError when there is no database, which MLflow would make, empty."""
+    database = find_location(workspace).database
+    if database is not None and not database.is_file():
+        raise PipelineError(
+            f"{database}: expected MLflow's database, but there is none. Run `dvc repro register@{task}`, or "
+            "`python -m pipeline sync` where the results are here already."
+        )
 
 
 def _find(client: MlflowClient, name: str, number: int | None) -> ModelVersion | None:
@@ -69,11 +105,64 @@ def _find(client: MlflowClient, name: str, number: int | None) -> ModelVersion |
 
 def load_model(workspace: Workspace, version: RegisteredVersion) -> Predict:
     """See pipeline.tracking.load_model."""
-    # Here, because MLflow warns of type hints of its own the first time: `registry` has silenced that.
-    import mlflow.pyfunc
-
     with explained(workspace):
         store = connect(workspace)
-        uri = store.client.get_model_version_download_uri(version.name, str(version.number))
-        folder = mlflow.artifacts.download_artifacts(artifact_uri=uri, tracking_uri=store.location.uri)
-        return mlflow.pyfunc.load_model(folder).predict
+    try:
+        model = _load(workspace, store, version.name, version.number)
+    except UnusableModelError as error:
+        raise PipelineError(
+            f"{version}: {error}\n`python -m pipeline sync` logs it again where what was trained lies here, and "
+            "`--version N` names another version."
+        ) from error
+
+    def predict(inputs: NDArray[Any]) -> NDArray[np.float32]:
+        try:
+            return model.predict(inputs)
+        except UnusableModelError as error:
+            raise PipelineError(
+                f"{version}: {error}\nName a version that fits params.yaml with `--version N`, or run `dvc repro` to "
+                "train and register one."
+            ) from error
+
+    return predict
+
+
+@contextlib.contextmanager
+def opened(workspace: Workspace, model: str, number: int) -> Iterator[OpenModel]:
+    """See pipeline.tracking.opened."""
+    with tempfile.TemporaryDirectory() as folder:
+        with explained(workspace):
+            store = connect(workspace)
+        yield _load(workspace, store, model, number, Path(folder))
+
+
+def _load(workspace: Workspace, store: Store, model: str, number: int, folder: Path | None = None) -> OpenModel:
+    """A version, fetched into a folder; without one, used where it lies if that is here."""
+    try:
+        with registry.default_store(store.client.tracking_uri), warnings.catch_warnings():
+            # Of how MLflow itself is written.
+            warnings.simplefilter("ignore")
+            uri = store.client.get_model_version_download_uri(model, str(number))
+            local = mlflow.artifacts.download_artifacts(
+                artifact_uri=uri, dst_path=None if folder is None else str(folder)
+            )
+            signature = Model.load(local).signature
+            served = mlflow.pyfunc.load_model(local)
+        (path,) = (Path(local) / "artifacts").glob("*.keras")
+    except Exception as error:
+        # Fetching meets the store's errors, loading whatever the code of the model raises. If the store does not answer
+        # any more, nothing is known of the model.
+        with explained(workspace):
+            connect(workspace)
+        raise UnusableModelError(f"it cannot be loaded: {type(error).__name__}: {str(error)[:300]}") from error
+    return OpenModel(path, signature_text(signature.inputs, signature.outputs) if signature else "none", served)
+
+
+def signature_text(inputs: Schema | None, outputs: Schema | None) -> str:
+    """What goes into a model and what comes out, as types and shapes."""
+    return f"{_schema_text(inputs)} → {_schema_text(outputs)}"
+
+
+def _schema_text(schema: Schema | None) -> str:
+    tensors = [item for item in (schema.inputs if schema else []) if isinstance(item, TensorSpec)]
+    return ", ".join(f"{tensor.type} {tuple(tensor.shape)}".replace("-1", "n") for tensor in tensors) or "none"

@@ -36,13 +36,14 @@ def model_of(client: MlflowClient, run: Run) -> LoggedModel | None:
     return None
 
 
-def is_whole(client: MlflowClient, logged: LoggedModel) -> bool:
-    """Whether a model can be loaded: an interrupted upload, or deleted files, leave one that cannot."""
+def is_whole(client: MlflowClient, logged: LoggedModel, model: ModelFile) -> bool:
+    """Whether a model can be loaded: an interrupted upload, or files deleted or cut off, leave one that cannot."""
     if logged.status != LoggedModelStatus.READY:
         return False
     names = {item.path for item in client.list_logged_model_artifacts(logged.model_id)}
-    kept = {item.path for item in client.list_logged_model_artifacts(logged.model_id, "artifacts")}
-    return "MLmodel" in names and len(kept) > 0
+    kept = client.list_logged_model_artifacts(logged.model_id, "artifacts")
+    sizes = {Path(item.path).name: item.file_size for item in kept}
+    return "MLmodel" in names and sizes.get(model.path.name) == model.path.stat().st_size
 
 
 def log_model(client: MlflowClient, run: Run, model: ModelFile, tags: dict[str, str]) -> str:

@@ -383,7 +383,7 @@ def _complete_model(client: MlflowClient, run: Run, record: RunRecord) -> bool:
     if record.model is None:
         return False
     logged = models.model_of(client, run)
-    if logged is not None and models.is_whole(client, logged):
+    if logged is not None and models.is_whole(client, logged, record.model):
         return False
     complete_run = client.get_run(run.info.run_id)
     tags = {CONTENT_KEY: record.key, **{name: value for name, value in record.tags.items() if "." not in name}}

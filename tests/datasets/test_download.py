@@ -447,8 +447,8 @@ def test_when_no_weights_can_be_had_one_error_lists_the_reasons_and_the_way_out(
     assert lines[2] == f"  {server.url('missing')}/public.h5: HTTP status 404 Not Found"
     assert lines[3].startswith("  public.h5: ")
     assert lines[4] == (
-        f"Check the network, or work offline: set DATASET_MIRROR (it is '{mirror}' now) to a folder, or the http(s) "
-        f"address of one, that holds imagenet/{WEIGHTS}. Then run the command again."
+        f"Check the network, or a damaged file, or work offline: set DATASET_MIRROR (it is '{mirror}' now) to a "
+        f"folder, or the http(s) address of one, that holds imagenet/{WEIGHTS}. Then run the command again."
     )
     assert list(folder.iterdir()) == []
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image
 from pipeline import tracking
 from pipeline.datasets import embedded
 from pipeline.errors import PipelineError
+from pipeline.tracking import loading
 
 MODEL = "mnist-classifier"
 REPOSITORY = Path(__file__).parents[2]
@@ -145,3 +147,31 @@ def test_a_model_whose_files_are_gone_ends_in_one_message(registered: Any, tmp_p
     assert (result.returncode, result.stdout) == (1, "")
     assert "Traceback" not in result.stderr
     assert "python -m pipeline sync" in result.stderr
+
+
+def test_a_model_that_was_cut_off_is_told_and_sync_logs_it_again(registered: Any) -> None:
+    root = registered.workspace.root
+    np.save(root / "one.npy", np.zeros((28, 28), np.uint8))
+    version = registered.view.client.get_model_version(MODEL, "1")
+    (logged,) = (Path(path) for path in root.rglob("small.keras") if version.source.rpartition("/")[2] in str(path))
+    content = logged.read_bytes()
+    logged.write_bytes(content[:-100])
+    result = predict(registered, MODEL, "one.npy")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: mnist-classifier version 1 (champion): small: it cannot be loaded: ")
+    assert "Traceback" not in result.stderr
+    assert tracking.sync(registered.workspace, registered.params).num_changes == 1
+    assert logged.read_bytes() == content
+    assert predict(registered, MODEL, "one.npy").returncode == 0
+
+
+def test_inputs_that_a_model_refuses_end_in_a_message(registered: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(inputs: Any) -> None:
+        raise ValueError("expected (n, 1000)")
+
+    served = loading.OpenModel(Path("small.keras"), "", SimpleNamespace(predict=refuse))
+    monkeypatch.setattr(loading, "_load", lambda *_: served)
+    version = tracking.registered_version(registered.workspace, registered.params, MODEL)
+    model = tracking.load_model(registered.workspace, version)
+    with pytest.raises(PipelineError, match=r"(?s)small: it fails on these inputs: ValueError: expected .*--version N"):
+        model(np.zeros((1, 500), np.float32))

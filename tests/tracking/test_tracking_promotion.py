@@ -20,6 +20,7 @@ from pipeline import preprocessing, promotion, tracking
 from pipeline.errors import PipelineError
 from pipeline.params import load_params
 from pipeline.promotion import evidence
+from pipeline.tracking import loading
 
 TASK = "mnist-classifier"
 GATE = {
@@ -331,8 +332,65 @@ def test_the_command_tells_a_refusal_by_status_3_and_lists_it(ready: Any) -> Non
     # What the fake evaluation stored is not what the model predicts.
     status, output = finished(command(ready, "promote", TASK))
     assert status == 3
-    assert "version 2 (large) is refused: reloaded model. Decision 2." in output
+    assert "version 2 (large) is refused. Failed: reloaded model. Decision 2." in output
     status, output = finished(command(ready, "decisions", TASK))
     assert status == 0
     assert "Failed: reloaded model." in output
     assert finished(command(ready, "decisions", TASK, "--number", "2"))[1].count("pass") == 9
+
+
+def test_a_users_own_files_are_no_part_of_what_was_committed_but_those_of_the_study_are(
+    ready: Any, served: Any
+) -> None:
+    root = ready.workspace.root
+    (root / ".gitignore").unlink()
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "-m", "With the files")
+    (root / "answers.csv").write_text("file,class\n")
+    assert promote(ready, dry_run=True).failed == []
+    (root / "results" / "more.json").write_text("{}")
+    (failed,) = promote(ready, dry_run=True).failed
+    assert (failed.name, failed.measured.endswith("but uncommitted: results/more.json")) == ("git commit", True)
+
+
+def test_a_store_that_dies_while_a_model_is_fetched_decides_nothing(
+    ready: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, answers = loading.connect, iter([True, False])
+
+    def connect_once(workspace: Any) -> Any:
+        if next(answers):
+            return connect(workspace)
+        raise OSError("no route to host")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError("connection reset")
+
+    monkeypatch.setattr(evidence.compute, "configure", lambda *_, **__: None)
+    monkeypatch.setattr(loading, "connect", connect_once)
+    monkeypatch.setattr(loading.mlflow.artifacts, "download_artifacts", fail)
+    with pytest.raises(PipelineError, match=r"MLflow could not be reached or refused the request: .*no route to host"):
+        promote(ready)
+    assert history(ready) == [FIRST]
+
+
+def test_a_model_whose_files_are_gone_is_refused(ready: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence.compute, "configure", lambda *_, **__: None)
+    (ready.workspace.root / "mlartifacts").rename(ready.workspace.root / "elsewhere")
+    verdict = promote(ready)
+    assert "reloaded model" in {check.name for check in verdict.failed}
+    assert history(ready) == [FIRST, ("refused", 2, 1, 1)]
+
+
+def test_without_a_database_there_are_no_decisions_and_none_is_made(stages: Any) -> None:
+    database = stages.workspace.root / "mlflow.db"
+    database.unlink()
+    with pytest.raises(PipelineError, match=r"mlflow\.db: expected MLflow's database, but there is none"):
+        promotion.history(stages.workspace, stages.params, TASK)
+    assert not database.exists()
+
+
+def test_what_came_of_it_is_one_line_for_a_pipe(ready: Any) -> None:
+    output = finished(command(ready, "promote", TASK, "--dry-run", "--override", "a reason " * 20))[1]
+    told = "would become the champion, in place of version 1. A dry run: nothing was changed."
+    assert output.splitlines()[-1] == f"{TASK}: version 2 (large) {told}"
