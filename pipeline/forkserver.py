@@ -29,6 +29,8 @@ STREAMS = (0, 1, 2)
 FORWARDED = (signal.SIGTERM, signal.SIGINT)
 LENGTH = struct.Struct("!I")
 STATUS = struct.Struct("!B")
+# The answer to a request, before the status.
+TAKEN = b"!"
 # What a shell adds to the number of the signal that ended a process.
 ENDED_BY_SIGNAL = 128
 
@@ -48,23 +50,31 @@ def started(server: Sequence[str], environment: Mapping[str, str]) -> Iterator[d
     """Within, a server runs; gives the environment with its address, for processes that are to use it.
 
     `server` is the command that ends in `serve`; the number of the listening socket is added to it. Requests wait until
-    it has imported what it imports. Where the system cannot fork safely, which is known of Linux only, there is none.
+    it has imported what it imports. There is none, and everything runs by itself, where it is not known that forking is
+    safe, as it is on Linux, and where a socket cannot be made, as below a folder with a very long name.
     """
-    if sys.platform != "linux":
-        yield dict(environment)
-        return
-    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+    with tempfile.TemporaryDirectory() as folder:
         address = str(Path(folder) / "socket")
-        listener.bind(address)
+        process = _start(server, environment, address)
+        try:
+            yield dict(environment) if process is None else {**environment, ADDRESS: address}
+        finally:
+            if process is not None:
+                process.terminate()
+                process.wait()
+
+
+def _start(server: Sequence[str], environment: Mapping[str, str], address: str) -> subprocess.Popen[bytes] | None:
+    if sys.platform != "linux":
+        return None
+    with socket.socket(socket.AF_UNIX) as listener:
+        try:
+            listener.bind(address)
+        except OSError:
+            return None
         listener.listen()
         number = listener.fileno()
-        process = subprocess.Popen([*server, str(number)], env=dict(environment), pass_fds=[number])
-        listener.close()
-        try:
-            yield {**environment, ADDRESS: address}
-        finally:
-            process.terminate()
-            process.wait()
+        return subprocess.Popen([*server, str(number)], env=dict(environment), pass_fds=[number])
 
 
 def run_main_module() -> int | None:
@@ -76,13 +86,8 @@ def run_main_module() -> int | None:
     environment = {name: value for name, value in os.environ.items() if name != ADDRESS}
     request = Request(specification.name, sys.argv[1:], str(Path.cwd()), environment)
     with socket.socket(socket.AF_UNIX) as server:
-        try:
-            server.connect(address)
-        except OSError:
+        if not _is_taken(request, address, server):
             return None
-        text = json.dumps(asdict(request)).encode()
-        socket.send_fds(server, [LENGTH.pack(len(text))], STREAMS)
-        server.sendall(text)
 
         def forward(number: int, frame: FrameType | None) -> None:
             server.send(bytes([number]))
@@ -92,6 +97,18 @@ def run_main_module() -> int | None:
         answer = server.recv(STATUS.size)
     # Its keeper was killed: what it kept ends too.
     return int(STATUS.unpack(answer)[0]) if answer else ENDED_BY_SIGNAL + signal.SIGKILL
+
+
+def _is_taken(request: Request, address: str, server: socket.socket) -> bool:
+    """Send a request; whether there is a server and it has forked, for it may die while it imports."""
+    text = json.dumps(asdict(request)).encode()
+    try:
+        server.connect(address)
+        socket.send_fds(server, [LENGTH.pack(len(text))], STREAMS)
+        server.sendall(text)
+        return server.recv(len(TAKEN)) == TAKEN
+    except OSError:
+        return False
 
 
 def serve(listener: socket.socket) -> Request:
@@ -128,12 +145,18 @@ def _kept(connection: socket.socket) -> Request:
 
 def _keep(process: int, alive: int, connection: socket.socket) -> None:
     """Hand on signals until the process has ended, which closes `alive`; then tell its status. Does not return."""
+    # Whoever asked may be gone, here and at the end.
+    with contextlib.suppress(OSError):
+        connection.sendall(TAKEN)
     watched: list[int | socket.socket] = [alive, connection]
     while True:
         readable, _, _ = select.select(watched, [], [])
         if alive in readable:
             break
-        number = connection.recv(1)
+        try:
+            number = connection.recv(1)
+        except ConnectionResetError:
+            number = b""
         os.kill(process, number[0] if number else signal.SIGTERM)
         if not number:
             watched.remove(connection)

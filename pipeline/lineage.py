@@ -7,13 +7,12 @@ made from.
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import lockfile, tracking
+from pipeline import git, lockfile, tracking
 from pipeline.errors import PipelineError
 from pipeline.lockfile import LockedStage
 from pipeline.paths import Workspace
@@ -146,26 +145,17 @@ def _committed(root: Path, run: TrackedRun) -> tuple[str | None, LockedStage | N
 
 def _commits_with(root: Path, digest: str) -> list[str]:
     """The commits that brought a hash into dvc.lock or took it out, oldest first; none outside a Git repository."""
-    return _git(root, "log", "--format=%H", "--reverse", f"-S{digest}", "--", lockfile.NAME).split()
+    return (git.output(root, "log", "--format=%H", "--reverse", f"-S{digest}", "--", lockfile.NAME) or "").split()
 
 
 def _lock_at(root: Path, commit: str, *, having: str) -> dict[str, LockedStage]:
     """The stages of dvc.lock at a commit; none where it is missing, damaged or without a text."""
-    text = _git(root, "show", f"{commit}:./{lockfile.NAME}")
+    text = git.output(root, "show", f"{commit}:./{lockfile.NAME}") or ""
     try:
         # A second is saved where it need not be parsed.
         return lockfile.parse(text, f"{commit}:{lockfile.NAME}") if having in text else {}
     except PipelineError:
         return {}
-
-
-def _git(root: Path, *arguments: str) -> str:
-    """What git prints; nothing where it fails, as outside a repository."""
-    try:
-        result = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
-    except OSError:
-        return ""
-    return result.stdout if result.returncode == 0 else ""
 
 
 # On.
@@ -201,7 +191,7 @@ def _descent_of_output(workspace: Workspace, prefix: str, found: list[TrackedRun
 
 def _locks_with(root: Path, prefix: str) -> list[dict[str, LockedStage]]:
     """Every dvc.lock, that of the workspace and those of Git's history, with an output whose hash begins so."""
-    commits = _git(root, "log", "--format=%H", "--", lockfile.NAME).split()
+    commits = (git.output(root, "log", "--format=%H", "--", lockfile.NAME) or "").split()
     # What came of an output may have changed while the output did not, so every commit counts.
     locks = [lockfile.read(root), *(_lock_at(root, commit, having=prefix) for commit in commits)]
     return [

@@ -21,7 +21,7 @@ from pipeline.stages.__main__ import stages
 
 # From bottom to top: a room imports rooms of lower rows only.
 LAYERS = (
-    {"errors", "initialization"},
+    {"errors", "git", "initialization"},
     {"params"},
     {"paths"},
     {"storage", "compute", "lockfile", "forkserver"},
@@ -130,7 +130,7 @@ def test_only_tracking_imports_mlflow() -> None:
 
 
 def test_tracking_imports_only_what_it_publishes_from() -> None:
-    allowed = {"tracking", "errors", "params", "paths", "storage", "cards", "histories", "lockfile"}
+    allowed = {"tracking", "errors", "git", "params", "paths", "storage", "cards", "histories", "lockfile"}
     assert [line for room, to, line in room_imports() if room == "tracking" and to not in allowed] == []
 
 

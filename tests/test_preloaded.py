@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -101,6 +102,22 @@ def test_without_the_server_they_are_not(start: Start, environment: dict[str, st
 def test_a_server_that_is_gone_is_done_without(start: Start, environment: dict[str, str], tmp_path: Path) -> None:
     variables = {**environment, forkserver.ADDRESS: str(tmp_path / "gone")}
     assert result(start("print('mlflow' in sys.modules)", variables=variables)) == (0, "False\n", "")
+
+
+def test_a_server_that_dies_while_it_imports_is_done_without(start: Start, environment: dict[str, str]) -> None:
+    dying = [sys.executable, "-c", "import time; time.sleep(2); raise SystemExit('no memory')"]
+    plain = {name: value for name, value in environment.items() if name != forkserver.ADDRESS}
+    with forkserver.started(dying, plain) as with_address:
+        assert with_address[forkserver.ADDRESS] != environment[forkserver.ADDRESS]
+        assert result(start("print('mlflow' in sys.modules)", variables=with_address)) == (0, "False\n", "")
+
+
+def test_below_a_folder_with_a_long_name_there_is_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("long" * 30)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    with forkserver.started([sys.executable, "-c", "pass"], {"A": "b"}) as environment:
+        assert environment == {"A": "b"}
 
 
 def test_arguments_folder_environment_and_streams_are_its_own(

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import socket
-import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
@@ -29,6 +28,7 @@ from mlflow.entities import (
 )
 from mlflow.exceptions import MlflowException
 
+from pipeline import git
 from pipeline.tracking import models
 from pipeline.tracking.records import Attachment, CurvePoint, DatasetVersion, RunRecord
 from pipeline.tracking.store import Store, every_page, persistent
@@ -401,11 +401,6 @@ def _same(left: float, right: float) -> bool:
 
 
 def _git_commit(root: Path) -> dict[str, str]:
-    """The commit that is checked out; nothing outside a git repository."""
-    command = ["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "HEAD"]
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return {}
-    commit = result.stdout.strip()
-    return {"git_commit": commit, "mlflow.source.git.commit": commit} if result.returncode == 0 and commit else {}
+    """The commit that is checked out, as tags; none outside a git repository."""
+    commit = git.commit(root)
+    return {} if commit is None else {"git_commit": commit, "mlflow.source.git.commit": commit}
