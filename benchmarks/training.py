@@ -19,7 +19,12 @@ Train = Callable[..., Trained]
 
 def variant_of(content: dict[str, Any]) -> MlpVariant | CnnVariant:
     """A variant as params.yaml has it, from JSON."""
-    return (CnnVariant if content["family"] == "cnn" else MlpVariant).model_validate(content)
+    return class_of(content["family"]).model_validate(content)
+
+
+def class_of(family: str) -> type[MlpVariant] | type[CnnVariant]:
+    """The class of a family's variants."""
+    return CnnVariant if family == "cnn" else MlpVariant
 
 
 def train(

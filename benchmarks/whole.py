@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks import comparing, floor, overhead, pipeline_costs, report
+from benchmarks import comparing, floor, overhead, pipeline_costs, report, training
 from benchmarks.bench import Bench
 from benchmarks.workers import measure
 from pipeline.params import CnnVariant, MlpVariant, Search
@@ -139,10 +139,12 @@ def _training(bench: Bench, name: str, variant: MlpVariant | CnnVariant) -> Part
     num_train, num_validation = all_images = bench.num_images(variant.dataset)
     if isinstance(variant, CnnVariant) or bench.plan.is_drawn:
         num_train, num_validation = bench.plan.num_convolutional
+    short = variant.model_copy(update={"epochs": measured_epochs(bench, variant)})
     answer = measure(
         "training.train",
         way="engine",
-        variant=variant.model_copy(update={"epochs": measured_epochs(bench, variant)}).model_dump(mode="json"),
+        # Without what only a sweep knows.
+        variant=short.model_dump(mode="json", include=set(training.class_of(variant.family).model_fields)),
         dataset=bench.dataset(variant.dataset),
         num_train=num_train,
         num_validation=num_validation,
@@ -187,6 +189,6 @@ def _stages(bench: Bench) -> Part:
         folder = Path(name).resolve()
         pipeline_costs.make_demo(folder, {EXAMPLE: overhead.ONE_EPOCH[EXAMPLE]})
         cost = pipeline_costs.stage_cost(folder, "train", EXAMPLE, bench.plan.rounds)
-        training = overhead.training_seconds(bench, folder, EXAMPLE)
-    beside = median(cost["forked"]) - median(training)
+        trained = overhead.training_seconds(bench, folder, EXAMPLE)
+    beside = median(cost["forked"]) - median(trained)
     return _said(bench, Part(f"{number} stages, beside their work", 0, number * beside / bench.threads))

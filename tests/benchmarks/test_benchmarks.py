@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import data, floor, operations, pipeline_costs, plans, report, whole, workers
+from benchmarks import data, floor, operations, pipeline_costs, plans, report, training, whole, workers
 from benchmarks.bench import Bench
 from benchmarks.report import Comparison
 from pipeline.params import CnnVariant, MlpVariant, Params, load_params
@@ -167,7 +167,7 @@ def test_the_whole_study_counts_every_training_and_fit(monkeypatch: pytest.Monke
     def measured(job: str, **arguments: Any) -> dict[str, Any]:
         if job == "searching.configuration":
             return {"fixed": 5.0, "per_epoch": 1.0}
-        return {"seconds": [3.0] + [1.0] * (arguments["variant"]["epochs"] - 1)}
+        return {"seconds": [3.0] + [1.0] * (training.variant_of(arguments["variant"]).epochs - 1)}
 
     monkeypatch.setattr(whole, "measure", measured)
     monkeypatch.setattr(whole, "_transfers", lambda bench: iter(()))
