@@ -23,7 +23,7 @@ the median of those but the first did; convolutional networks on the first {subs
 all of them costs as many times more. Of each search the configurations with the fewest and the most operations are
 cross-validated for {epochs} epochs, two at once; between them, seconds grow with the operations. Frozen features and
 what is trained on them are measured as in the section `transfer`. A stage costs beside its work what a training of the
-demo does if forked, two at once. Left out are {left_out}.
+demo does if forked, two at once. Left out: {left_out}.
 
 The float32 floor is that of the matrix products and convolutions, as above; none of a frozen network is counted.
 
