@@ -6,14 +6,14 @@ runs the code of its own workspace, nor what a stage chooses by its settings: Ke
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import importlib
 import os
 import runpy
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 from pipeline import entry, forkserver
 from pipeline.tracking import settings
@@ -34,11 +34,9 @@ PACKAGES = (
 )
 
 
-@contextlib.contextmanager
-def server(environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
+def server(environment: Mapping[str, str]) -> AbstractContextManager[dict[str, str]]:
     """Within, stages that are started in the environment that this gives are forked instead."""
-    with forkserver.started([sys.executable, "-m", "pipeline.preloaded"], environment) as with_address:
-        yield with_address
+    return forkserver.started([sys.executable, "-m", "pipeline.preloaded"], environment)
 
 
 def main(listener: socket.socket) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 from pipeline import entry, lanes, preloaded, progress
 from pipeline.errors import PipelineError
@@ -52,16 +51,12 @@ def reproduce(workspace: Workspace, *, subject: str, keep_going: bool = False, a
     return len(needs)
 
 
-@contextlib.contextmanager
-def _environment(num_stages: int) -> Iterator[dict[str, str]]:
+def _environment(num_stages: int) -> AbstractContextManager[dict[str, str]]:
+    """What to run so many stages in."""
     variables = {name: value for name, value in os.environ.items() if name not in SET_FOR_A_STAGE}
     environment = entry.environment_of_stages({"DVC_NO_ANALYTICS": "true", **variables})
     # For a few it would not pay.
-    if num_stages > _num_lanes():
-        with preloaded.server(environment) as with_address:
-            yield with_address
-    else:
-        yield environment
+    return preloaded.server(environment) if num_stages > _num_lanes() else nullcontext(environment)
 
 
 def _num_lanes() -> int:
