@@ -9,12 +9,12 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import report, torch_way
+from benchmarks import report, torch_way, training
 from benchmarks.plans import Plan
 from benchmarks.report import Comparison
 from benchmarks.workers import ROOT, measure
 from pipeline import storage
-from pipeline.params import Params
+from pipeline.params import CnnVariant, MlpVariant, Params, Search
 from pipeline.paths import Workspace
 
 # The answers of measurements by way.
@@ -54,6 +54,35 @@ class Bench:
     def dataset(self, name: str) -> str | None:
         """The dataset to load; none where images are drawn."""
         return None if self.plan.is_drawn else name
+
+    def training(
+        self,
+        variant: MlpVariant | CnnVariant,
+        *,
+        epochs: int,
+        num_train: int | None,
+        num_validation: int | None,
+    ) -> dict[str, Any]:
+        """The arguments of a job that trains a variant for so many epochs on the first images, all without a number."""
+        # Without what only a sweep knows.
+        fields = set(training.class_of(variant.family).model_fields)
+        return {
+            "variant": variant.model_copy(update={"epochs": epochs}).model_dump(mode="json", include=fields),
+            "dataset": self.dataset(variant.dataset),
+            "num_train": num_train,
+            "num_validation": num_validation,
+            **self.common,
+        }
+
+    def cross_validation(self, search: Search, units: Sequence[int], *, epochs: int) -> dict[str, Any]:
+        """The arguments of a job that cross-validates a configuration for so many epochs."""
+        return {
+            "spec": search.model_copy(update={"epochs": epochs}).model_dump(mode="json"),
+            "units": units,
+            "dataset": self.dataset(search.dataset),
+            "num_train": self.plan.num_grid_images,
+            **self.common,
+        }
 
     def num_images(self, dataset: str) -> tuple[int, int]:
         """How many prepared images of a dataset there are, for training and for validation."""

@@ -77,16 +77,9 @@ def _sizes(rows: Sequence[Training]) -> str:
 
 
 def _training(bench: Bench, row: Training) -> Comparison:
-    spec = bench.params.variants[row.variant].model_copy(update={"epochs": row.epochs})
-    found = bench.in_turn(
-        "training.train",
-        rounds=row.rounds,
-        variant=spec.model_dump(mode="json"),
-        dataset=bench.dataset(spec.dataset),
-        num_train=row.num_train,
-        num_validation=row.num_validation,
-        **bench.common,
-    )
+    spec = bench.params.variants[row.variant]
+    arguments = bench.training(spec, epochs=row.epochs, num_train=row.num_train, num_validation=row.num_validation)
+    found = bench.in_turn("training.train", rounds=row.rounds, **arguments)
     num_train, num_validation = _numbers(bench, row)
     num_classes = len(bench.params.datasets[spec.dataset].classes)
     counted = floor.operations(spec, num_classes, num_train=num_train, num_validation=num_validation)
@@ -141,15 +134,8 @@ def searches(bench: Bench) -> str:
 
 def _grid_point(bench: Bench, point: GridPoint) -> Comparison:
     spec = bench.params.searches[point.search]
-    found = bench.in_turn(
-        "searching.configuration",
-        rounds=2,
-        spec=spec.model_copy(update={"epochs": point.epochs}).model_dump(mode="json"),
-        units=point.units,
-        dataset=bench.dataset(spec.dataset),
-        num_train=bench.plan.num_grid_images,
-        **bench.common,
-    )
+    arguments = bench.cross_validation(spec, point.units, epochs=point.epochs)
+    found = bench.in_turn("searching.configuration", rounds=2, **arguments)
     return bench.say_row(
         Comparison(
             f"{'-'.join(map(str, point.units))}, {spec.folds} folds of {spec.epochs} epochs",

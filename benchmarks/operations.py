@@ -30,19 +30,13 @@ OPERATION = re.compile(r"(?:.*/)?\w+:(?:_MklNative|_Mkl|_)?(?:Fused(?=Conv|MatMu
 def operations(bench: Bench) -> str:
     """The most expensive operations of plain Keras's epoch and of the engine's."""
     row = bench.plan.profiled
-    variant = bench.params.variants[row.variant].model_copy(update={"epochs": row.epochs})
-    found = {
-        way: measure(
-            "operations.profiled",
-            way=way,
-            variant=variant.model_dump(mode="json"),
-            dataset=bench.dataset(variant.dataset),
-            num_train=row.num_train,
-            num_validation=row.num_validation,
-            **bench.common,
-        )
-        for way in WAYS
-    }
+    arguments = bench.training(
+        bench.params.variants[row.variant],
+        epochs=row.epochs,
+        num_train=row.num_train,
+        num_validation=row.num_validation,
+    )
+    found = {way: measure("operations.profiled", way=way, **arguments) for way in WAYS}
     return OPERATIONS.format(
         variant=row.variant,
         epochs=row.epochs,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks import comparing, floor, overhead, pipeline_costs, report, training
+from benchmarks import comparing, floor, overhead, pipeline_costs, report
 from benchmarks.bench import Bench
 from benchmarks.workers import measure
 from pipeline.params import CnnVariant, MlpVariant, Search
@@ -98,15 +98,8 @@ def interpolated(counts: Sequence[float], ends: Sequence[float], costs: Sequence
 
 
 def _configuration(bench: Bench, spec: Search, units: tuple[int, ...]) -> float:
-    answer = measure(
-        "searching.configuration",
-        way="engine",
-        spec=spec.model_copy(update={"epochs": bench.plan.study_epochs}).model_dump(mode="json"),
-        units=units,
-        dataset=bench.dataset(spec.dataset),
-        num_train=bench.plan.num_grid_images,
-        **bench.common,
-    )
+    arguments = bench.cross_validation(spec, units, epochs=bench.plan.study_epochs)
+    answer = measure("searching.configuration", way="engine", **arguments)
     return float(answer["fixed"] + spec.epochs * answer["per_epoch"])
 
 
@@ -139,17 +132,9 @@ def _training(bench: Bench, name: str, variant: MlpVariant | CnnVariant) -> Part
     num_train, num_validation = all_images = bench.num_images(variant.dataset)
     if isinstance(variant, CnnVariant) or bench.plan.is_drawn:
         num_train, num_validation = bench.plan.num_convolutional
-    short = variant.model_copy(update={"epochs": measured_epochs(bench, variant)})
-    answer = measure(
-        "training.train",
-        way="engine",
-        # Without what only a sweep knows.
-        variant=short.model_dump(mode="json", include=set(training.class_of(variant.family).model_fields)),
-        dataset=bench.dataset(variant.dataset),
-        num_train=num_train,
-        num_validation=num_validation,
-        **bench.common,
-    )
+    epochs = measured_epochs(bench, variant)
+    arguments = bench.training(variant, epochs=epochs, num_train=num_train, num_validation=num_validation)
+    answer = measure("training.train", way="engine", **arguments)
     first, *others = answer["seconds"]
     epoch = median(others)
     scale = sum(all_images) / (num_train + num_validation)
