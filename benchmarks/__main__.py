@@ -17,7 +17,6 @@ from benchmarks.plans import FULL, QUICK, Plan
 from benchmarks.workers import ROOT
 from pipeline import storage
 from pipeline.params import load_params
-from pipeline.paths import Workspace
 
 RESULTS = Path(__file__).with_name("results.md")
 SECTIONS = {
@@ -54,7 +53,7 @@ def run(
     if unknown:
         raise typer.BadParameter(f"expected some of {', '.join(SECTIONS)}, got {', '.join(unknown)}")
     plan = QUICK if quick else FULL
-    bench = Bench(plan, load_params(Workspace(ROOT).params))
+    bench = Bench(plan, load_params(ROOT))
     path = output or RESULTS
     is_written = output is not None or not quick
     # Never quick figures beside those of a full run.

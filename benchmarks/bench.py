@@ -1,4 +1,4 @@
-"""What all sections share: the plan, params.yaml, and measuring by turns."""
+"""What all sections share: the plan, the parameters, and measuring by turns."""
 
 from __future__ import annotations
 

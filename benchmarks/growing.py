@@ -35,7 +35,7 @@ Seconds per epoch by units of each hidden layer.
 {by_units}
 
 Seconds of a `dvc repro` with nothing to do, by training stages in dvc.yaml, each with as many dependencies and
-outputs as a real one, and its variant in params.yaml; and of the study itself.
+outputs as a real one, and its variant in params.yaml, the seed in a file of its own; and of the study itself.
 
 {by_stages}
 

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import os
 import pstats
-import shutil
 import subprocess
 import sys
 import time
@@ -35,7 +34,7 @@ STAGES = {
         "foreach": "${variants}",
         "do": {
             "cmd": "true",
-            "params": ["compute", "variants.${key}"],
+            "params": [{"params/compute.yaml": ["compute"]}, "variants.${key}"],
             "deps": [f"code/{number}.py" for number in range(NUM_DEPENDENCIES)],
             "outs": ["models/${key}.keras"],
             "metrics": [{"results/${key}/metrics.json": {"cache": False}}],
@@ -50,7 +49,7 @@ STAGES = {
 
 # What of DVC does what; hardly anything of it happens within another.
 FUNCTIONS = {
-    "reading params.yaml, once per stage": ("dvc/dependency/param.py", "read_param_file"),
+    "reading parameters, once per stage": ("dvc/dependency/param.py", "read_param_file"),
     "locking what a stage reads and writes": ("dvc/rwlock.py", "rwlock"),
     "reading dvc.yaml and dvc.lock": ("dvc/repo/stage.py", "load_all"),
     "hashes of dependencies and outputs": ("dvc/output.py", "get_hash"),
@@ -60,19 +59,12 @@ FUNCTIONS = {
 
 def make_demo(folder: Path, changes: dict[str, dict[str, Any]]) -> None:
     """A workspace of the demo below a folder, with changed variants, its images fetched and prepared."""
-    for name in demo.SHARED:
-        source, destination = ROOT / name, folder / name
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, destination, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, destination)
-    yaml = YAML()
-    params = yaml.load(ROOT / demo.PARAMS)
+    demo.fill(ROOT, folder)
+    yaml, path = YAML(), folder / "params.yaml"
+    params = yaml.load(path)
     for name, change in changes.items():
         params["variants"][name].update(change)
-    yaml.dump(params, folder / "params.yaml")
-    configure(folder)
+    yaml.dump(params, path)
     call(folder, "-m", "compileall", "-q", "pipeline")
     datasets = {params["variants"][name]["dataset"] for name in changes}
     dvc(folder, "repro", *(f"prepare@{dataset}" for dataset in sorted(datasets)))
@@ -120,7 +112,7 @@ def train_stage(folder: str, name: str, tracked: bool, threads: int) -> dict[str
     if not tracked:
         tracking.training_run = _no_run  # type: ignore[assignment]
     workspace = Workspace(Path(folder))
-    params = load_params(workspace.params)
+    params = load_params(workspace.root)
     moments: list[float] = []
     plainly = training.train
 
@@ -200,12 +192,14 @@ def _name(number: int) -> str:
 
 def _write_project(folder: Path, num_stages: int) -> None:
     configure(folder)
+    (folder / "params").mkdir(exist_ok=True)
     names = [_name(number) for number in range(num_stages)]
     yaml = YAML(typ="safe")
     yaml.dump({"stages": STAGES}, folder / "dvc.yaml")
     # Copies, or YAML would name them all by one anchor.
     variants = {name: copy.deepcopy(VARIANT) for name in names}
-    yaml.dump({"compute": {"seed": 1}, "variants": variants}, folder / "params.yaml")
+    yaml.dump({"variants": variants}, folder / "params.yaml")
+    yaml.dump({"compute": {"seed": 1}}, folder / "params" / "compute.yaml")
     files = [f"code/{number}.py" for number in range(NUM_DEPENDENCIES)]
     for name in names:
         files += [f"models/{name}.keras"]

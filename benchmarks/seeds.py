@@ -53,7 +53,7 @@ def one(variant: str, number: int) -> None:
     from pipeline.paths import Workspace
 
     workspace = Workspace(ROOT)
-    params = load_params(workspace.params)
+    params = load_params(workspace.root)
     spec = params.variants[variant]
     classes = len(params.datasets[spec.dataset].classes)
     seed = params.compute.seed + number

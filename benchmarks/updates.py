@@ -23,7 +23,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
-def run(variant: Annotated[str, typer.Argument(help="an augmented variant under `derived` in params.yaml")]) -> None:
+def run(
+    variant: Annotated[str, typer.Argument(help="an augmented variant of params/searches.yaml")],
+) -> None:
     """Train the control of one variant and note where it ends, beside the variant itself."""
     import pandas as pd
 
@@ -32,7 +34,7 @@ def run(variant: Annotated[str, typer.Argument(help="an augmented variant under 
     from pipeline.paths import Workspace
 
     workspace = Workspace(ROOT)
-    params = load_params(workspace.params)
+    params = load_params(workspace.root)
     spec = params.derived[variant]
     if spec.steps_per_epoch is None:
         raise typer.BadParameter(f"{variant} is not augmented")

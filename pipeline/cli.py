@@ -48,7 +48,7 @@ def demo() -> None:
 
     project = Path.cwd()
     demonstration.require_project(project)
-    # The file itself, before it is copied: that is where a typing error is to be mended.
+    # The files themselves, before they are copied: that is where a typing error is to be mended.
     params = load_params(project / demonstration.PARAMS)
     workspace = demonstration.prepare(project)
     demonstration.reproduce(workspace)
@@ -71,7 +71,7 @@ def repro(
 
     workspace = Workspace(Path.cwd())
     # Before anything runs: a typing error is told at once.
-    load_params(workspace.params)
+    load_params(workspace.root)
     if not reproduction.reproduce(workspace, subject="the study", keep_going=keep_going):
         print("Data and pipelines are up to date.")
 
@@ -87,7 +87,7 @@ def sync() -> None:
     from pipeline.paths import Workspace
 
     workspace = Workspace(Path.cwd())
-    Console().print(str(tracking.sync(workspace, load_params(workspace.params))))
+    Console().print(str(tracking.sync(workspace, load_params(workspace.root))))
 
 
 @app.command()
@@ -100,7 +100,7 @@ def report() -> None:
     from pipeline.paths import Workspace
 
     workspace = Workspace(Path.cwd())
-    params = load_params(workspace.params)
+    params = load_params(workspace.root)
     readme = workspace.root / "README.md"
     results = reporting.results(workspace, params)
     storage.write_bytes(readme, reporting.update_readme(storage.read_text(readme), results).encode())
@@ -109,7 +109,7 @@ def report() -> None:
     storage.write_bytes(docs / "findings.md", text.encode())
 
 
-TaskName = Annotated[str, typer.Argument(help="A task of params.yaml, such as mnist-classifier.")]
+TaskName = Annotated[str, typer.Argument(help="A registered model, such as mnist-classifier.")]
 
 
 @app.command()
@@ -172,7 +172,7 @@ def decisions(
 @app.command()
 @reports_errors
 def predict(
-    task: Annotated[str, typer.Argument(help="A task of params.yaml, as mnist-classifier.", show_default=False)],
+    task: Annotated[str, typer.Argument(help="A registered model, as mnist-classifier.", show_default=False)],
     inputs: Annotated[
         list[Path],
         typer.Argument(
@@ -261,9 +261,9 @@ def lineage(
 
 
 def _here() -> tuple[Workspace, Params]:
-    """The workspace that the command runs in, and its params.yaml."""
+    """The workspace that the command runs in, and its parameters."""
     from pipeline.params import load_params
     from pipeline.paths import Workspace
 
     workspace = Workspace(Path.cwd())
-    return workspace, load_params(workspace.params)
+    return workspace, load_params(workspace.root)

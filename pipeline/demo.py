@@ -7,10 +7,12 @@ from pathlib import Path
 
 from pipeline import reproduction
 from pipeline.errors import PipelineError
+from pipeline.params import FILES
 from pipeline.paths import Workspace
 
 FOLDER = ".demo"
-PARAMS = Path("demo") / "params.yaml"
+# Where the demo's parameters are: in files of the same names as those of the full study.
+PARAMS = "demo"
 # What the workspace has in common with the full study.
 SHARED = ("dvc.yaml", "reported_results.yaml", "pipeline", "benchmarks/block_costs.csv")
 DVC_CONFIG = "[core]\n    no_scm = True\n    analytics = false\n    check_update = false\n"
@@ -24,7 +26,7 @@ def prepare(project: Path) -> Workspace:
     require_project(project)
     folder = project / FOLDER
     try:
-        _fill(project, folder)
+        fill(project, folder)
     except OSError as error:
         raise PipelineError(
             f"{folder}: cannot be written: {error}. Free space or permissions, then run it again."
@@ -32,9 +34,20 @@ def prepare(project: Path) -> Workspace:
     return Workspace(folder)
 
 
+def fill(project: Path, folder: Path) -> None:
+    """Copy into a folder what the stages of the demo begin with, in place of what was copied before."""
+    for name in SHARED:
+        _replace(project / name, folder / name)
+    for file in FILES:
+        _replace(project / PARAMS / file, folder / file)
+    config = folder / ".dvc" / "config"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(DVC_CONFIG)
+
+
 def require_project(project: Path) -> None:
     """Raises PipelineError when `project` is not the project's root."""
-    missing = [name for name in (*SHARED, str(PARAMS)) if not (project / name).exists()]
+    missing = [name for name in (*SHARED, *(f"{PARAMS}/{file}" for file in FILES)) if not (project / name).exists()]
     if missing:
         raise PipelineError(f"{project}: expected the project's root, but {', '.join(missing)} is missing there.")
 
@@ -42,15 +55,6 @@ def require_project(project: Path) -> None:
 def reproduce(workspace: Workspace) -> None:
     """Run the stages that are not up to date. Raises PipelineError when one fails."""
     reproduction.reproduce(workspace, subject="the demo", advice=f"To begin anew, delete {workspace.root}.")
-
-
-def _fill(project: Path, folder: Path) -> None:
-    for name in SHARED:
-        _replace(project / name, folder / name)
-    _replace(project / PARAMS, folder / "params.yaml")
-    config = folder / ".dvc" / "config"
-    config.parent.mkdir(exist_ok=True)
-    config.write_text(DVC_CONFIG)
 
 
 def _replace(source: Path, destination: Path) -> None:

@@ -32,7 +32,7 @@ Stage = Callable[["Workspace", "Params", str], None]
 
 
 def run(stage: Stage, name: str) -> None:
-    """Load params.yaml and run the stage on an item, or DVC's STAGE@ITEM. A user's mistake ends in one message."""
+    """Load the parameters and run the stage on an item, or DVC's STAGE@ITEM. A user's mistake ends in one message."""
     from pipeline.params import load_params
     from pipeline.paths import Workspace
 
@@ -41,7 +41,7 @@ def run(stage: Stage, name: str) -> None:
     workspace = Workspace(Path.cwd())
     try:
         # What comes before may hold the path of dvc.yaml; no item's name has an @.
-        stage(workspace, load_params(workspace.params), name.rpartition("@")[2])
+        stage(workspace, load_params(workspace.root), name.rpartition("@")[2])
     except PipelineError as error:
         sys.exit(f"error: {error}")
 

@@ -21,13 +21,13 @@ FOLDER_SUFFIX = ".dir"
 
 @dataclass(frozen=True)
 class LockedStage:
-    """A stage as it last ran: hashes by path, relative to the project's root, and values of params.yaml by key."""
+    """A stage as it last ran: hashes by path, relative to the project's root, and parameters by file and key."""
 
     address: str
     command: str
     dependencies: Mapping[str, str]
     outputs: Mapping[str, str]
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, Mapping[str, Any]]
 
 
 def read(root: Path) -> dict[str, LockedStage]:
@@ -82,9 +82,9 @@ def overlap(left: str, right: str) -> bool:
 
 
 def _stage(address: str, entry: Mapping[str, Any]) -> LockedStage:
-    # Parameters are listed per file; all are of params.yaml.
-    parameters = {key: value for values in entry.get("params", {}).values() for key, value in values.items()}
-    return LockedStage(address, entry["cmd"], _hashes(entry, "deps"), _hashes(entry, "outs"), parameters)
+    return LockedStage(
+        address, entry["cmd"], _hashes(entry, "deps"), _hashes(entry, "outs"), dict(entry.get("params", {}))
+    )
 
 
 def _hashes(entry: Mapping[str, Any], kind: str) -> dict[str, str]:

@@ -10,13 +10,9 @@ from pipeline.params import SweptVariant, VariantBase
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder with params.yaml, dvc.yaml and all that the stages make. DVC runs each stage in it."""
+    """A folder with params.yaml, params, dvc.yaml and all that the stages make. DVC runs each stage in it."""
 
     root: Path
-
-    @property
-    def params(self) -> Path:
-        return self.root / "params.yaml"
 
     @property
     def reported_results(self) -> Path:

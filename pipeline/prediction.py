@@ -86,7 +86,7 @@ def _columns(params: Params, dataset: str, outputs: NDArray[Any], *, model: str)
     names = WAVE_PARAMETERS if is_wave else params.datasets[dataset].classes
     if outputs.shape[1] != len(names):
         raise PipelineError(
-            f"{model}: expected {len(names)} outputs, as params.yaml has it of {dataset}, got {outputs.shape[1]}. "
+            f"{model}: expected {len(names)} outputs, as params/data.yaml has it of {dataset}, got {outputs.shape[1]}. "
             "Run `dvc repro` to train and register a model that fits, or name a version that does."
         )
     by_name = dict(zip(names, outputs.T, strict=True))

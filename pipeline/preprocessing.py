@@ -44,7 +44,7 @@ def stratified_split(
         )
         raise PipelineError(
             f"split.validation_size: expected a number that leaves every class examples on both sides of "
-            f"{len(labels):,} labelled images, got {sizes} ({error}). Change it in params.yaml."
+            f"{len(labels):,} labelled images, got {sizes} ({error}). Change it in params/data.yaml."
         ) from None
     return np.sort(train), np.sort(validation)
 

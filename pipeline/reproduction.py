@@ -1,4 +1,4 @@
-"""Bring a workspace up to date with its params.yaml: the stages that are not, side by side on all cores."""
+"""Bring a workspace up to date with its parameters: the stages that are not, side by side on all cores."""
 
 from __future__ import annotations
 

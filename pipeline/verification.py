@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 # Copied whole: of the package, DVC watches only what can change a result.
-COPIED = ("pipeline", "dvc.yaml", lockfile.NAME, "params.yaml")
+COPIED = ("pipeline", "dvc.yaml", lockfile.NAME, "params.yaml", "params")
 SCRATCH = "regularization-verify-"
 LAST_LINES = 12
 
@@ -266,7 +266,7 @@ def _fill(project: Project, stage: LockedStage, copy: Path) -> tuple[str, ...]:
     for dependency in stage.dependencies:
         _refuse_missing(project, stage, dependency, absent, copy)
     changed = [path for path, digest in stage.dependencies.items() if lockfile.hash_of(copy / path) != digest]
-    return (*changed, *_changed_parameters(stage, copy / "params.yaml"))
+    return (*changed, *_changed_parameters(stage, copy))
 
 
 def _refuse_missing(project: Project, stage: LockedStage, dependency: str, absent: Sequence[str], copy: Path) -> None:
@@ -334,9 +334,10 @@ def _cache_path(project: Project, digest: str) -> Path:
     return project.cache / digest[:2] / digest[2:]
 
 
-def _changed_parameters(stage: LockedStage, params: Path) -> list[str]:
-    content = YAML(typ="safe").load(params)
-    return [f"params.yaml: {key}" for key, value in stage.parameters.items() if _value(content, key) != value]
+def _changed_parameters(stage: LockedStage, root: Path) -> Iterator[str]:
+    for file, values in stage.parameters.items():
+        content = YAML(typ="safe").load(root / file)
+        yield from (f"{file}: {key}" for key, value in values.items() if _value(content, key) != value)
 
 
 def _value(content: Any, key: str) -> Any:

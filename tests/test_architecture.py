@@ -211,7 +211,7 @@ def differences(stages: list[Any], families: dict[str, str], root: Path) -> dict
 
 
 def test_dvc_watches_exactly_the_code_that_a_stage_runs(repository: Path) -> None:
-    spec = params.load_params(repository / "params.yaml")
+    spec = params.load_params(repository)
     stages = list(Repo(repository).index.stages)
     assert stages
     # A search tries dense networks; what stands on frozen features needs the network that makes them.

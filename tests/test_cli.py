@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import cli, demo
+from tests import params_files
 
 COMMANDS = [command.callback.__name__ for command in cli.app.registered_commands if command.callback]
 Result = subprocess.CompletedProcess[str]
@@ -79,7 +80,8 @@ def test_the_demo_away_from_the_project(call: Call, tmp_path: Path) -> None:
     assert_one_message(
         call("-m", "pipeline", "demo"),
         f"{tmp_path}: expected the project's root, but dvc.yaml, reported_results.yaml, pipeline, "
-        "benchmarks/block_costs.csv, demo/params.yaml is missing there.",
+        "benchmarks/block_costs.csv, demo/params.yaml, demo/params/compute.yaml, demo/params/data.yaml, "
+        "demo/params/searches.yaml, demo/params/studies.yaml is missing there.",
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -88,9 +90,9 @@ def test_the_demo_tells_a_typing_error_in_the_file_where_it_is(call: Call, tmp_p
     for name in demo.SHARED:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).symlink_to(repository / name)
-    path = tmp_path / demo.PARAMS
-    path.parent.mkdir()
-    path.write_text((repository / demo.PARAMS).read_text().replace("epochs: 75", "epochs: -75", 1))
+    params_files.copy(repository / demo.PARAMS, tmp_path / demo.PARAMS)
+    path = tmp_path / demo.PARAMS / "params.yaml"
+    path.write_text(path.read_text().replace("epochs: 75", "epochs: -75", 1))
     assert_one_message(
         call("-m", "pipeline", "demo"), f"{path}: regressors.sine_64x16.epochs: expected greater than 0, got -75."
     )
@@ -107,26 +109,27 @@ def test_a_command_away_from_a_workspace(call: Call, tmp_path: Path, command: st
 
 @pytest.mark.parametrize("command", ["sync", "report"])
 def test_a_command_with_a_mistake_in_params(call: Call, tmp_path: Path, repository: Path, command: str) -> None:
-    text = (repository / "demo" / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(text.replace("name: adam,", "name: adamant,", 1))
+    params_files.copy(repository / "demo", tmp_path)
+    path = tmp_path / "params" / "searches.yaml"
+    path.write_text(path.read_text().replace("name: adam,", "name: adamant,", 1))
     assert_one_message(
         call("-m", "pipeline", command),
-        f"{tmp_path / 'params.yaml'}: searches.digits_grid_2_dropout.optimizer.name: "
-        "expected 'adam', 'rmsprop' or 'sgd', got 'adamant'.",
+        f"{path}: searches.digits_grid_2_dropout.optimizer.name: expected 'adam', 'rmsprop' or 'sgd', got 'adamant'.",
     )
 
 
 def test_repro_tells_a_typing_error_before_anything_runs(call: Call, tmp_path: Path, repository: Path) -> None:
-    text = (repository / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(text.replace("epochs: 30", "epochs: -3", 1))
+    params_files.copy(repository, tmp_path)
+    path = tmp_path / "params.yaml"
+    path.write_text(path.read_text().replace("epochs: 30", "epochs: -3", 1))
     assert_one_message(
         call("-m", "pipeline", "repro"),
-        f"{tmp_path / 'params.yaml'}: variants.digits_64x64.epochs: expected greater than 0, got -3.",
+        f"{path}: variants.digits_64x64.epochs: expected greater than 0, got -3.",
     )
 
 
 def test_repro_where_there_is_no_pipeline(call: Call, tmp_path: Path, repository: Path) -> None:
-    shutil.copy(repository / "params.yaml", tmp_path)
+    params_files.copy(repository, tmp_path)
     result = call("-m", "pipeline", "repro")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith(f"error: {tmp_path}: DVC cannot tell which stages are up to date: ")
@@ -134,7 +137,7 @@ def test_repro_where_there_is_no_pipeline(call: Call, tmp_path: Path, repository
 
 
 def test_sync_with_a_server_that_does_not_answer(call: Call, tmp_path: Path, repository: Path) -> None:
-    shutil.copy(repository / "demo" / "params.yaml", tmp_path)
+    params_files.copy(repository / "demo", tmp_path)
     # Port 9 of this machine: nobody listens there.
     result = call("-m", "pipeline", "sync", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     assert (result.returncode, result.stdout) == (1, "")
@@ -143,8 +146,8 @@ def test_sync_with_a_server_that_does_not_answer(call: Call, tmp_path: Path, rep
 
 
 def test_the_report_before_there_are_results(call: Call, tmp_path: Path, repository: Path) -> None:
-    for name in ("params.yaml", "reported_results.yaml"):
-        shutil.copy(repository / name, tmp_path)
+    params_files.copy(repository, tmp_path)
+    shutil.copy(repository / "reported_results.yaml", tmp_path)
     table = tmp_path / "results" / "variants.csv"
     assert_one_message(
         call("-m", "pipeline", "report"),
@@ -160,7 +163,7 @@ def test_predict_away_from_a_workspace(call: Call, tmp_path: Path) -> None:
 
 
 def test_predict_before_anything_is_registered(call: Call, tmp_path: Path, repository: Path) -> None:
-    shutil.copy(repository / "params.yaml", tmp_path)
+    params_files.copy(repository, tmp_path)
     assert_one_message(
         call("-m", "pipeline", "predict", "mnist-classifier", "digit.png"),
         f"{tmp_path / 'mlflow.db'}: expected MLflow's database, but there is none. Run `dvc repro "
@@ -170,7 +173,7 @@ def test_predict_before_anything_is_registered(call: Call, tmp_path: Path, repos
 
 
 def test_predict_with_a_task_or_an_output_that_is_none(call: Call, tmp_path: Path, repository: Path) -> None:
-    shutil.copy(repository / "params.yaml", tmp_path)
+    params_files.copy(repository, tmp_path)
     assert_one_message(
         call("-m", "pipeline", "predict", "mnist", "digit.png"),
         "unknown task 'mnist'; expected one of: fashion-mnist-classifier, four-vs-nine-classifier, mnist-classifier, "

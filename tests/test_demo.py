@@ -9,6 +9,7 @@ import pytest
 
 from pipeline import demo
 from pipeline.errors import PipelineError
+from pipeline.params import FILES
 
 DVC_YAML = """
 stages:
@@ -38,8 +39,8 @@ def project(tmp_path: Path) -> Path:
         "pipeline/__init__.py": "",
         "pipeline/stages/train.py": "first version",
         "pipeline/__pycache__/params.pyc": "compiled",
-        "demo/params.yaml": "compute: demo",
-        "params.yaml": "compute: full",
+        **{f"demo/{name}": "for: the demo" for name in FILES},
+        **dict.fromkeys(FILES, "for: the full study"),
         "dvc.lock": "of the full study",
         "mlflow.db": "of the full study",
         "results/variants.csv": "of the full study",
@@ -70,7 +71,7 @@ def test_the_workspace_is_a_copy_with_the_demos_params(project: Path) -> None:
         ".dvc/config": demo.DVC_CONFIG,
         "benchmarks/block_costs.csv": "measured",
         "dvc.yaml": DVC_YAML,
-        "params.yaml": "compute: demo",
+        **dict.fromkeys(FILES, "for: the demo"),
         "pipeline/__init__.py": "",
         "pipeline/stages/train.py": "first version",
         "reported_results.yaml": "reported: 1",
@@ -89,11 +90,11 @@ def test_changed_code_is_refreshed_and_removed_code_goes(project: Path) -> None:
     write(project / "pipeline" / "stages" / "train.py", "second version")
     write(project / "pipeline" / "stages" / "new.py", "new")
     (project / "pipeline" / "__init__.py").unlink()
-    write(project / "demo" / "params.yaml", "compute: other")
+    write(project / "demo" / "params" / "data.yaml", "sources: others")
     copies = texts(demo.prepare(project).root)
     assert copies["pipeline/stages/train.py"] == "second version"
     assert copies["pipeline/stages/new.py"] == "new"
-    assert copies["params.yaml"] == "compute: other"
+    assert copies["params/data.yaml"] == "sources: others"
     assert "pipeline/__init__.py" not in copies
 
 
@@ -115,17 +116,18 @@ def test_what_the_stages_made_stays(project: Path) -> None:
 
 def test_every_stage_module_of_the_project_is_copied(repository: Path, tmp_path: Path) -> None:
     """The names in demo.SHARED are those of the real project."""
-    for name in (*demo.SHARED, str(demo.PARAMS)):
+    for name in (*demo.SHARED, demo.PARAMS):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).symlink_to(repository / name)
     root = demo.prepare(tmp_path).root
     for name in ("dvc.yaml", "reported_results.yaml", "pipeline/cli.py", "pipeline/stages/train.py"):
         assert (root / name).read_bytes() == (repository / name).read_bytes()
         assert not (root / name).is_symlink()
-    assert (root / "params.yaml").read_bytes() == (repository / "demo" / "params.yaml").read_bytes()
+    for name in FILES:
+        assert (root / name).read_bytes() == (repository / "demo" / name).read_bytes()
 
 
-@pytest.mark.parametrize("missing", ["dvc.yaml", "reported_results.yaml", "demo/params.yaml"])
+@pytest.mark.parametrize("missing", ["dvc.yaml", "reported_results.yaml", "demo/params.yaml", "demo/params/data.yaml"])
 def test_what_is_not_the_projects_root_is_refused_untouched(project: Path, missing: str) -> None:
     (project / missing).unlink()
     before = texts(project)
@@ -138,7 +140,7 @@ def test_what_is_not_the_projects_root_is_refused_untouched(project: Path, missi
 def test_an_empty_folder_lacks_everything(tmp_path: Path) -> None:
     with pytest.raises(
         PipelineError,
-        match=r"dvc\.yaml, reported_results\.yaml, pipeline, benchmarks/block_costs\.csv, demo/params\.yaml is missing",
+        match=r"dvc\.yaml, .*, pipeline, benchmarks/block_costs\.csv, demo/params\.yaml, .*, demo/params/studies\.yaml",
     ):
         demo.prepare(tmp_path)
     assert list(tmp_path.iterdir()) == []

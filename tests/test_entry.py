@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline import entry
+from tests import params_files
 
 PREAMBLE = """
 import os, sys, time
@@ -48,8 +48,8 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the parent's deat
 
 @pytest.fixture
 def start(tmp_path: Path, repository: Path) -> Iterator[Start]:
-    """Starts Python code with the command line of a stage, in a workspace with the params.yaml of the demo."""
-    shutil.copy(repository / "demo" / "params.yaml", tmp_path)
+    """Starts Python code with the command line of a stage, in a workspace with the demo's parameters."""
+    params_files.copy(repository / "demo", tmp_path)
     processes = contextlib.ExitStack()
 
     def launch(code: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
@@ -94,11 +94,11 @@ def test_a_name_in_params_is_no_command(
     for copied in ("dvc.yaml", "reported_results.yaml", "pipeline"):
         (tmp_path / copied).symlink_to(repository / copied)
     make_dvc_folder(tmp_path)
-    yaml = YAML(typ="safe")
-    params = yaml.load(repository / "demo" / "params.yaml")
-    params["sources"][name] = params["sources"]["digits"]
-    with (tmp_path / "params.yaml").open("w") as file:
-        yaml.dump(params, file)
+    params_files.copy(repository / "demo", tmp_path)
+    yaml, path = YAML(typ="safe"), tmp_path / "params" / "data.yaml"
+    data = yaml.load(path)
+    data["sources"][name] = data["sources"]["digits"]
+    yaml.dump(data, path)
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", f"fetch@{name}"]
     refused = subprocess.run(
         command,
@@ -109,7 +109,7 @@ def test_a_name_in_params_is_no_command(
         check=False,
     )
     assert refused.returncode != 0
-    assert "params.yaml: sources." in refused.stderr, refused.stderr
+    assert "params/data.yaml: sources." in refused.stderr, refused.stderr
     assert "expected text that matches ^[a-z][a-z0-9_-]*$" in refused.stderr
     assert not list(tmp_path.rglob("*pwned*"))
 
@@ -152,7 +152,7 @@ def test_termination_cleans_up(start: Start, tmp_path: Path) -> None:
     assert process.stdout.readline().startswith("begun")
     process.terminate()
     assert result(process) == (128 + signal.SIGTERM, "", "")
-    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml", "cleaned"}
+    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml", "params", "cleaned"}
 
 
 @on_linux
@@ -172,7 +172,7 @@ def test_a_stage_ends_with_its_parent(start: Start, tmp_path: Path, shell: list[
     while not has_ended(child) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert has_ended(child)
-    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml", "stage.py", "cleaned"}
+    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml", "params", "stage.py", "cleaned"}
 
 
 def has_ended(process: psutil.Process) -> bool:

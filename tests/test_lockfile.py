@@ -21,8 +21,9 @@ stages:
       size: 3
     params:
       params.yaml:
-        compute: {seed: 7}
         variants.small: {rate: 1e-4}
+      params/compute.yaml:
+        compute: {seed: 7}
     outs:
     - path: models/small.keras
       md5: bbbb
@@ -33,14 +34,17 @@ stages:
 """
 
 
-def test_a_stage_has_hashes_by_path_and_values_by_key() -> None:
+def test_a_stage_has_hashes_by_path_and_values_by_file_and_key() -> None:
     stages = lockfile.parse(TEXT, "dvc.lock")
     assert list(stages) == ["train@small", "summarize"]
     stage = stages["train@small"]
     assert (stage.address, stage.command) == ("train@small", "exec python -m pipeline.stages train small")
     assert stage.dependencies == {"data/train.npz": "aaaa"}
     assert stage.outputs == {"models/small.keras": "bbbb", "predictions": "cccc.dir"}
-    assert stage.parameters == {"compute": {"seed": 7}, "variants.small": {"rate": 0.0001}}
+    assert stage.parameters == {
+        "params.yaml": {"variants.small": {"rate": 0.0001}},
+        "params/compute.yaml": {"compute": {"seed": 7}},
+    }
     assert stages["summarize"].outputs == stages["summarize"].parameters == {}
 
 

@@ -1,8 +1,7 @@
-"""params.yaml: what loads, and the text of every error, key by key as the user finds it in the file."""
+"""params.yaml and params: what loads, and the text of every error, key by key as the user finds it in the files."""
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Callable
@@ -16,6 +15,8 @@ from ruamel.yaml import YAML
 
 from pipeline.errors import PipelineError
 from pipeline.params import (
+    FILE_OF,
+    FILES,
     CnnVariant,
     DenseLayer,
     DerivedVariant,
@@ -29,6 +30,7 @@ from pipeline.params import (
     load_params,
     require,
 )
+from tests import params_files
 
 Edit = Callable[..., str]
 REQUIRED = "required, but missing. Add it."
@@ -233,24 +235,16 @@ def position(section: Any, key: str) -> Any:
     return int(key) if isinstance(section, list) else key
 
 
-def write(path: Path, content: Any) -> Path:
-    text = io.StringIO()
-    yaml = YAML(typ="safe")
-    yaml.sort_base_mapping_type_on_output = False
-    yaml.dump(content, text)
-    path.write_text(text.getvalue())
-    return path
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder with small valid parameters, with every section and both families."""
+    params_files.write(tmp_path, fresh())
+    return tmp_path
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """A small valid params.yaml with every section and both families."""
-    return write(tmp_path / "params.yaml", fresh())
-
-
-@pytest.fixture
-def error_after(file: Path) -> Edit:
-    """Set (with ... delete) values at dotted keys, load the file, and return the error without the file's name."""
+def error_after(root: Path) -> Edit:
+    """Set (with ... delete) values at dotted keys, load the files, and return the error without the files' names."""
 
     def edit(changes: dict[str, Any]) -> str:
         content = fresh()
@@ -263,26 +257,30 @@ def error_after(file: Path) -> Edit:
                 del section[position(section, last)]
             else:
                 section[position(section, last)] = value
-        write(file, content)
+        params_files.write(root, content)
         with pytest.raises(PipelineError) as raised:
-            load_params(file)
-        lines = str(raised.value).splitlines()
-        assert all(line.startswith(f"{file}: ") for line in lines)
-        return "\n".join(line.removeprefix(f"{file}: ") for line in lines)
+            load_params(root)
+        told = []
+        for line in str(raised.value).splitlines():
+            path, _, problem = line.partition(": ")
+            section = re.split("[.:]", problem)[0]
+            assert path == str(root / FILE_OF.get(section, "params.yaml"))
+            told.append(problem)
+        return "\n".join(told)
 
     return edit
 
 
 def test_the_files_of_the_project_load(repository: Path) -> None:
-    full = load_params(repository / "params.yaml")
-    demo = load_params(repository / "demo" / "params.yaml")
+    full = load_params(repository)
+    demo = load_params(repository / "demo")
     assert {"handwritten-digits", "regularization-activity", "fashion"} <= full.studies.keys()
     assert not any(full.is_embedded(data) for data in (*full.datasets, *full.signals))
     assert all(demo.is_embedded(data) for data in (*demo.datasets, *demo.signals))
 
 
 def test_the_full_study_has_44_models_and_113_configurations(repository: Path) -> None:
-    full = load_params(repository / "params.yaml")
+    full = load_params(repository)
     assert len(full.all_variants) == 44
     assert len(full.searches) == 7
     assert [len(search.configurations) for search in full.searches.values()] == [9, 9, 9, 18, 18, 18, 32]
@@ -290,7 +288,7 @@ def test_the_full_study_has_44_models_and_113_configurations(repository: Path) -
 
 
 def test_every_refit_of_the_full_study_is_of_the_kind_that_was_searched(repository: Path) -> None:
-    full = load_params(repository / "params.yaml")
+    full = load_params(repository)
     refits = {name: spec for name, spec in full.derived.items() if spec.layers_from in full.searches}
     assert len(refits) == 8
     for name, spec in refits.items():
@@ -301,7 +299,7 @@ def test_every_refit_of_the_full_study_is_of_the_kind_that_was_searched(reposito
 
 
 def test_the_demo_has_every_family_a_warm_start_a_shared_variant_and_a_schedule(repository: Path) -> None:
-    demo, params = load_params(repository / "demo" / "params.yaml"), load_params(repository / "params.yaml")
+    demo, params = load_params(repository / "demo"), load_params(repository)
     variants, full = demo.all_variants.values(), params.all_variants.values()
     assert {variant.family for variant in variants} == {variant.family for variant in full}
     groups = [demo.searches, demo.sweeps, demo.contrasts, demo.conclusions, demo.features, demo.signals]
@@ -311,8 +309,8 @@ def test_the_demo_has_every_family_a_warm_start_a_shared_variant_and_a_schedule(
     assert any(len(demo.studies_of(name)) > 1 for name in demo.all_variants), "the demo shows a shared variant"
 
 
-def test_sections_become_typed_objects(file: Path) -> None:
-    params = load_params(file)
+def test_sections_become_typed_objects(root: Path) -> None:
+    params = load_params(root)
     assert isinstance(params.variants["deep"], MlpVariant)
     assert isinstance(params.variants["conv"], CnnVariant)
     assert params.variants["deep"].layers[1].dropout == 0.5
@@ -331,14 +329,14 @@ def test_sections_become_typed_objects(file: Path) -> None:
     assert (params.studies["activity"].tolerance, params.studies["digits"].beside_all) == (None, False)
 
 
-def test_values_cannot_change(file: Path) -> None:
-    params = load_params(file)
+def test_values_cannot_change(root: Path) -> None:
+    params = load_params(root)
     with pytest.raises(ValidationError, match="frozen"):
         params.compute.seed = 2
 
 
-def test_groups_and_memberships(file: Path) -> None:
-    params = load_params(file)
+def test_groups_and_memberships(root: Path) -> None:
+    params = load_params(root)
     classifiers = ["deep", "wide", "conv", "longer", "rate_10", "rate_20", "grid", "augmented", "mobile"]
     assert list(params.classifiers) == classifiers
     assert list(params.all_variants) == [*classifiers, "sine"]
@@ -365,14 +363,14 @@ def test_groups_and_memberships(file: Path) -> None:
         params.variant_group("shallow")
 
 
-def test_the_home_study_of_a_shared_variant_is_told_first(file: Path) -> None:
+def test_the_home_study_of_a_shared_variant_is_told_first(root: Path) -> None:
     content = fresh()
     content["studies"] = {name: content["studies"][name] for name in reversed(content["studies"])}
     assert Params.model_validate(content).studies_of("wide") == ("digits", "activity")
 
 
-def test_candidates_are_those_of_a_dataset_or_of_one_of_its_studies(file: Path) -> None:
-    params = load_params(file)
+def test_candidates_are_those_of_a_dataset_or_of_one_of_its_studies(root: Path) -> None:
+    params = load_params(root)
     of_mnist = ["deep", "wide", "longer", "rate_10", "rate_20", "grid", "augmented"]
     assert list(params.candidates_for("digit-classifier")) == of_mnist
     assert list(params.candidates_for("wave-regressor")) == ["sine"]
@@ -383,23 +381,23 @@ def test_candidates_are_those_of_a_dataset_or_of_one_of_its_studies(file: Path) 
     assert list(narrower.candidates_for("digit-classifier")) == ["rate_10", "rate_20", "augmented"]
 
 
-def test_variants_set_beside_a_study(file: Path) -> None:
-    params = load_params(file)
+def test_variants_set_beside_a_study(root: Path) -> None:
+    params = load_params(root)
     assert list(params.compared_with("transfer")) == ["conv"]
     assert list(params.compared_with("fashion")) == []
     assert list(params.compared_with("activity")) == []
 
 
-def test_objectives_follow_the_output(file: Path) -> None:
-    params = load_params(file)
+def test_objectives_follow_the_output(root: Path) -> None:
+    params = load_params(root)
     objectives = {name: variant.objective for name, variant in params.all_variants.items()}
     assert objectives.pop("augmented") == "binary_crossentropy"
     assert objectives.pop("sine") == "mean_absolute_error"
     assert set(objectives.values()) == {"categorical_crossentropy"}
 
 
-def test_demonstration_data_is_told_from_real_data(file: Path) -> None:
-    params = load_params(file)
+def test_demonstration_data_is_told_from_real_data(root: Path) -> None:
+    params = load_params(root)
     assert {data: params.is_embedded(data) for data in ("mnist", "garments", "waves")} == {
         "mnist": False,
         "garments": True,
@@ -412,8 +410,8 @@ def test_demonstration_data_is_told_from_real_data(file: Path) -> None:
     assert (params.title_of("digits"), params.title_of("waves")) == ("Digits", "Waves")
 
 
-def test_a_search_describes_its_configurations(file: Path) -> None:
-    search = load_params(file).searches["grid"]
+def test_a_search_describes_its_configurations(root: Path) -> None:
+    search = load_params(root).searches["grid"]
     assert search.configurations == ((8, 2), (8, 3), (4, 2), (4, 3))
     assert search.layers((8, 3)) == (
         DenseLayer(units=8, batch_norm=True, dropout=0.5),
@@ -425,8 +423,8 @@ def test_a_search_describes_its_configurations(file: Path) -> None:
         assert getattr(variant, field) == getattr(search, field), field
 
 
-def test_a_derived_variant_is_itself_but_for_the_layers(file: Path) -> None:
-    derived = load_params(file).derived["augmented"]
+def test_a_derived_variant_is_itself_but_for_the_layers(root: Path) -> None:
+    derived = load_params(root).derived["augmented"]
     layers = (DenseLayer(units=3, dropout=0.2),)
     resolved = derived.resolved(layers)
     assert isinstance(resolved, MlpVariant)
@@ -436,7 +434,7 @@ def test_a_derived_variant_is_itself_but_for_the_layers(file: Path) -> None:
 
 
 @pytest.mark.parametrize("section", OPTIONAL)
-def test_a_section_may_be_absent_with_what_hangs_on_it(file: Path, section: str) -> None:
+def test_a_section_may_be_absent_with_what_hangs_on_it(root: Path, section: str) -> None:
     hanging = {
         "weights": ("features", "transfers"),
         "features": ("transfers",),
@@ -460,15 +458,16 @@ def test_a_section_may_be_absent_with_what_hangs_on_it(file: Path, section: str)
     kept = {name for group in GROUPS for name in content.get(group, ())}
     for study in content["studies"].values():
         study["variants"] = [name for name in study["variants"] if name in kept]
-    write(file, content)
-    assert getattr(load_params(file), section) == {}
+    params_files.write(root, content)
+    assert getattr(load_params(root), section) == {}
 
 
 @pytest.mark.parametrize("text", ["1e-4", "1.0e-4", "0.0001", "1E-4"])
-def test_numbers_are_read_as_dvc_reads_them(file: Path, text: str) -> None:
+def test_numbers_are_read_as_dvc_reads_them(root: Path, text: str) -> None:
     """YAML 1.1, which other parsers read, takes 1e-4 for text."""
+    file = root / "params.yaml"
     file.write_text(file.read_text().replace("learning_rate: 0.001", f"learning_rate: {text}"))
-    ours = load_params(file).variants["deep"].optimizer.learning_rate
+    ours = load_params(root).variants["deep"].optimizer.learning_rate
     theirs = parse_yaml(file.read_text(), str(file))["variants"]["deep"]["optimizer"]["learning_rate"]
     assert (ours, theirs) == (0.0001, 0.0001)
 
@@ -827,13 +826,13 @@ PATH_TRICKS = ("../x", "..", "/etc", "a/b", "a/../b", "~", "$HOME", "x$(touch pw
 
 
 @pytest.mark.parametrize("section", [key for key in CONTENT if key != "compute"])
-def test_a_name_that_is_a_way_out_of_its_folder(file: Path, section: str) -> None:
+def test_a_name_that_is_a_way_out_of_its_folder(root: Path, section: str) -> None:
     content = fresh()
     some = next(iter(content[section].values()))
     content[section] |= dict.fromkeys(PATH_TRICKS, some)
-    write(file, content)
+    params_files.write(root, content)
     with pytest.raises(PipelineError) as raised:
-        load_params(file)
+        load_params(root)
     for name in PATH_TRICKS:
         assert f"{section}.{name}: expected text that matches ^[a-z][a-z0-9_-]*$, got {name!r}." in str(raised.value)
 
@@ -872,12 +871,12 @@ def test_candidates_are_no_way_out_of_their_folder(error_after: Edit, name: str)
 
 
 @pytest.mark.parametrize("name", ["../evil.gz", "/etc/passwd", "a/b.gz", ".hidden", "", "a\\b", "a\n"])
-def test_a_file_that_is_a_way_out_of_its_folder(file: Path, name: str) -> None:
+def test_a_file_that_is_a_way_out_of_its_folder(root: Path, name: str) -> None:
     content = fresh()
     content["sources"]["digit-files"]["sha256"] = {name: "0" * 64}
-    write(file, content)
+    params_files.write(root, content)
     with pytest.raises(PipelineError) as raised:
-        load_params(file)
+        load_params(root)
     told = f"sources.digit-files.sha256.{name}: expected text that matches ^[A-Za-z0-9][A-Za-z0-9._-]*$, got {name!r}."
     assert told in str(raised.value)
 
@@ -931,10 +930,11 @@ def test_all_problems_are_told_at_once(error_after: Edit) -> None:
         ("compute: !mine {seed: 1}", "!mine"),
     ],
 )
-def test_what_is_not_yaml(file: Path, text: str, named: str) -> None:
+def test_what_is_not_yaml(root: Path, text: str, named: str) -> None:
+    file = root / "params.yaml"
     file.write_text(text)
     with pytest.raises(PipelineError) as raised:
-        load_params(file)
+        load_params(root)
     assert str(raised.value).startswith(f"{file}: expected YAML, but it cannot be parsed: ")
     assert named in str(raised.value)
 
@@ -948,48 +948,101 @@ BOMB = "\n".join(
 @pytest.mark.parametrize(
     "text", [BOMB, "compute: &all {seed: *all}", "compute: &all [*all, *all]"], ids=["wide", "endless", "both"]
 )
-def test_a_few_lines_that_stand_for_billions_of_values(file: Path, text: str) -> None:
+def test_a_few_lines_that_stand_for_billions_of_values(root: Path, text: str) -> None:
+    file = root / "params.yaml"
     file.write_text(text)
     with pytest.raises(PipelineError, match="expected at most 1,000,000 values and characters, got more"):
-        load_params(file)
+        load_params(root)
 
 
-def test_an_alias_is_no_offence(file: Path) -> None:
+def test_an_alias_is_no_offence(root: Path) -> None:
     shared = {"name": "adam", "learning_rate": 0.001}
     content = fresh()
     for name in ("deep", "wide"):
         content["variants"][name]["optimizer"] = shared
-    write(file, content)
-    assert "optimizer: *" in file.read_text()
-    load_params(file)
+    params_files.write(root, content)
+    assert "optimizer: *" in (root / "params.yaml").read_text()
+    load_params(root)
 
 
-def test_what_is_not_text(file: Path) -> None:
-    file.write_bytes(b"compute: \x80\x81")
+def test_what_is_not_text(root: Path) -> None:
+    (root / "params.yaml").write_bytes(b"compute: \x80\x81")
     with pytest.raises(PipelineError, match="expected YAML, but it cannot be parsed"):
-        load_params(file)
+        load_params(root)
 
 
 @pytest.mark.parametrize(("text", "kind"), [("", "NoneType"), ("- compute", "list"), ("compute", "str"), ("3", "int")])
-def test_the_top_level_is_a_mapping(file: Path, text: str, kind: str) -> None:
+def test_the_top_level_is_a_mapping(root: Path, text: str, kind: str) -> None:
+    file = root / "params.yaml"
     file.write_text(text)
     with pytest.raises(PipelineError) as raised:
-        load_params(file)
+        load_params(root)
     assert str(raised.value) == f"{file}: expected a mapping at the top level, got {kind}."
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(PipelineError) as raised:
-        load_params(tmp_path / "params.yaml")
+        load_params(tmp_path)
     assert str(raised.value) == (
         f"{tmp_path / 'params.yaml'}: not found. Run the command in the folder that holds params.yaml."
     )
 
 
 def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.mkdir()
     with pytest.raises(PipelineError) as raised:
         load_params(tmp_path)
-    assert str(raised.value) == f"{tmp_path}: expected a file that can be read, got: Is a directory."
+    assert str(raised.value) == f"{file}: expected a file that can be read, got: Is a directory."
+
+
+@pytest.mark.parametrize("name", [file for file in FILES if file != "params.yaml"])
+def test_a_missing_file_beside_it(root: Path, name: str) -> None:
+    (root / name).unlink()
+    with pytest.raises(PipelineError, match=re.escape(f"{root / name}: not found.")):
+        load_params(root)
+
+
+def test_every_section_has_a_file() -> None:
+    assert sorted(section for sections in FILES.values() for section in sections) == sorted(Params.model_fields)
+
+
+def test_a_section_in_a_file_where_dvc_does_not_look_for_it(root: Path) -> None:
+    file = root / "params.yaml"
+    file.write_text(f"{file.read_text()}gates: {{}}\nsearches: {{}}\n")
+    with pytest.raises(PipelineError) as raised:
+        load_params(root)
+    assert str(raised.value).splitlines() == [
+        f"{file}: gates: expected in params/studies.yaml. Move it there.",
+        f"{file}: searches: expected in params/searches.yaml. Move it there.",
+    ]
+
+
+def test_what_is_no_section_is_told_with_its_file(root: Path) -> None:
+    file = root / "params" / "data.yaml"
+    file.write_text(f"{file.read_text()}datset: 3\n7: 3\n'a.b': 3\n")
+    with pytest.raises(PipelineError) as raised:
+        load_params(root)
+    assert str(raised.value).splitlines() == [
+        f"{file}: datset: unknown key. Remove it, or correct its spelling.",
+        f"{file}: 7: expected a key that is text, got 7.",
+        # What cannot be told apart from a key below `a` is told with the first file.
+        f"{root / 'params.yaml'}: a.b: unknown key. Remove it, or correct its spelling.",
+    ]
+
+
+def test_dvc_looks_for_every_section_where_it_is(repository: Path) -> None:
+    content = YAML(typ="safe").load(repository / "dvc.yaml")
+    assert content["vars"] == [file for file in FILES if file != "params.yaml"]
+    tracked = [item for stage in content["stages"].values() for item in stage.get("do", stage)["params"]]
+    pairs = [
+        (file, key.partition(".")[0])
+        for item in tracked
+        for file, keys in (item if isinstance(item, dict) else {"params.yaml": [item]}).items()
+        for key in keys
+    ]
+    assert {section for _, section in pairs} == set(FILE_OF) - {"pictures", "gates"}
+    assert [(file, section) for file, section in pairs if FILE_OF[section] != file] == []
 
 
 def test_require_lists_what_is_known() -> None:
@@ -1021,12 +1074,12 @@ OF_CLASSIFIER = {"min_accuracy": 0.9, "min_recall": 0.8, "max_calibration_error"
         ),
     ],
 )
-def test_a_gate_has_the_thresholds_of_its_task(file: Path, gates: dict[str, Any], message: str) -> None:
-    write(file, {**fresh(), "gates": gates})
+def test_a_gate_has_the_thresholds_of_its_task(root: Path, gates: dict[str, Any], message: str) -> None:
+    params_files.write(root, {**fresh(), "gates": gates})
     with pytest.raises(PipelineError, match=re.escape(message)):
-        load_params(file)
+        load_params(root)
 
 
-def test_gates_are_read(file: Path) -> None:
-    write(file, {**fresh(), "gates": {"digit-classifier": {**GATE, **OF_CLASSIFIER}}})
-    assert load_params(file).gates["digit-classifier"].min_recall == 0.8
+def test_gates_are_read(root: Path) -> None:
+    params_files.write(root, {**fresh(), "gates": {"digit-classifier": {**GATE, **OF_CLASSIFIER}}})
+    assert load_params(root).gates["digit-classifier"].min_recall == 0.8

@@ -19,7 +19,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="module")
 def params(root: Path) -> Params:
-    return load_params(root / "params.yaml")
+    return load_params(root)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,6 @@ def test_no_two_stages_write_the_same_file(declared: dict[str, set[Path]]) -> No
 
 def test_inputs_lie_at_the_root(root: Path) -> None:
     workspace = Workspace(root)
-    assert workspace.params.is_file()
     assert workspace.reported_results.is_file()
 
 

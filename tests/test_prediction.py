@@ -24,7 +24,7 @@ Predict = Callable[..., Predictions]
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return load_params(Path(__file__).parents[1] / "params.yaml")
+    return load_params(Path(__file__).parents[1])
 
 
 def probabilities_by_brightness(images: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from pipeline import forkserver, preloaded
+from tests import params_files
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
 
@@ -193,7 +194,7 @@ def test_a_stage_runs_the_code_of_its_own_folder(tmp_path: Path, repository: Pat
     (tmp_path / "pipeline" / "stages" / "greet.py").write_text(
         "import sys\nfrom pipeline import params\ndef main(*_): print('mlflow' in sys.modules, params.__file__)\n"
     )
-    shutil.copy(repository / "demo" / "params.yaml", tmp_path)
+    params_files.copy(repository / "demo", tmp_path)
     command = [sys.executable, "-m", "pipeline.stages", "greet", "all"]
     finished = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=LIMIT

@@ -79,13 +79,13 @@ def test_split_depends_on_the_seed_alone() -> None:
     ],
 )
 def test_impossible_split(labels: np.ndarray, validation_size: int) -> None:
-    message = f"split.validation_size: expected .* {len(labels)} labelled images, got {validation_size} .* params.yaml"
+    message = f"split.validation_size: expected .* {len(labels)} labelled images, got {validation_size} .* in params/"
     with pytest.raises(PipelineError, match=message):
         preprocessing.stratified_split(labels, validation_size, 0)
 
 
 def test_an_impossible_smaller_split_names_both_sizes() -> None:
-    message = r"split.validation_size: expected .* 20 labelled images, got 12 beside 9 to train on .* params.yaml"
+    message = r"split.validation_size: expected .* 20 labelled images, got 12 beside 9 to train on .* params/data.yaml"
     with pytest.raises(PipelineError, match=message):
         preprocessing.stratified_split(np.arange(20) % 2, 12, 0, 9)
 

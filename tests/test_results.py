@@ -10,7 +10,7 @@ from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from pipeline import report, storage, tables
-from pipeline.params import Params, load_params
+from pipeline.params import FILE_OF, FILES, Params, load_params
 from pipeline.paths import Workspace
 
 
@@ -21,7 +21,7 @@ def workspace(repository: Path) -> Workspace:
 
 @pytest.fixture
 def params(workspace: Workspace) -> Params:
-    return load_params(workspace.params)
+    return load_params(workspace.root)
 
 
 def test_every_result_is_what_its_stage_wrote(repository: Path) -> None:
@@ -34,14 +34,15 @@ def test_every_result_is_what_its_stage_wrote(repository: Path) -> None:
 
 def test_the_lock_speaks_of_the_parameters_that_are_committed(repository: Path, params: Params) -> None:
     lock = YAML(typ="safe").load(repository / "dvc.lock")["stages"]
-    content = YAML(typ="safe").load(repository / "params.yaml")
+    contents = {file: YAML(typ="safe").load(repository / file) for file in FILES}
     stages = ("train", "warm_start", "train_swept", "derive", "transfer", "regress")
     trained = {name.partition("@")[2]: stage for name, stage in lock.items() if name.partition("@")[0] in stages}
     assert trained.keys() == params.all_variants.keys()
     assert len(trained) == 44
     for name, stage in trained.items():
         group = params.variant_group(name)
-        assert stage["params"]["params.yaml"][f"{group}.{name}"] == content[group][name]
+        file = FILE_OF[group]
+        assert stage["params"][file][f"{group}.{name}"] == contents[file][group][name]
 
 
 def test_the_table_has_a_row_for_every_variant_and_study(workspace: Workspace, params: Params) -> None:

@@ -33,7 +33,9 @@ from mlflow.entities import Run
 from ruamel.yaml import YAML
 
 from pipeline import lineage, lockfile
+from pipeline.params import FILES
 from pipeline.paths import Workspace
+from tests import params_files
 
 pytestmark = [
     # The first test that asks for a scenario waits for it.
@@ -42,7 +44,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
 ]
 
-PARAMS = Path(__file__).parent / "study" / "params.yaml"
+PARAMS = Path(__file__).parent / "study"
 COPIED = ("dvc.yaml", "reported_results.yaml", ".gitignore", ".dvcignore", "MLproject", "conda.yaml", "pipeline")
 DVC_FOLDER = ("config", ".gitignore")
 
@@ -134,12 +136,13 @@ class Study:
 
     @contextlib.contextmanager
     def params(self) -> Iterator[dict[str, Any]]:
-        """params.yaml to be edited."""
+        """All sections, to be edited."""
         yaml = YAML()
-        path = self.root / "params.yaml"
-        content = yaml.load(path)
-        yield content
-        yaml.dump(content, path)
+        contents = {file: yaml.load(self.root / file) for file in FILES}
+        sections = {name: value for content in contents.values() for name, value in content.items()}
+        yield sections
+        for file, content in contents.items():
+            yaml.dump({name: sections[name] for name in content}, self.root / file)
 
     def table(self, path: str) -> list[dict[str, str]]:
         with (self.root / path).open(newline="") as file:
@@ -217,7 +220,7 @@ def make_study(root: Path, repository: Path, environment: Mapping[str, str]) -> 
             shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, root / name)
-    shutil.copy2(PARAMS, root / "params.yaml")
+    params_files.copy(PARAMS, root)
     study = Study(root, environment)
     study.git("init", "--quiet", "--initial-branch", "main")
     study.commit()

@@ -1,6 +1,6 @@
 """Model cards: what a registered model is, from the outputs of the stages, as Markdown.
 
-A card is a function of those outputs and params.yaml alone, so that it can be rebuilt at any time, byte for byte.
+A card is a function of those outputs and the parameters alone, so that it can be rebuilt at any time, byte for byte.
 """
 
 from __future__ import annotations

@@ -189,7 +189,7 @@ def three_layers_are_best(evidence: Evidence) -> Conclusion:
     groups = [_chosen_and_refitted(evidence, *pair) for pair in pairs]
     signs = [_agreed_sign([contrast.difference.sign for contrast in group]) for group in groups]
     compared = [contrast for group in groups for contrast in group]
-    missing = [] if compared else ["params.yaml has no two searches of one technique, one over three hidden layers."]
+    missing = [] if compared else ["There are no two searches of one technique, one over three hidden layers."]
     return Conclusion(
         5,
         "Three hidden layers are best.",
@@ -307,7 +307,7 @@ def _dicts(compared: Sequence[Contrast]) -> list[dict[str, Any]]:
 
 
 def _no_pair(first: Technique, second: Technique) -> str:
-    return f"params.yaml has no two searches of one depth with common units, one with {first}, one with {second}."
+    return f"There are no two searches of one depth with common units, one with {first}, one with {second}."
 
 
 def _says(parts: dict[str, Verdict]) -> str:

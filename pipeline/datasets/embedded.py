@@ -34,7 +34,7 @@ def digits(train_size: int, test_size: int, seed: int) -> Images:
     if train_size + test_size > NUM_DIGITS:
         raise PipelineError(
             f"source.train_size + source.test_size: expected at most {NUM_DIGITS:,} (scikit-learn's digits), "
-            f"got {train_size + test_size:,}. Lower them in params.yaml."
+            f"got {train_size + test_size:,}. Lower them in params/data.yaml."
         )
     small, labels = load_digits(return_X_y=True)
     small = small.reshape(-1, 8, 8)
@@ -45,7 +45,7 @@ def digits(train_size: int, test_size: int, seed: int) -> Images:
     except ValueError as error:
         raise PipelineError(
             f"source.train_size, source.test_size: expected at least 10 images each, one of every digit, "
-            f"got {train_size} and {test_size} ({error}). Raise them in params.yaml."
+            f"got {train_size} and {test_size} ({error}). Raise them in params/data.yaml."
         ) from None
     zoom = DIGIT_SIZE / small.shape[1]
     large = ndimage.zoom(small, (1, zoom, zoom), order=3, mode="grid-constant", grid_mode=True)

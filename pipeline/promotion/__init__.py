@@ -152,7 +152,7 @@ def history(workspace: Workspace, params: Params, task: str) -> Sequence[Decisio
 def _gate(params: Params, task: str) -> Gate:
     require(params.tasks, task, "task")
     if task not in params.gates:
-        raise PipelineError(f"params.yaml: gates.{task}: required to promote, but missing. Add its thresholds.")
+        raise PipelineError(f"params/studies.yaml: gates.{task}: required to promote, but missing. Add its thresholds.")
     return params.gates[task]
 
 

@@ -8,7 +8,7 @@ from pipeline import git
 from pipeline.gates import WorkTree
 
 # What a model is made by, and the figures that it was chosen by.
-STUDY = ("pipeline", "params.yaml", "dvc.yaml", "dvc.lock", "results")
+STUDY = ("pipeline", "params.yaml", "params", "dvc.yaml", "dvc.lock", "results")
 
 
 def read(root: Path) -> WorkTree:

@@ -38,7 +38,7 @@ class ReportedRefit:
 
 
 def reported_searches(path: Path, params: Params) -> dict[str, ReportedSearch]:
-    """What the sources report of the searches in params.yaml, by search.
+    """What the sources report of the searches in params/searches.yaml, by search.
 
     Searches on embedded data have nothing, and where all are the file is not read. Raises PipelineError naming the
     file and key when something is missing or malformed.

@@ -24,7 +24,7 @@ ReportedFigures = Mapping[tuple[str, str], ReportedFigure]
 
 
 def reported_figures(path: Path, params: Params) -> ReportedFigures:
-    """What the sources report of the classifiers in params.yaml.
+    """What the sources report of the classifiers of the study.
 
     Variants on embedded data have none: a figure on MNIST says nothing about them, and where all data is embedded the
     file is not read. Raises PipelineError naming the file and key when something is missing or malformed.

@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.stages", description="Run a stage, as dvc.yaml does.")
     parser.add_argument("stage", choices=stages(), metavar="STAGE", help=f"one of {', '.join(stages())}")
     parser.add_argument(
-        "name", metavar="NAME", help="the item of params.yaml that the stage works on, or DVC's name: STAGE@ITEM"
+        "name", metavar="NAME", help="the item of the parameters that the stage works on, or DVC's name: STAGE@ITEM"
     )
     arguments = parser.parse_args()
     entry.run(importlib.import_module(f"pipeline.stages.{arguments.stage}").main, arguments.name)

@@ -161,7 +161,7 @@ def prediction_table(extended: Predictions, reported: ReportedWaves, signal: Sig
     implied = waves.waves(told, waves.axis(signal))
     return pd.DataFrame(
         {
-            # As params.yaml has them: rounded to float32, 0.1 would read 0.10000000149.
+            # As params/data.yaml has them: rounded to float32, 0.1 would read 0.10000000149.
             **_columns("true", np.array(signal.extended)),
             **_columns("predicted", extended.predicted),
             **_columns("reported", np.array(told)),

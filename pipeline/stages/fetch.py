@@ -28,7 +28,9 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
 def _check_names(files: IdxFiles, key: str) -> None:
     if files.sha256.keys() != set(idx.FILE_NAMES):
         expected, received = ", ".join(idx.FILE_NAMES), ", ".join(files.sha256) or "(none)"
-        raise PipelineError(f"params.yaml: {key}: expected the files {expected}; got {received}. Correct the names.")
+        raise PipelineError(
+            f"params/data.yaml: {key}: expected the files {expected}; got {received}. Correct the names."
+        )
 
 
 def _write_embedded(source: EmbeddedImages, folder: Path) -> None:

@@ -25,7 +25,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
             file = download.fetch_weights(spec, Path(folder), mirror=os.environ.get(download.MIRROR_VARIABLE))
             if not file.name.endswith(KERAS_3_SUFFIX):
                 compute.configure("tensorflow", threads=1)
-                file = converted(file, remedy=f"Correct weights.{name} in params.yaml.")
+                file = converted(file, remedy=f"Correct weights.{name} in params/data.yaml.")
         else:
             compute.configure("tensorflow", threads=1)
             file = drawn(Path(folder), seed=spec.seed)

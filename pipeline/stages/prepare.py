@@ -82,7 +82,7 @@ def _check_labels(labels: np.ndarray, path: Path, dataset: Dataset, remedy: str)
         raise PipelineError(f"{path}: expected the labels {', '.join(map(str, dataset.keep))} among others, {received}")
     if not dataset.keep and not np.array_equal(present, np.arange(len(dataset.classes))):
         raise PipelineError(
-            f"{path}: expected every label from 0 to {len(dataset.classes) - 1} (the classes in params.yaml), "
+            f"{path}: expected every label from 0 to {len(dataset.classes) - 1} (the classes in params/data.yaml), "
             f"no other, {received}"
         )
 
@@ -90,7 +90,8 @@ def _check_labels(labels: np.ndarray, path: Path, dataset: Dataset, remedy: str)
 def _check_example(example: int, num_images: int, key: str) -> None:
     if example >= num_images:
         raise PipelineError(
-            f"params.yaml: {key}: expected a training image's index, below {num_images:,}, got {example:,}. Lower it."
+            f"params/data.yaml: {key}: expected a training image's index, below {num_images:,}, got {example:,}. "
+            "Lower it."
         )
 
 
@@ -101,7 +102,7 @@ def _split(published: Examples, dataset: Dataset, key: str) -> dict[str, Example
             labels, dataset.split.validation_size, dataset.split.seed, dataset.split.train_size
         )
     except PipelineError as error:
-        raise PipelineError(f"params.yaml: {key}.{error}") from None
+        raise PipelineError(f"params/data.yaml: {key}.{error}") from None
     return {"train": (images[train], labels[train]), "validation": (images[validation], labels[validation])}
 
 

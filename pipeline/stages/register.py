@@ -12,7 +12,7 @@ ALTERNATIVE_TOLERANCES = (0.0, 0.0075)
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
-    """Select a task's best variant by its rule in params.yaml, and register it."""
+    """Select a task's best variant by its rule in params/studies.yaml, and register it."""
     task = require(params.tasks, name, "task")
     candidates = []
     for variant, spec in params.candidates_for(name).items():

@@ -18,7 +18,7 @@ from pipeline.paths import Workspace
 from pipeline.search import Configuration, FoldScore
 from pipeline.training import Examples
 
-# What a fit depends on besides params.yaml and the images.
+# What a fit depends on besides the parameters and the images.
 CODE = ("search.py", "models", "training")
 
 
@@ -52,7 +52,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         except BrokenProcessPool:
             raise PipelineError(
                 f"searches.{name}: a worker process died, probably for want of memory. Free some, or lower "
-                "compute.threads in params.yaml; the same command goes on where it stopped."
+                "compute.threads in params/compute.yaml; the same command goes on where it stopped."
             ) from None
         ordered = [finished[units] for units in spec.configurations]
         storage.write_table(workspace.search_results(name) / "folds.csv", search.table(ordered))

@@ -53,7 +53,7 @@ def fold_columns(num_folds: int) -> list[str]:
 def search_rows(workspace: Workspace, name: str, spec: Search, reported: ReportedSearch) -> list[dict[str, Any]]:
     """The configurations of one search in the order of its grid.
 
-    Raises PipelineError naming the file when they are not those of params.yaml.
+    Raises PipelineError naming the file when they are not those of params/searches.yaml.
     """
     path = workspace.search_results(name) / "folds.csv"
     # Units of one layer alone look like numbers.

@@ -22,7 +22,7 @@ def clean_name(name: str) -> str:
 def section_params(
     section: BaseModel, *, only: Sequence[str] | None = None, without: Sequence[str] = ()
 ) -> dict[str, str]:
-    """A section of params.yaml as parameters: nested keys with dots, a list of layers as `64 dropout 0.2; 64`.
+    """A section of the study's parameters as MLflow's: nested keys with dots, a list of layers as `64 dropout 0.2; 64`.
 
     Optional fields that were left out are left out here too, and with `only` all but the named ones.
     """

@@ -120,8 +120,8 @@ def load_model(workspace: Workspace, version: RegisteredVersion) -> Predict:
             return model.predict(inputs)
         except UnusableModelError as error:
             raise PipelineError(
-                f"{version}: {error}\nName a version that fits params.yaml with `--version N`, or run `dvc repro` to "
-                "train and register one."
+                f"{version}: {error}\nName a version that fits the parameters with `--version N`, or run `dvc repro` "
+                "to train and register one."
             ) from error
 
     return predict

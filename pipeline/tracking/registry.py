@@ -44,7 +44,7 @@ def registration(workspace: Workspace, params: Params, task: str) -> Registratio
     name = selection.params["selected"]
     if name not in params.all_variants:
         raise records.NotMadeYetError(
-            f"{workspace.selection(task)}: selects {name!r}, which params.yaml no longer has. Run `dvc repro`."
+            f"{workspace.selection(task)}: selects {name!r}, which the parameters no longer have. Run `dvc repro`."
         )
     variant = records.variant_record(workspace, params, name, params.all_variants[name].study)
     return Registration(

@@ -71,7 +71,7 @@ def synchronize(workspace: Workspace, params: Params) -> SyncReport:
 
 
 def _plan(workspace: Workspace, params: Params) -> Iterator[tuple[str, Callable[[], list[RunRecord]]]]:
-    """Every run that params.yaml gives rise to, as a name and the way to make its records."""
+    """Every run that the parameters give rise to, as a name and the way to make its records."""
     single: dict[str, tuple[Callable[[Workspace, Params, str], RunRecord], Iterable[str]]] = {
         "fetch": (records.fetch_record, params.sources),
         "prepare": (records.prepare_record, params.datasets),

@@ -27,7 +27,7 @@ VARIANT: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def study() -> Params:
-    return load_params(Path(__file__).parents[2] / "params.yaml")
+    return load_params(Path(__file__).parents[2])
 
 
 def test_products_of_a_dense_network(study: Params) -> None:

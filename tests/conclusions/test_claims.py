@@ -141,7 +141,7 @@ def test_with_no_searches_to_compare_all_is_undecided_and_says_what_is_missing(
     conclusions = claims.conclude(make_evidence(accuracies, costs={"plain": (1.6, 1.5, 1.7)}))
     assert [conclusion.verdict for conclusion in conclusions] == [claims.UNDECIDED] * 5
     for conclusion in conclusions:
-        assert conclusion.reason.startswith("params.yaml has no")
+        assert conclusion.reason.startswith("There are no two searches of ")
 
 
 def test_searches_without_refits_are_judged_as_far_as_they_go(make_evidence: MakeEvidence) -> None:

@@ -77,7 +77,7 @@ def test_all_digits_can_be_used() -> None:
 @pytest.mark.parametrize(
     ("train_size", "test_size", "message"),
     [
-        (1_500, 298, "expected at most 1,797 .*, got 1,798. Lower them in params.yaml."),
+        (1_500, 298, "expected at most 1,797 .*, got 1,798. Lower them in params/data.yaml."),
         (9, 20, "expected at least 10 images each, one of every digit, got 9 and 20"),
         (20, 9, "expected at least 10 images each, one of every digit, got 20 and 9"),
     ],

@@ -15,7 +15,7 @@ import pytest
 from pipeline import compute
 from pipeline.params import Features, load_params
 
-PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
+PARAMS = load_params(Path(__file__).parents[2])
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 28, 28)).astype(np.uint8)
 
 

@@ -13,7 +13,7 @@ from pipeline import compute, models
 from pipeline.params import CnnVariant, DerivedVariant, MlpVariant, load_params
 
 REPOSITORY = Path(__file__).parents[2]
-PARAMS = load_params(REPOSITORY / "params.yaml")
+PARAMS = load_params(REPOSITORY)
 REPORTED = YAML(typ="safe").load(REPOSITORY / "reported_results.yaml")
 IMAGE = (28, 28)
 

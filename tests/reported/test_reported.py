@@ -151,7 +151,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_the_figures_of_the_project_itself_are_complete(repository: Path) -> None:
     """Every variant of the full study has its source's figure, but for those that no source has in numbers."""
-    project = load_params(repository / "params.yaml")
+    project = load_params(repository)
     figures = reported_figures(repository / "reported_results.yaml", project)
     listed = {(study, variant) for study in project.studies for variant in project.variants_of(study)}
     # A control and a correction of this project; bars without numbers.
@@ -174,7 +174,7 @@ def test_the_figures_of_the_project_itself_are_complete(repository: Path) -> Non
 
 def test_every_row_of_the_file_belongs_to_the_project(repository: Path) -> None:
     """A misspelt study or variant would silently have no figure."""
-    project = load_params(repository / "params.yaml")
+    project = load_params(repository)
     content = YAML(typ="safe").load(repository / "reported_results.yaml")
     for study, rows in content.items():
         known = {*project.searches, *project.all_variants, "extended_test", "sweeps"}

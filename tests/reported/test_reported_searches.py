@@ -130,7 +130,7 @@ def test_a_malformed_refit_is_named_with_its_key(path: Path, reported: str, prob
 
 def test_the_figures_of_the_project_itself_are_complete(repository: Path) -> None:
     """All 113 configurations and eight refits of the source, and its best units are the best of its own scores."""
-    project = load_params(repository / "params.yaml")
+    project = load_params(repository)
     searches = reported_searches(repository / "reported_results.yaml", project)
     assert sum(len(search.cv_accuracies) for search in searches.values()) == 113
     for name, spec in project.searches.items():

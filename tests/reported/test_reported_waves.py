@@ -114,7 +114,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_the_projects_file_tells_a_prediction_for_every_extended_wave(repository: Path) -> None:
-    project = load_params(repository / "params.yaml")
+    project = load_params(repository)
     reported = reported_waves(repository / "reported_results.yaml", project, "sine-waves")
     assert reported.mean_absolute_errors == {"sine_64x16": 0.0357}
     assert set(reported.predictions) == set(project.signals["sine-waves"].extended)

@@ -31,7 +31,7 @@ def main(stages: list[str]) -> None:
     workspace = Workspace(Path.cwd())
     after = []
     for stage, _, name in (argument.partition(":") for argument in stages):
-        importlib.import_module(f"pipeline.stages.{stage}").main(workspace, load_params(workspace.params), name)
+        importlib.import_module(f"pipeline.stages.{stage}").main(workspace, load_params(workspace.root), name)
         after.append(hashes(workspace.root / "data"))
     json.dump(after, sys.stdout)
 

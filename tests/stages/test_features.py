@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from pipeline import storage
 from pipeline.datasets import idx
 from pipeline.paths import Workspace
+from tests import params_files
 
 NUM_IMAGES = {"train": 7, "validation": 4}
 RANDOM = {"kind": "random", "architecture": "mobilenet_v2", "seed": 3}
@@ -45,8 +46,7 @@ def content_with(features: dict[str, Any], weights: dict[str, Any]) -> dict[str,
 
 def prepare(workspace: Workspace, content: dict[str, Any], images: dict[str, Any]) -> None:
     """What is there before the stage, but for the test images: it has no use for them."""
-    with workspace.params.open("w") as file:
-        YAML(typ="safe").dump(content, file)
+    params_files.write(workspace.root, content)
     for split, (pixels, labels) in images.items():
         storage.write_arrays(workspace.prepared("shapes", split), images=pixels, labels=labels)
 
@@ -121,7 +121,7 @@ def test_features_of_the_real_weights_tell_garments_apart(
     dataset_mirror: Path, tmp_path: Path, repository: Path
 ) -> None:
     """The nearest class mean of 300 images is right for far more of 200 others than the 10 % of chance."""
-    study = YAML(typ="safe").load(repository / "params.yaml")
+    study = YAML(typ="safe").load(repository / "params" / "data.yaml")
     features = {**study["features"]["fashion-mnist-96"], "dataset": "shapes", "weights": "base"}
     pixels = idx.read(dataset_mirror / "fashion-mnist" / idx.TRAIN_IMAGES, rank=3)
     labels = idx.read(dataset_mirror / "fashion-mnist" / idx.TRAIN_LABELS, rank=1)

@@ -10,13 +10,13 @@ from typing import Any
 
 import h5py
 import pytest
-from ruamel.yaml import YAML
 
 from pipeline import storage
 from pipeline.errors import PipelineError
 from pipeline.params import Params, load_params
 from pipeline.paths import Workspace
 from pipeline.stages import fetch_weights
+from tests import params_files
 
 CONTENT = b"weights, as far as the stage can tell"
 FILE = "imagenet/base.weights.h5"
@@ -50,9 +50,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def run_stage(workspace: Workspace, weights: dict[str, Any]) -> tuple[bytes, str]:
     """Run the stage in a process of its own: the weights, and what it said."""
-    workspace.root.mkdir(exist_ok=True)
-    with workspace.params.open("w") as file:
-        YAML(typ="safe").dump(content_with(weights), file)
+    params_files.write(workspace.root, content_with(weights))
     script = Path(__file__).with_name("stage_trial.py")
     finished = subprocess.run(
         [sys.executable, script, "fetch_weights:base"],
@@ -139,7 +137,7 @@ def test_random_weights_and_those_of_keras_2_are_saved_alike(tmp_path: Path, mir
 def test_the_studys_weights_are_those_of_the_mirror(
     dataset_mirror: Path, tmp_path: Path, repository: Path, names: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params = load_params(repository / "params.yaml")
+    params = load_params(repository)
     monkeypatch.setenv("DATASET_MIRROR", str(dataset_mirror))
     workspace = Workspace(tmp_path)
     fetch_weights.main(workspace, params, "mobilenet-v2")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests import params_files
 
 
 def run(folder: Path, repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -45,7 +46,7 @@ def test_a_wrong_command_is_told_with_the_usage(
 
 
 def test_the_stage_runs_on_the_item_that_is_named(tmp_path: Path, repository: Path) -> None:
-    shutil.copy(repository / "demo" / "params.yaml", tmp_path)
+    params_files.copy(repository / "demo", tmp_path)
     finished = run(tmp_path, repository, "train", "../dvc.yaml:train@nonesuch")
     assert finished.returncode == 1
     assert finished.stderr.startswith("error: "), finished.stderr

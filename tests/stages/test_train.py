@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from ruamel.yaml import YAML
 
 from pipeline import compute, scoring, storage
 from pipeline.errors import PipelineError
@@ -24,6 +23,7 @@ from pipeline.paths import Workspace
 from pipeline.stages import train
 from pipeline.trained import classifier_figures
 from pipeline.training.data import Examples, history_columns
+from tests import params_files
 
 FIGURES = ("loss", "cross_entropy", "accuracy")
 HISTORY_COLUMNS = history_columns(FIGURES)
@@ -438,8 +438,7 @@ def run_stage(workspace: Workspace, name: str) -> tuple[dict[str, bytes], str]:
 
 def test_the_same_bytes_twice_and_no_tracking_server_needed(prepared: Workspace) -> None:
     random = {**NARROW, "layers": [{"units": 8, "dropout": 0.2}], "epochs": 2}
-    with prepared.params.open("w") as file:
-        YAML(typ="safe").dump({**CONTENT, "variants": {"narrow": random, "longer": NARROW}, "warm_started": {}}, file)
+    params_files.write(prepared.root, {**CONTENT, "variants": {"narrow": random, "longer": NARROW}, "warm_started": {}})
     first, said = run_stage(prepared, "narrow")
     assert first.keys() == OUTPUTS
     # Not a word but this one: there is no terminal to draw a progress bar on.

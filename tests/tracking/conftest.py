@@ -23,6 +23,7 @@ from pipeline.params import Params
 from pipeline.paths import Workspace
 from pipeline.tracking import store
 from pipeline.tracking.settings import PARENT_RUN_VARIABLE, prepare_environment
+from tests import params_files
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -46,7 +47,7 @@ from pipeline import tracking
 from pipeline.params import load_params
 from pipeline.paths import Workspace
 workspace = Workspace(Path.cwd())
-params = load_params(workspace.params)
+params = load_params(workspace.root)
 """
 
 CURVES = ("loss", "cross_entropy", "accuracy", "val_loss", "val_cross_entropy", "val_accuracy", "learning_rate")
@@ -570,7 +571,7 @@ def make_stages_in(keras_file: Path, empty_database: Path) -> MakeStages:
         root.mkdir()
         shutil.copyfile(empty_database, root / "mlflow.db")
         raw = whole_params(**options) if whole else raw_params(**options)
-        (root / "params.yaml").write_text(json.dumps(raw))
+        params_files.write(root, raw)
         return FakeStages(Workspace(root), Params.model_validate(raw), keras_file)
 
     return make
@@ -590,5 +591,5 @@ def stages(make_stages: MakeStages) -> FakeStages:
 
 @pytest.fixture
 def whole(make_stages: MakeStages) -> FakeStages:
-    """The same, with something of every kind in params.yaml."""
+    """The same, with something of every kind."""
     return make_stages(whole=True)

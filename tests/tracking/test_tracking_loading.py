@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
 
 from pipeline import tracking
 from pipeline.datasets import embedded
@@ -38,9 +39,9 @@ def registered(tmp_path_factory: pytest.TempPathFactory, make_stages_in: Any) ->
     stages.train("large", seed=1.0)
     for variant in ("small", "large"):
         register(stages, variant)
-    # The project's own params.yaml names the datasets that take pictures.
-    raw = json.loads(stages.workspace.params.read_text())
-    stages.workspace.params.write_text(json.dumps({**raw, "pictures": {"mnist": "digits"}}))
+    # The parameters in the workspace name the datasets that take pictures.
+    yaml, path = YAML(typ="safe"), stages.workspace.root / "params" / "data.yaml"
+    yaml.dump({**yaml.load(path), "pictures": {"mnist": "digits"}}, path)
     return stages
 
 

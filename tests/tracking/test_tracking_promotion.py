@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
 from pipeline import preprocessing, promotion, tracking
 from pipeline.errors import PipelineError
@@ -67,9 +68,9 @@ def prepare(stages: Any) -> None:
 def ready(stages: Any) -> Any:
     """Version 1 (small) is champion, version 2 (large) challenger, all is evaluated and committed."""
     root = stages.workspace.root
-    content = json.loads((root / "params.yaml").read_text())
-    (root / "params.yaml").write_text(json.dumps({**content, "gates": {TASK: GATE}}))
-    ready = replace(stages, params=load_params(root / "params.yaml"))
+    yaml, path = YAML(typ="safe"), root / "params" / "studies.yaml"
+    yaml.dump({**yaml.load(path), "gates": {TASK: GATE}}, path)
+    ready = replace(stages, params=load_params(root))
     prepare(ready)
     ready.train("small")
     ready.train("large", seed=1.0)
