@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import comparing, growing, operations, overhead, report, whole
+from benchmarks import comparing, growing, idle, operations, overhead, report, whole
 from benchmarks.bench import Bench
 from benchmarks.plans import FULL, QUICK, Plan
 from benchmarks.workers import ROOT
@@ -26,6 +26,7 @@ SECTIONS = {
     "transfer": comparing.transfer,
     "logging": overhead.logging,
     "growth": growing.growth,
+    "idle": idle.idle,
     "stages": overhead.stages,
     "study": whole.study,
 }

@@ -1,15 +1,12 @@
-"""The section on how cost grows: with epochs, images, width, and the number of stages."""
+"""The section on how cost grows: with epochs, images and width."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import median
 
-from benchmarks import floor, pipeline_costs, report
+from benchmarks import floor, report
 from benchmarks.bench import Bench
-from benchmarks.workers import ROOT
 from pipeline.params import MlpVariant
 
 # Epochs after which the cost of a training is told.
@@ -32,16 +29,7 @@ Seconds per epoch by training images, and a tenth as many for validation.
 
 Seconds per epoch by units of each hidden layer.
 
-{by_units}
-
-Seconds of a `dvc repro` with nothing to do, by training stages in dvc.yaml, each with as many dependencies and
-outputs as a real one, and its variant in params.yaml, the seed in a file of its own; and of the study itself.
-
-{by_stages}
-
-Where it goes with {profiled} such stages, under Python's profiler:
-
-{shares}"""
+{by_units}"""
 
 # Seconds of each epoch by way, the first one included.
 Seconds = Mapping[str, Sequence[float]]
@@ -64,9 +52,6 @@ def growth(bench: Bench) -> str:
         by_units=_per_epoch(
             "units", {str(number): _grown(bench, units=number, num_images=images) for number in plan.growth_widths}
         ),
-        by_stages=_by_stages(bench),
-        profiled=plan.profiled_stages,
-        shares=_shares(plan.profiled_stages),
     )
 
 
@@ -107,29 +92,3 @@ def _per_epoch(name: str, grown: Mapping[str, Seconds]) -> str:
         rows.append([value, *(report.digits(figure) for figure in medians.values()), f"{ratio:.2f}"])
     ways = next(iter(grown.values()))
     return report.table([name, *(report.NAMES[way] for way in ways), "plain / engine"], rows)
-
-
-def _by_stages(bench: Bench) -> str:
-    found: dict[str, tuple[int, list[float]]] = {}
-    for number, repetitions in bench.plan.num_stages.items():
-        with tempfile.TemporaryDirectory() as folder:
-            found[str(number)] = number, pipeline_costs.nothing_to_do(Path(folder).resolve(), number, repetitions)
-    if not bench.plan.is_drawn:
-        # Models that are not on this machine are no reason to make them.
-        seconds = [pipeline_costs.idle(ROOT, "--allow-missing", "--dry") for _ in range(bench.plan.rounds)]
-        number = pipeline_costs.num_stages(ROOT)
-        found[f"{number}, the study"] = number, seconds
-    rows = []
-    for name, (number, seconds) in found.items():
-        bench.say(f"{name} stages: {report.spread(seconds)} s")
-        rows.append([name, report.spread(seconds), f"{1000 * median(seconds) / number:.0f}"])
-    return report.table(["stages", "seconds", "ms per stage"], rows)
-
-
-def _shares(num_stages: int) -> str:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name).resolve()
-        pipeline_costs.make_training_stages(folder, num_stages)
-        shares = pipeline_costs.shares_of_nothing(folder)
-    rows = [[part, f"{100 * share:.0f} %"] for part, share in sorted(shares.items(), key=lambda item: -item[1])]
-    return report.table(["part", "of the time"], [*rows, ["all else", f"{100 * (1 - sum(shares.values())):.0f} %"]])

@@ -64,7 +64,7 @@ class Plan:
     growth_images: tuple[int, ...]
     growth_widths: tuple[int, ...]
     growth_width_images: int
-    profiled_stages: int
+    # Stages that are up to date, and how often DVC is asked.
     num_stages: Mapping[int, int] = field(default_factory=dict)
     # Epochs of demo variants that are trained with and without MLflow.
     logged: Mapping[str, int] = field(default_factory=dict)
@@ -107,8 +107,6 @@ FULL = Plan(
     growth_images=(6_000, 12_000, 30_000, 60_000),
     growth_widths=(64, 128, 256, 512, 1024),
     growth_width_images=6_000,
-    profiled_stages=100,
-    # Stages, and how often.
     num_stages={50: 3, 200: 2, 800: 1},
     logged={"four_nine_baseline": 1000, "digits_64x64": 30},
 )
@@ -140,7 +138,6 @@ QUICK = Plan(
     growth_images=(300, 600),
     growth_widths=(8, 16),
     growth_width_images=300,
-    profiled_stages=5,
     num_stages={5: 1, 10: 1},
     logged={"four_nine_baseline": 20},
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks import comparing, floor, overhead, pipeline_costs, report
+from benchmarks import comparing, floor, idle, overhead, pipeline_costs, report
 from benchmarks.bench import Bench
 from benchmarks.workers import measure
 from pipeline.params import CnnVariant, MlpVariant, Search
@@ -169,7 +169,7 @@ def _transfers(bench: Bench) -> Iterator[Part]:
 
 def _stages(bench: Bench) -> Part:
     """What all stages cost beside their work, by one that trains for an epoch."""
-    number = pipeline_costs.num_stages(bench.workspace.root)
+    number = idle.num_stages(bench.workspace.root)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         pipeline_costs.make_demo(folder, {EXAMPLE: overhead.ONE_EPOCH[EXAMPLE]})

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import data, floor, operations, pipeline_costs, plans, report, training, whole, workers
+from benchmarks import data, floor, idle, operations, plans, report, training, whole, workers
 from benchmarks.bench import Bench
 from benchmarks.report import Comparison
 from pipeline.params import CnnVariant, MlpVariant, Params, load_params
@@ -203,24 +203,30 @@ def test_a_job_that_fails_says_why() -> None:
 
 
 def test_stages_that_are_up_to_date_are_timed(tmp_path: Path) -> None:
-    (seconds,) = pipeline_costs.nothing_to_do(tmp_path, 3, repetitions=1)
-    assert 0 < seconds < 120
+    idle.make_training_stages(tmp_path, 3)
+    assert 0 < idle.nothing_to_do(tmp_path) < 120
+
+
+def test_a_copy_with_all_parameters_in_one_file_is_up_to_date_too(repository: Path, tmp_path: Path) -> None:
+    idle.copy_in_one_file(repository, tmp_path / "study")
+    assert not (tmp_path / "study" / "params").exists()
+    assert 0 < idle.nothing_to_do(tmp_path / "study", *idle.MISSING_MODELS) < 120
 
 
 def test_the_parts_of_doing_nothing_are_found_in_dvc(tmp_path: Path) -> None:
     """Each is called, and together they are no more than all."""
-    pipeline_costs.make_training_stages(tmp_path, 3)
-    shares = pipeline_costs.shares_of_nothing(tmp_path)
-    assert set(shares) == set(pipeline_costs.FUNCTIONS)
+    idle.make_training_stages(tmp_path, 3)
+    shares = idle.shares_of_nothing(tmp_path)
+    assert set(shares) == set(idle.FUNCTIONS)
     assert min(shares.values()) > 0
     assert sum(shares.values()) < 1
 
 
 def test_a_stage_that_is_to_run_is_no_idle_one(tmp_path: Path) -> None:
-    pipeline_costs.make_training_stages(tmp_path, 1)
+    idle.make_training_stages(tmp_path, 1)
     (tmp_path / "code" / "0.py").write_text("changed")
     with pytest.raises(RuntimeError, match="train@variant_0"):
-        pipeline_costs.idle(tmp_path)
+        idle.nothing_to_do(tmp_path)
 
 
 def test_a_section_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
