@@ -12,7 +12,8 @@ import pandas as pd
 
 from pipeline import scoring
 from pipeline.errors import PipelineError
-from pipeline.params import Objective
+from pipeline.models import Trainable
+from pipeline.params import CnnVariant, ConvBlock, DenseLayer, MlpVariant, Objective
 from pipeline.training import Examples
 
 if TYPE_CHECKING:
@@ -29,6 +30,16 @@ def check_converged(history: pd.DataFrame, key: str) -> None:
             f"{key}: training diverged, its figures are NaN or infinite from epoch {epochs.iloc[0]} on. "
             "Lower optimizer.learning_rate."
         )
+
+
+def active_in_training(spec: Trainable) -> tuple[str, ...]:
+    """What changes images or activations in training only."""
+    layers: list[ConvBlock | DenseLayer] = [*spec.layers, *(spec.blocks if isinstance(spec, CnnVariant) else ())]
+    is_active = {
+        "dropout": any(layer.dropout for layer in layers),
+        "augmentation": isinstance(spec, MlpVariant) and spec.augmentation is not None,
+    }
+    return tuple(name for name, value in is_active.items() if value)
 
 
 def parameter_counts(model: keras.Model) -> dict[str, int]:

@@ -1,10 +1,22 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import pytest
 
 from pipeline import compute, trained
 from pipeline.errors import PipelineError
+from pipeline.params import CnnVariant, MlpVariant
+
+SPEC = {
+    "study": "digits",
+    "dataset": "mnist",
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    "batch_size": 1,
+    "epochs": 1,
+}
+AUGMENTATION = {"shear_degrees": 10, "rotation_degrees": 10, "zoom": 0.2}
 
 
 @pytest.fixture
@@ -21,6 +33,27 @@ def test_the_last_and_the_best_epoch(history: pd.DataFrame) -> None:
         "train": {"last": {"loss": 0.4}, "best": {"loss": 0.5}},
         "validation": {"last": {"loss": 0.5}, "best": {"loss": 0.45}},
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"layers": [{"units": 4}]}, ()),
+        ({"layers": [{"units": 4}, {"units": 4, "dropout": 0.1}]}, ("dropout",)),
+        ({"layers": [{"units": 4}], "augmentation": AUGMENTATION}, ("augmentation",)),
+        ({"layers": [{"units": 4, "dropout": 0.1}], "augmentation": AUGMENTATION}, ("dropout", "augmentation")),
+    ],
+)
+def test_what_a_dense_network_does_in_training_only(changes: dict[str, Any], expected: tuple[str, ...]) -> None:
+    spec = MlpVariant.model_validate({**SPEC, "family": "mlp", **changes})
+    assert trained.active_in_training(spec) == expected
+
+
+@pytest.mark.parametrize(("dropout", "expected"), [(0.0, ()), (0.2, ("dropout",))])
+def test_what_a_convolutional_network_does_in_training_only(dropout: float, expected: tuple[str, ...]) -> None:
+    blocks = [{"filters": 4, "padding": "same", "dropout": dropout}]
+    spec = CnnVariant.model_validate({**SPEC, "family": "cnn", "blocks": blocks, "layers": [{"units": 4}]})
+    assert trained.active_in_training(spec) == expected
 
 
 def test_finite_figures_have_converged(history: pd.DataFrame) -> None:

@@ -131,8 +131,11 @@ def difference_matrix(differences: pd.DataFrame, names: Sequence[str], *, title:
         axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color=colour)
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
-    axes.set_title(title)
-    axes.set_xlabel("row less column; coloured: significant (exact McNemar test, Holm's correction, 5 %); grey: not")
+    # Over the whole figure: the matrix of a few variants is narrower than the words.
+    figure.suptitle(title)
+    figure.supxlabel(
+        "row less column; coloured: significant (exact McNemar test, Holm's correction, 5 %); grey: not", fontsize=9
+    )
     return figure
 
 
@@ -146,7 +149,8 @@ def _difference_arrays(
     for row in differences.to_dict("records"):
         first, second = places[row["first"]], places[row["second"]]
         points[first, second] = 100 * row["accuracy_difference"]
-        points[second, first] = -points[first, second]
+        # Not the -0.0 that -points would be where there is no difference.
+        points[second, first] = 0 - points[first, second]
         is_real[first, second] = is_real[second, first] = row["accuracy_verdict"].endswith(" is better")
     return points, is_real
 

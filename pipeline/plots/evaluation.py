@@ -36,6 +36,8 @@ def confusion_matrix(matrix: NDArray[np.int64], classes: Sequence[str], *, title
         fmt="",
         cmap="Blues",
         vmin=0,
+        # Of a faultless model all is 0, around which the scale would reach below it.
+        vmax=None if shares[~correct].any() else 1,
         linewidths=0.5,
         linecolor="0.85",
         xticklabels=list(classes),

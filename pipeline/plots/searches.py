@@ -164,7 +164,8 @@ def _measured_only(scores: pd.DataFrame, *, title: str) -> Figure:
             label=name,
         )
         start += len(table)
-    axes.set(title=f"{title}\nno source reports figures on this data", ylabel="measured (%)", xlabel="units")
+    figure.suptitle(f"{title}\nno source reports figures on this data")
+    axes.set(ylabel="measured (%)", xlabel="units")
     if len(scores) <= NUM_LABELLED:
         axes.set_xticks(range(len(scores)), scores["units"], rotation=60, ha="right", rotation_mode="anchor")
     else:

@@ -45,7 +45,8 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         storage.write_table(results / "history.csv", history)
         figures = trained.classifier_figures(history, model, head, examples, variant.objective)
         storage.write_json(results / "metrics.json", figures)
-        storage.write_figure(results / "curves.png", curves.training_curves(history, title=name))
+        figure = curves.training_curves(history, title=name, active=trained.active_in_training(variant))
+        storage.write_figure(results / "curves.png", figure)
 
 
 def read_features(path: Path, *, num_classes: int) -> Examples:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pipeline.plots import comparison
@@ -158,6 +159,25 @@ def test_the_matrix_of_differences_colours_what_is_real_and_leaves_empty_what_is
         (1, 2): "0.5",
         (2, 1): "0.5",
     }
+
+
+def test_equal_variants_have_no_sign_that_depends_on_their_order() -> None:
+    verdict = "no significant difference"
+    row = {"first": "a", "second": "b", "accuracy_difference": 0.0, "accuracy_verdict": verdict}
+    axes = comparison.difference_matrix(pd.DataFrame([row]), ["a", "b"], title="study").axes[0]
+    assert [text.get_text() for text in axes.texts] == ["+0.00", "+0.00"]
+
+
+def test_the_words_around_the_matrix_are_not_cut_off() -> None:
+    """As long as those of the study with the longest title, over the smallest matrix."""
+    title = "Handwritten image detection with Keras using MNIST data\ndifferences in test accuracy, in points"
+    differences = pd.DataFrame(columns=["first", "second", "accuracy_difference", "accuracy_verdict"])
+    figure = comparison.difference_matrix(differences, ["a", "b", "c"], title=title)
+    figure.draw_without_rendering()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for text in (figure._suptitle, figure._supxlabel):
+        box = text.get_window_extent(renderer)
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.width
 
 
 def test_without_a_pair_there_is_an_empty_matrix() -> None:

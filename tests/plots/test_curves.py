@@ -45,7 +45,7 @@ def assert_draws(line: Line2D, history: pd.DataFrame, column: str) -> None:
 
 
 def test_each_panel_shows_training_and_validation(history: pd.DataFrame) -> None:
-    figure = curves.training_curves(history, title="digits_64x64")
+    figure = curves.training_curves(history, title="digits_64x64", active=["dropout"])
     loss, accuracy = figure.axes
     assert figure.get_suptitle() == "digits_64x64"
     assert (loss.get_xlabel(), loss.get_ylabel()) == ("epoch", "cross-entropy (nats)")
@@ -60,6 +60,19 @@ def test_each_panel_shows_training_and_validation(history: pd.DataFrame) -> None
         assert [text.get_text() for text in legend.get_texts()] == list(lines)
 
 
+@pytest.mark.parametrize(
+    ("active", "label"),
+    [
+        ((), "training"),
+        (("augmentation",), "training (augmentation active)"),
+        (("dropout", "augmentation"), "training (dropout and augmentation active)"),
+    ],
+)
+def test_what_is_active_in_training_only_is_told(history: pd.DataFrame, active: tuple[str, ...], label: str) -> None:
+    for axes in curves.training_curves(history, title="x", active=active).axes:
+        assert list(lines_of(axes)) == [label, "validation"]
+
+
 def test_training_and_validation_have_the_same_colours_everywhere(penalized: pd.DataFrame) -> None:
     for axes in curves.training_curves(penalized, title="x").axes:
         for label, line in lines_of(axes).items():
@@ -72,7 +85,7 @@ def test_a_loss_with_penalties_is_drawn_too_dashed(penalized: pd.DataFrame) -> N
     lines = lines_of(loss)
     assert_draws(lines["training, with penalties"], penalized, "loss")
     assert_draws(lines["validation, with penalties"], penalized, "val_loss")
-    assert_draws(lines["training (dropout active)"], penalized, "cross_entropy")
+    assert_draws(lines["training"], penalized, "cross_entropy")
     dashed = {label for label, line in lines.items() if line.get_linestyle() == "--"}
     assert dashed == {"training, with penalties", "validation, with penalties"}
     legend = loss.get_legend()

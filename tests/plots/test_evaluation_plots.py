@@ -44,8 +44,9 @@ def test_confusion_matrix_colours_mistakes_by_their_share_of_the_true_class() ->
 
 
 @pytest.mark.parametrize("matrix", [np.diag([5, 7, 4]), np.zeros((3, 3), dtype=int)], ids=["perfect", "no examples"])
-def test_confusion_matrix_without_mistakes_draws(matrix: np.ndarray) -> None:
-    draw(evaluation.confusion_matrix(matrix, NAMES, title="model"))
+def test_confusion_matrix_without_mistakes_has_a_scale_from_zero(matrix: np.ndarray) -> None:
+    figure = draw(evaluation.confusion_matrix(matrix, NAMES, title="model"))
+    assert figure.axes[0].collections[0].get_clim() == (0, 1)
 
 
 def test_most_wrong_titles_each_image_with_its_classes_and_probability() -> None:

@@ -87,7 +87,7 @@ def test_without_reported_figures_it_says_so_and_shows_what_was_measured() -> No
         scores("demo", TWO, reported=False), correlations={}, correlation=None, title="Study"
     )
     (axes,) = figure.axes
-    assert axes.get_title() == "Study\nno source reports figures on this data"
+    assert figure.get_suptitle() == "Study\nno source reports figures on this data"
     assert list(drawn(figure)["y"]) == pytest.approx([0.9, 0.901, 0.902, 0.903])
     assert [label.get_text() for label in axes.get_xticklabels()] == ["16-4", "16-8", "32-4", "32-8"]
 
