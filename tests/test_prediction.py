@@ -87,7 +87,7 @@ def test_waves_give_their_parameters(predict: Predict, tmp_path: Path) -> None:
 
 
 def test_a_model_of_other_classes_is_refused(predict: Predict, tmp_path: Path) -> None:
-    with pytest.raises(PipelineError, match=r"expected 2 outputs, as params\.yaml has it of four-vs-nine, got 10"):
+    with pytest.raises(PipelineError, match=r"expected 2 outputs, as params/data\.yaml has it of four-vs-nine, got 10"):
         predict(save(tmp_path / "a.npy", 4), task="four-vs-nine-classifier")
 
 
