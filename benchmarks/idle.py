@@ -24,8 +24,9 @@ outputs as a real one, and its variant in params.yaml, the seed in a file of its
 
 {by_stages}
 
-The same of the study itself, and of a copy with all its parameters in params.yaml, by turns. DVC reads a file again
-for every stage that tracks a part of it.
+The same of the study itself, and of a copy with all its parameters in params.yaml, by turns, both with `--allow-missing
+--dry`. DVC reads a file again for every stage that tracks a part of it. The copy is without Git, data and models, which
+DVC would look at too.
 
 {study}
 
@@ -63,7 +64,7 @@ STAGES = {
 
 # What of DVC does what; hardly anything of it happens within another.
 FUNCTIONS = {
-    "reading parameters, once per stage": ("dvc/dependency/param.py", "read_param_file"),
+    "reading parameters, file by file for every stage": ("dvc/dependency/param.py", "read_param_file"),
     "locking what a stage reads and writes": ("dvc/rwlock.py", "rwlock"),
     "reading dvc.yaml and dvc.lock": ("dvc/repo/stage.py", "load_all"),
     "hashes of dependencies and outputs": ("dvc/output.py", "get_hash"),

@@ -82,9 +82,8 @@ def overlap(left: str, right: str) -> bool:
 
 
 def _stage(address: str, entry: Mapping[str, Any]) -> LockedStage:
-    return LockedStage(
-        address, entry["cmd"], _hashes(entry, "deps"), _hashes(entry, "outs"), dict(entry.get("params", {}))
-    )
+    parameters = {file: dict(values.items()) for file, values in entry.get("params", {}).items()}
+    return LockedStage(address, entry["cmd"], _hashes(entry, "deps"), _hashes(entry, "outs"), parameters)
 
 
 def _hashes(entry: Mapping[str, Any], kind: str) -> dict[str, str]:

@@ -45,7 +45,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "params/studies.yaml": ("studies", "conclusions", "contrasts", "repeats", "repeated", "tasks", "gates"),
 }
 FILE_OF = {section: file for file, sections in FILES.items() for section in sections}
-# Values and characters of one of them, aliases unfolded: the full study has some thousands.
+# Values and characters of one file, aliases unfolded: the full study has some thousands.
 MAX_CONTENT = 1_000_000
 # What pydantic names in Python's words, in those of YAML.
 EXPECTED = {
@@ -658,7 +658,9 @@ def _read(path: Path) -> dict[Any, Any]:
         # The parser that DVC uses: YAML 1.2, in which 1e-4 is a number.
         content = YAML(typ="safe").load(path)
     except FileNotFoundError:
-        raise PipelineError(f"{path}: not found. Run the command in the folder that holds params.yaml.") from None
+        # The first that is read is params.yaml: where another is missing, the folder is the right one.
+        remedy = "Run the command in the folder that holds params.yaml" if path.name == "params.yaml" else "Restore it"
+        raise PipelineError(f"{path}: not found. {remedy}.") from None
     except OSError as error:
         raise PipelineError(f"{path}: expected a file that can be read, got: {error.strerror}.") from None
     except (YAMLError, UnicodeDecodeError) as error:

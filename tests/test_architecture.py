@@ -61,7 +61,7 @@ ROOMS_WITHOUT_WORKSPACE = {
 # What cannot change a byte of a stage's output, so DVC need not watch it.
 NOT_IN_OUTPUTS = {
     "errors": "the texts of errors end a stage, they are in no output",
-    "params": "hands on the values of params.yaml, which DVC tracks; it adds none, see the test of its defaults",
+    "params": "hands on the parameters, which DVC tracks; it adds none, see the test of its defaults",
     "paths": "a path that moves makes DVC miss the declared output",
     "entry": "starts the stage",
     "forkserver": "starts the stage",
@@ -140,7 +140,7 @@ def models_of_params() -> list[type[BaseModel]]:
 
 @pytest.mark.parametrize("model", models_of_params(), ids=lambda model: model.__name__)
 def test_an_absent_parameter_means_none(model: type[BaseModel]) -> None:
-    """DVC tracks the values in params.yaml and not params.py, so no default may be a number that shapes a result."""
+    """DVC tracks the parameters and not params.py, so no default may be a number that shapes a result."""
     defaults = {
         name: field.get_default(call_default_factory=True)
         for name, field in model.model_fields.items()

@@ -55,7 +55,16 @@ def test_before_anything_ran_there_are_no_stages(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["stages: [1", "stages: 3", "- 1", "stages: {a: {outs: [{path: b}]}}", "stages: {a: 1}"]
+    "text",
+    [
+        "stages: [1",
+        "stages: 3",
+        "- 1",
+        "stages: {a: {outs: [{path: b}]}}",
+        "stages: {a: 1}",
+        "stages: {a: {cmd: b, params: [c]}}",
+        "stages: {a: {cmd: b, params: {params.yaml: [c]}}}",
+    ],
 )
 def test_a_damaged_lock_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "dvc.lock").write_text(text)

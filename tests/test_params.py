@@ -999,7 +999,7 @@ def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [file for file in FILES if file != "params.yaml"])
 def test_a_missing_file_beside_it(root: Path, name: str) -> None:
     (root / name).unlink()
-    with pytest.raises(PipelineError, match=re.escape(f"{root / name}: not found.")):
+    with pytest.raises(PipelineError, match=re.escape(f"{root / name}: not found. Restore it.")):
         load_params(root)
 
 

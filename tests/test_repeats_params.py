@@ -1,4 +1,4 @@
-"""What params.yaml says of repeats, and the errors about it."""
+"""What the parameters say of repeats, and the errors about it."""
 
 from __future__ import annotations
 

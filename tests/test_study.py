@@ -369,7 +369,7 @@ def test_plots_show_writes_a_page_with_curves_and_pictures(built: Built, tmp_pat
     assert "workspace_results_compare_basics_validation_accuracy_top5.png" in pictures
 
 
-# What an edit of params.yaml makes DVC run again.
+# What an edit of the parameters makes DVC run again.
 
 
 def test_editing_a_variant_trains_that_one_alone(study: Study) -> None:

@@ -47,4 +47,4 @@ def _builder(family: str) -> Callable[..., keras.Model]:
 
             return regressor.build
         case _:
-            raise ValueError(f"expected a family that params.yaml knows, got {family!r}")
+            raise ValueError(f"expected a known family, got {family!r}")

@@ -36,7 +36,7 @@ def confusion_matrix(matrix: NDArray[np.int64], classes: Sequence[str], *, title
         fmt="",
         cmap="Blues",
         vmin=0,
-        # Of a faultless model all is 0, around which the scale would reach below it.
+        # Without a mistake all is 0, and the scale would be widened to both sides of it.
         vmax=None if shares[~correct].any() else 1,
         linewidths=0.5,
         linecolor="0.85",

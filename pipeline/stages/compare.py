@@ -42,35 +42,9 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     folder = workspace.comparison(name)
     storage.write_table(folder / "ranking.csv", ranking)
     storage.write_table(folder / "differences.csv", differences)
-    for figure_name, figure in draw(study.title, curves, ranking, differences).items():
+    for figure_name, figure in _draw(study.title, curves, ranking, differences).items():
         storage.write_figure(folder / f"{figure_name}.png", figure)
     tracking.publish_comparison(workspace, params, name)
-
-
-def draw(
-    title: str, histories: Mapping[str, pd.DataFrame], ranking: pd.DataFrame, differences: pd.DataFrame
-) -> dict[str, Figure]:
-    """The pictures of a study by the name of their files; `histories` are in the order of its list."""
-    top = list(ranking["variant"].head(NUM_TOP))
-    return {
-        "validation_accuracy": plots.validation_curves(
-            histories, "val_accuracy", title=f"{title}\nvalidation accuracy"
-        ),
-        "validation_accuracy_top5": plots.validation_curves(
-            histories, "val_accuracy", title=f"{title}\nvalidation accuracy, top {len(top)}", only=top
-        ),
-        "validation_loss": plots.validation_curves(
-            histories, "val_cross_entropy", title=f"{title}\nvalidation cross-entropy"
-        ),
-        "accuracy_first3": plots.accuracy_overlay(
-            dict(itertools.islice(histories.items(), NUM_FIRST)),
-            title=f"{title}\ntraining and validation accuracy of the first {min(NUM_FIRST, len(histories))}",
-        ),
-        "test_accuracy": plots.accuracy_chart(ranking, title=f"{title}\ntest accuracy"),
-        "differences": plots.difference_matrix(
-            differences, list(ranking["variant"]), title=f"{title}\ndifferences in test accuracy, in points"
-        ),
-    }
 
 
 def pairwise(workspace: Workspace, params: Params, study: str, variants: Mapping[str, Classifier]) -> pd.DataFrame:
@@ -87,3 +61,27 @@ def pairwise(workspace: Workspace, params: Params, study: str, variants: Mapping
     }
     pairs = [pair for pair in itertools.combinations(variants, 2) if not own.keys().isdisjoint(pair)]
     return verdicts.differences(tested, pairs)
+
+
+def _draw(
+    title: str, curves: Mapping[str, pd.DataFrame], ranking: pd.DataFrame, differences: pd.DataFrame
+) -> dict[str, Figure]:
+    """The pictures of a study by the name of their files; `curves` are histories in the order of its list."""
+    top = list(ranking["variant"].head(NUM_TOP))
+    return {
+        "validation_accuracy": plots.validation_curves(curves, "val_accuracy", title=f"{title}\nvalidation accuracy"),
+        "validation_accuracy_top5": plots.validation_curves(
+            curves, "val_accuracy", title=f"{title}\nvalidation accuracy, top {len(top)}", only=top
+        ),
+        "validation_loss": plots.validation_curves(
+            curves, "val_cross_entropy", title=f"{title}\nvalidation cross-entropy"
+        ),
+        "accuracy_first3": plots.accuracy_overlay(
+            dict(itertools.islice(curves.items(), NUM_FIRST)),
+            title=f"{title}\ntraining and validation accuracy of the first {min(NUM_FIRST, len(curves))}",
+        ),
+        "test_accuracy": plots.accuracy_chart(ranking, title=f"{title}\ntest accuracy"),
+        "differences": plots.difference_matrix(
+            differences, list(ranking["variant"]), title=f"{title}\ndifferences in test accuracy, in points"
+        ),
+    }

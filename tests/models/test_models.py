@@ -213,5 +213,5 @@ def test_every_family_of_the_parameters_can_be_built() -> None:
 
 def test_an_unknown_family_is_refused() -> None:
     spec = PARAMS.variants["digits_64x64"].model_copy(update={"family": "rnn"})
-    with pytest.raises(ValueError, match=r"expected a family that params\.yaml knows, got 'rnn'"):
+    with pytest.raises(ValueError, match=r"expected a known family, got 'rnn'"):
         models.build(spec, input_shape=IMAGE, num_outputs=10, seed=0)

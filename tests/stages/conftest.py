@@ -81,7 +81,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def content() -> dict[str, Any]:
-    """params.yaml of two studies: `narrow` and `wide` in the first, `wide` (shared) and `deep` in the second."""
+    """Parameters of two studies: `narrow` and `wide` in the first, `wide` (shared) and `deep` in the second."""
     return copy.deepcopy(CONTENT)
 
 

@@ -83,7 +83,7 @@ def search_tags(params: Params, name: str) -> dict[str, str]:
 
 
 def search_params(params: Params, name: str) -> dict[str, str]:
-    """What is set of a search, as MLflow parameters."""
+    """The settings of a search, as MLflow parameters."""
     spec = params.searches[name]
     return {
         **flatten.section_params(spec, without=("study", "grid")),

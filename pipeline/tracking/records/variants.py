@@ -118,7 +118,7 @@ def variant_record(
 
 
 def variant_params(workspace: Workspace, params: Params, name: str) -> dict[str, str]:
-    """What is set of a variant, as MLflow parameters; layers from an outcome once there is one."""
+    """The settings of a variant, as MLflow parameters; layers from an outcome once there is one."""
     variant = params.all_variants[name]
     return {
         **flatten.section_params(variant, without=("study",)),
