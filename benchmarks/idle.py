@@ -33,6 +33,7 @@ DVC would look at too.
 Where it goes in {profiled}, under Python's profiler:
 
 {shares}"""
+
 VARIANT = {
     "study": "study",
     "dataset": "digits",
@@ -60,8 +61,6 @@ STAGES = {
         },
     }
 }
-
-
 # What of DVC does what; hardly anything of it happens within another.
 FUNCTIONS = {
     "reading parameters, file by file for every stage": ("dvc/dependency/param.py", "read_param_file"),

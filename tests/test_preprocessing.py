@@ -79,7 +79,8 @@ def test_split_depends_on_the_seed_alone() -> None:
     ],
 )
 def test_impossible_split(labels: np.ndarray, validation_size: int) -> None:
-    message = f"split.validation_size: expected .* {len(labels)} labelled images, got {validation_size} .* in params/"
+    received = f"{len(labels)} labelled images, got {validation_size}"
+    message = f"split.validation_size: expected .* {received} .* params/data.yaml"
     with pytest.raises(PipelineError, match=message):
         preprocessing.stratified_split(labels, validation_size, 0)
 
