@@ -1,4 +1,4 @@
-"""The section on where an epoch of a convolutional network goes, by TensorFlow's own profiler."""
+"""The section on where an epoch of convolutional networks goes, by TensorFlow's own profiler."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from typing import Any
 
 from benchmarks import data, report, training
 from benchmarks.bench import Bench
+from benchmarks.plans import Training
 from benchmarks.workers import measure
 
-OPERATIONS = """## Operations of a convolutional network
+OPERATIONS = """## Operations of convolutional networks
 
-Seconds of an epoch of `{variant}` that each operation of TensorFlow's runs, by TensorFlow's profiler over a training
-of {epochs} epochs on the first {num_train:,} training and {num_validation:,} validation images. Operations that run at
-the same time count each, so that together they can be more than the epoch. Of the epoch itself, the seconds of the
-last. Operations that oneDNN does, or several in one, are counted with those that do the same plainly.
+Seconds of an epoch that each operation of TensorFlow's runs, by TensorFlow's profiler. Operations that run at the same
+time count each, so that together they can be more than the epoch. Of the epoch itself, the seconds of the last.
+Operations that oneDNN does, or several in one, are counted with those that do the same plainly.
+
+{networks}"""
+NETWORK = """`{variant}`, {epochs} epochs on the first {num_train:,} training and {num_validation:,} validation images:
 
 {table}"""
 HEADER = ("operation", "plain Keras, s", "engine, s")
@@ -28,8 +31,11 @@ OPERATION = re.compile(r"(?:.*/)?\w+:(?:_MklNative|_Mkl|_)?(?:Fused(?=Conv|MatMu
 
 
 def operations(bench: Bench) -> str:
-    """The most expensive operations of plain Keras's epoch and of the engine's."""
-    row = bench.plan.profiled
+    """The most expensive operations of plain Keras's epoch and of the engine's, network by network."""
+    return OPERATIONS.format(networks="\n\n".join(_network(bench, row) for row in bench.plan.profiled))
+
+
+def _network(bench: Bench, row: Training) -> str:
     arguments = bench.training(
         bench.params.variants[row.variant],
         epochs=row.epochs,
@@ -37,7 +43,7 @@ def operations(bench: Bench) -> str:
         num_validation=row.num_validation,
     )
     found = {way: measure("operations.profiled", way=way, **arguments) for way in WAYS}
-    return OPERATIONS.format(
+    return NETWORK.format(
         variant=row.variant,
         epochs=row.epochs,
         num_train=row.num_train,

@@ -38,8 +38,8 @@ class Plan:
     rounds: int
     is_drawn: bool
     trainings: tuple[Training, ...]
-    # A convolutional network whose operations are profiled, and how many of them are named.
-    profiled: Training
+    # Convolutional networks whose operations are profiled, and how many of these are named.
+    profiled: tuple[Training, ...]
     num_operations: int
     grid_points: tuple[GridPoint, ...]
     num_grid_images: int | None
@@ -83,7 +83,10 @@ FULL = Plan(
         Training("fashion_cnn_basic", epochs=5, **SUBSET),
         Training("four_nine_baseline", epochs=150, target=15.0),
     ),
-    profiled=Training("fashion_cnn_deep", epochs=2, **SUBSET),
+    profiled=(
+        Training("fashion_cnn_deep", epochs=2, **SUBSET),
+        Training("fashion_cnn_batchnorm", epochs=2, **SUBSET),
+    ),
     num_operations=16,
     grid_points=(
         GridPoint("digits_grid_2_bn_dropout", (256, 32), epochs=3, target=3.0),
@@ -118,7 +121,7 @@ QUICK = Plan(
         Training("fashion_128", epochs=2, target=6.0, **TINY),
         Training("fashion_cnn_batchnorm", epochs=2, target=1.8, **TINY),
     ),
-    profiled=Training("fashion_cnn_batchnorm", epochs=1, **TINY),
+    profiled=(Training("fashion_cnn_batchnorm", epochs=1, **TINY),),
     num_operations=4,
     grid_points=(GridPoint("digits_grid_2_bn_dropout", (16, 8), epochs=2, target=3.0),),
     num_grid_images=360,

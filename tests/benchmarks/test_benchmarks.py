@@ -57,7 +57,7 @@ def test_operations_of_an_epoch() -> None:
 
 def test_what_is_planned_is_in_the_study(study: Params) -> None:
     for plan in (plans.FULL, plans.QUICK):
-        assert {row.variant for row in (*plan.trainings, plan.profiled)} <= set(study.variants)
+        assert {row.variant for row in (*plan.trainings, *plan.profiled)} <= set(study.variants)
         assert {point.search for point in plan.grid_points} <= set(study.searches)
         assert plan.transfer in study.transfers
     for point in plans.FULL.grid_points:
