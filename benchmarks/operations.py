@@ -16,8 +16,9 @@ from benchmarks.workers import measure
 OPERATIONS = """## Operations of convolutional networks
 
 Seconds of an epoch that each operation of TensorFlow's runs, by TensorFlow's profiler. Operations that run at the same
-time count each, so that together they can be more than the epoch. Of the epoch itself, the seconds of the last.
-Operations that oneDNN does, or several in one, are counted with those that do the same plainly.
+time count each, so that together they can be more than the epoch. Operations that oneDNN does, or several in one, are
+counted with those that do the same plainly. Profiling costs time, too, and not all operations the same: below is the
+last epoch with it and, of a training of its own, without.
 
 {networks}"""
 NETWORK = """`{variant}`, {epochs} epochs on the first {num_train:,} training and {num_validation:,} validation images:
@@ -43,24 +44,29 @@ def _network(bench: Bench, row: Training) -> str:
         num_validation=row.num_validation,
     )
     found = {way: measure("operations.profiled", way=way, **arguments) for way in WAYS}
+    alone = {way: measure("training.train", way=way, **arguments)["seconds"][-1] for way in WAYS}
     return NETWORK.format(
         variant=row.variant,
         epochs=row.epochs,
         num_train=row.num_train,
         num_validation=row.num_validation,
-        table=report.table(HEADER, rows(found, bench.plan.num_operations)),
+        table=report.table(HEADER, rows(found, alone, bench.plan.num_operations)),
     )
 
 
-def rows(found: dict[str, dict[str, Any]], number: int) -> list[list[str]]:
-    """So many of the operations, those first that take longest by either way; the others; all; and the epoch."""
+def rows(found: dict[str, dict[str, Any]], alone: dict[str, float], number: int) -> list[list[str]]:
+    """So many of the operations, those first that take longest by either way; the others; all; and the epoch.
+
+    Of the epoch, `alone` has the seconds by way where nothing was profiled.
+    """
     seconds = {way: Counter(found[way]["operations"]) for way in WAYS}
     longest = [name for name, _ in (seconds["plain"] | seconds["engine"]).most_common()]
     named, others = longest[:number], longest[number:]
     lines = {f"`{name}`": [seconds[way][name] for way in WAYS] for name in named}
     lines[f"{len(others)} others"] = [sum(seconds[way][name] for name in others) for way in WAYS]
     lines["all operations"] = [seconds[way].total() for way in WAYS]
-    lines["the epoch"] = [found[way]["epoch"] for way in WAYS]
+    lines["the epoch, profiled"] = [found[way]["epoch"] for way in WAYS]
+    lines["the epoch, not profiled"] = [alone[way] for way in WAYS]
     return [[name, *map(report.digits, values)] for name, values in lines.items()]
 
 

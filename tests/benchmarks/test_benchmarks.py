@@ -149,12 +149,13 @@ def test_operations_beyond_the_longest_are_counted_together() -> None:
         "plain": {"operations": {"Conv2D": 3.0, "Mul": 0.5, "Sub": 0.25}, "epoch": 4.0},
         "engine": {"operations": {"Conv2D": 1.0, "MaxPool": 1.0}, "epoch": 2.5},
     }
-    assert operations.rows(found, 2) == [
+    assert operations.rows(found, {"plain": 3.5, "engine": 2.25}, 2) == [
         ["`Conv2D`", "3.00", "1.00"],
         ["`MaxPool`", "0.00", "1.00"],
         ["2 others", "0.750", "0.00"],
         ["all operations", "3.75", "2.00"],
-        ["the epoch", "4.00", "2.50"],
+        ["the epoch, profiled", "4.00", "2.50"],
+        ["the epoch, not profiled", "3.50", "2.25"],
     ]
 
 
