@@ -48,7 +48,7 @@ ui: $(INSTALLED) ## Serve the MLflow UI to this machine: http://127.0.0.1:5000, 
 	$(RUN) mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 \
 		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(if $(DEMO),.demo/)mlflow.db}"
 
-bench: $(INSTALLED) ## Time the engines against plain Keras, and the pipeline: an hour or more on two cores
+bench: $(INSTALLED) ## Time the engines against plain Keras, and the pipeline: two hours on two cores
 	@$(RUN) dvc repro prepare fetch_weights
 	@$(RUN) benchmarks
 
