@@ -17,8 +17,8 @@ OPERATIONS = """## Operations of convolutional networks
 
 Seconds of an epoch that each operation of TensorFlow's runs, by TensorFlow's profiler. Operations that run at the same
 time count each, so that together they can be more than the epoch. Operations that oneDNN does, or several in one, are
-counted with those that do the same plainly. Profiling costs time, too, and not all operations the same: below is the
-last epoch with it and, of a training of its own, without.
+counted with those that do the same plainly. Profiling costs time, too, and not of both ways the same: below is the last
+epoch with it and, of a training of its own, without.
 
 {networks}"""
 NETWORK = """`{variant}`, {epochs} epochs on the first {num_train:,} training and {num_validation:,} validation images:
