@@ -1045,6 +1045,15 @@ def test_dvc_looks_for_every_section_where_it_is(repository: Path) -> None:
     assert [(file, section) for file, section in pairs if FILE_OF[section] != file] == []
 
 
+def test_another_name_of_a_class_trains_nothing(repository: Path) -> None:
+    content = YAML(typ="safe").load(repository / "dvc.yaml")["stages"]
+    stages = {name: stage.get("do", stage) for name, stage in content.items()}
+    trains = {name for name, stage in stages.items() if "pipeline/training/__init__.py" in stage["deps"]}
+    assert {"train", "search", "repeat", "transfer"} <= trains
+    tracked = {name for name, stage in stages.items() if "datasets" in str(stage["params"])}
+    assert trains & tracked == set()
+
+
 def test_require_lists_what_is_known() -> None:
     assert require({"deep": 3}, "deep", "variant") == 3
     with pytest.raises(PipelineError) as raised:

@@ -511,3 +511,13 @@ def test_examples_that_do_not_fit_are_named(
     with pytest.raises(PipelineError) as raised:
         storage.read_examples(path, num_classes=3)
     assert str(raised.value) == f"{path}: expected {problem}. {AGAIN}"
+
+
+def test_without_a_number_of_classes_every_class_needs_an_example(tmp_path: Path) -> None:
+    path = tmp_path / "train.npz"
+    storage.write_arrays(path, images=IMAGES, labels=LABELS)
+    np.testing.assert_array_equal(storage.read_examples(path)[1], LABELS)
+    storage.write_arrays(path, images=IMAGES, labels=np.array([0, 1, 3, 0], np.uint8))
+    with pytest.raises(PipelineError) as raised:
+        storage.read_examples(path)
+    assert str(raised.value) == f"{path}: expected labels that leave out none below the highest, got 0, 1, 3. {AGAIN}"

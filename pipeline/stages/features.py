@@ -21,17 +21,14 @@ BATCH_SIZE = 250
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Compute the features of a dataset's training and validation images; save them with the labels."""
     spec: Features = require(params.features, name, "features")
-    num_classes = len(params.datasets[spec.dataset].classes)
-    splits = {
-        split: storage.read_examples(workspace.prepared(spec.dataset, split), num_classes=num_classes)
-        for split in ("train", "validation")
-    }
+    training = storage.read_examples(workspace.prepared(spec.dataset, "train"))
+    num_classes = int(training[1].max()) + 1
+    held_out = storage.read_examples(workspace.prepared(spec.dataset, "validation"), num_classes=num_classes)
+    splits = {"train": training, "validation": held_out}
     compute.configure("tensorflow", threads=params.compute.threads)
     from pipeline.models import mobilenet_v2
 
-    extractor = mobilenet_v2.build_extractor(
-        spec, workspace.weights(spec.weights), image_shape=splits["train"][0].shape[1:]
-    )
+    extractor = mobilenet_v2.build_extractor(spec, workspace.weights(spec.weights), image_shape=training[0].shape[1:])
     for split, (images, labels) in splits.items():
         features = extract(extractor, images, title=f"{name}, {split}")
         storage.write_arrays(workspace.features(name, split), features=features, labels=labels)

@@ -23,18 +23,18 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     item: RepeatedVariant = require(params.repeated, name, "repeated variant")
     variant = params.variants[name]
     compute.configure(compute.BACKEND_OF_FAMILY[variant.family], threads=params.compute.threads)
-    num_classes = len(params.datasets[variant.dataset].classes)
-    examples, validation = (
-        Examples(*storage.read_examples(workspace.prepared(variant.dataset, split), num_classes=num_classes))
-        for split in ("train", "validation")
-    )
+    examples = Examples(*storage.read_examples(workspace.prepared(variant.dataset, "train")))
+    held_out = workspace.prepared(variant.dataset, "validation")
+    validation = Examples(*storage.read_examples(held_out, num_classes=examples.num_classes))
     import keras
 
     rows = []
     for seed in params.seeds_of(item.study):
         # Keras numbers what it names by itself: without this, the next model's file would count on from the last one's.
         keras.backend.clear_session()
-        model = models.build(variant, input_shape=examples.inputs.shape[1:], num_outputs=num_classes, seed=seed)
+        model = models.build(
+            variant, input_shape=examples.inputs.shape[1:], num_outputs=examples.num_classes, seed=seed
+        )
         history = fit(model, variant, examples, validation, seed=seed, name=name)
         storage.write_model(workspace.repeated_model(item.study, name, seed), model)
         told = trained.classifier_figures(history, model, model, examples, variant.objective)

@@ -25,7 +25,7 @@ CODE = ("search.py", "models", "training")
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Cross-validate every configuration of a search; save all figures, and the best configuration."""
     spec = require(params.searches, name, "search")
-    examples = _all_training_examples(workspace, params, spec)
+    examples = _all_training_examples(workspace, spec)
     done = Unfinished(workspace.unfinished_search(name), _key(spec, params, examples))
     finished = done.read(spec)
     todo = [units for units in spec.configurations if units not in finished]
@@ -38,7 +38,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
                 spec,
                 examples,
                 configurations=todo,
-                num_classes=len(params.datasets[spec.dataset].classes),
+                num_classes=examples.num_classes,
                 seed=params.compute.seed,
                 num_workers=params.compute.threads,
                 on_start=entry.prepare_process,
@@ -104,15 +104,14 @@ def outcome(name: str, spec: Search, configurations: list[Configuration]) -> dic
     }
 
 
-def _all_training_examples(workspace: Workspace, params: Params, spec: Search) -> Examples:
+def _all_training_examples(workspace: Workspace, spec: Search) -> Examples:
     """Training and validation images together: each is held out by one fold."""
-    num_classes = len(params.datasets[spec.dataset].classes)
-    parts = [
-        storage.read_examples(workspace.prepared(spec.dataset, split), num_classes=num_classes)
-        for split in ("train", "validation")
-    ]
-    images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    smallest = int(preprocessing.class_counts(labels, num_classes).min())
+    training = Examples(*storage.read_examples(workspace.prepared(spec.dataset, "train")))
+    held_out = workspace.prepared(spec.dataset, "validation")
+    validation = Examples(*storage.read_examples(held_out, num_classes=training.num_classes))
+    images = np.concatenate([training.inputs, validation.inputs])
+    labels = np.concatenate([training.targets, validation.targets])
+    smallest = int(preprocessing.class_counts(labels, training.num_classes).min())
     if smallest < spec.folds:
         raise PipelineError(
             f"{workspace.prepared(spec.dataset, 'train').parent}: expected {spec.folds} examples or more of each "

@@ -31,11 +31,9 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     """Train one variant; save its model, history, metrics and curves."""
     variant = resolved(workspace, require(params.classifiers, name, "variant"), name)
     compute.configure(compute.BACKEND_OF_FAMILY[variant.family], threads=params.compute.threads)
-    num_classes = len(params.datasets[variant.dataset].classes)
-    examples, validation = (
-        Examples(*storage.read_examples(workspace.prepared(variant.dataset, split), num_classes=num_classes))
-        for split in ("train", "validation")
-    )
+    examples = Examples(*storage.read_examples(workspace.prepared(variant.dataset, "train")))
+    held_out = workspace.prepared(variant.dataset, "validation")
+    validation = Examples(*storage.read_examples(held_out, num_classes=examples.num_classes))
     model = initial_model(workspace, params, variant, examples)
     with fitting.fitted(workspace, params, name, model, variant, examples=examples, validation=validation) as history:
         results = workspace.training_results(name, variant)
@@ -74,7 +72,7 @@ def initial_model(
     return models.build(
         variant,
         input_shape=examples.inputs.shape[1:],
-        num_outputs=len(params.datasets[variant.dataset].classes),
+        num_outputs=examples.num_classes,
         seed=params.compute.seed,
     )
 

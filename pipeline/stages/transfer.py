@@ -24,11 +24,9 @@ IMAGE_SHAPE = (28, 28)
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Train the head of one variant; save the complete model, history, metrics and curves."""
     variant: MobileNetVariant = require(params.transfers, name, "transfer variant")
-    num_classes = len(params.datasets[variant.dataset].classes)
-    examples, validation = (
-        read_features(workspace.features(variant.features, split), num_classes=num_classes)
-        for split in ("train", "validation")
-    )
+    examples = read_features(workspace.features(variant.features, "train"))
+    held_out = workspace.features(variant.features, "validation")
+    validation = read_features(held_out, num_classes=examples.num_classes)
     compute.configure(compute.BACKEND_OF_FAMILY[variant.family], threads=params.compute.threads)
     from pipeline.models import mobilenet_v2
 
@@ -36,7 +34,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     # Before the training, which would be for nothing without the weights.
     extractor = mobilenet_v2.build_extractor(features, workspace.weights(features.weights), image_shape=IMAGE_SHAPE)
     head = models.build(
-        variant, input_shape=examples.inputs.shape[1:], num_outputs=num_classes, seed=params.compute.seed
+        variant, input_shape=examples.inputs.shape[1:], num_outputs=examples.num_classes, seed=params.compute.seed
     )
     with fitting.fitted(workspace, params, name, head, variant, examples=examples, validation=validation) as history:
         model = mobilenet_v2.complete(extractor, head)
@@ -49,10 +47,10 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         storage.write_figure(results / "curves.png", figure)
 
 
-def read_features(path: Path, *, num_classes: int) -> Examples:
+def read_features(path: Path, *, num_classes: int | None = None) -> Examples:
     """Read the features (n, channels) of a split and their labels (n,).
 
-    Raises PipelineError when the file is missing, damaged, empty, or does not fit the number of classes.
+    Raises PipelineError as `storage.read_examples` does.
     """
     features, labels = storage.read_arrays(path, "features", "labels")
     problem = None
@@ -60,8 +58,8 @@ def read_features(path: Path, *, num_classes: int) -> Examples:
         problem = f"features (n, channels) of float32, got {features.shape} of {features.dtype}"
     elif labels.shape != features.shape[:1] or labels.dtype != np.uint8:
         problem = f"one uint8 label per row ({len(features)}), got {labels.shape} of {labels.dtype}"
-    elif labels.max() >= num_classes:
-        problem = f"labels below {num_classes}, the number of classes, got {labels.max()}"
+    else:
+        problem = storage.label_problem(labels, num_classes)
     if problem:
         raise PipelineError(f"{path}: expected {problem}. Delete it, then run `dvc repro` to make it again.")
     return Examples(features, labels)

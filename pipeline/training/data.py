@@ -23,6 +23,11 @@ class Examples:
     def __len__(self) -> int:
         return len(self.targets)
 
+    @property
+    def num_classes(self) -> int:
+        """How many classes the labels tell apart, if each class has an example."""
+        return int(self.targets.max()) + 1
+
 
 def history_columns(figures: tuple[str, ...]) -> tuple[str, ...]:
     """The columns of a history for the figures of an objective, of which the first is the loss.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 import os
 import subprocess
@@ -374,6 +375,25 @@ def test_labels_beyond_the_classes_are_named(prepared: Workspace, params: Params
     with pytest.raises(PipelineError, match="expected labels below 3, the number of classes, got 3"):
         train.main(prepared, params, "narrow")
     assert (outputs(prepared), runs) == (set(), [])
+
+
+def test_a_class_without_an_example_to_train_on_is_named(
+    prepared: Workspace, params: Params, runs: list[RecordedRun]
+) -> None:
+    path = prepared.prepared("shapes", "train")
+    storage.write_arrays(path, images=np.zeros((2, 6, 6), np.uint8), labels=np.array([0, 2], np.uint8))
+    with pytest.raises(PipelineError, match="expected labels that leave out none below the highest"):
+        train.main(prepared, params, "narrow")
+    assert (outputs(prepared), runs) == (set(), [])
+
+
+def test_the_classes_are_those_of_the_labels(prepared: Workspace, runs: list[RecordedRun]) -> None:
+    content = copy.deepcopy(CONTENT)
+    # DVC does not compare the parameter for this stage.
+    content["datasets"]["shapes"]["classes"] = ["round", "square"]
+    train.main(prepared, Params.model_validate(content), "narrow")
+    model = storage.read_model(prepared.root / "models/shapes/first/narrow.keras")
+    assert model.output_shape == (None, 3)
 
 
 def test_an_unknown_variant_is_named(prepared: Workspace, params: Params, runs: list[RecordedRun]) -> None:

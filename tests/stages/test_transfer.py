@@ -230,7 +230,7 @@ def test_weights_that_cannot_be_had_are_named_before_training(
     [
         ({"features": np.zeros((2, 3)), "labels": np.zeros(2, np.uint8)}, r"features \(n, channels\) of float32"),
         ({"features": np.zeros((2, 3), np.float32), "labels": np.zeros(3, np.uint8)}, "one uint8 label per row"),
-        ({"features": np.zeros((1, 3), np.float32), "labels": np.full(1, 3, np.uint8)}, "labels below 3"),
+        ({"features": np.zeros((1, 3), np.float32), "labels": np.full(1, 3, np.uint8)}, "labels that leave out none"),
     ],
 )
 def test_features_that_do_not_fit_are_named(
