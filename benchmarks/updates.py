@@ -24,7 +24,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def run(
-    variant: Annotated[str, typer.Argument(help="an augmented variant of params/searches.yaml")],
+    variant: Annotated[str, typer.Argument(help="an augmented variant of params/derived.yaml")],
 ) -> None:
     """Train the control of one variant and note where it ends, beside the variant itself."""
     import pandas as pd

@@ -35,13 +35,14 @@ FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]
 PathBelow = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$")]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-# Which sections stand in which file. DVC reads a file again for every stage that tracks a part of it; networks and
-# searches, two thirds of the lines, are not in the way of the stages that track others.
+# Which sections stand in which file. DVC reads a file again for every stage that tracks a part of it: the more stages
+# do, the less else should be in it.
 FILES: Mapping[str, tuple[str, ...]] = {
     "params.yaml": ("variants", "warm_started", "transfers", "regressors"),
     "params/compute.yaml": ("compute",),
     "params/data.yaml": ("sources", "weights", "datasets", "pictures", "signals", "features"),
-    "params/searches.yaml": ("searches", "sweeps", "swept", "derived"),
+    "params/derived.yaml": ("sweeps", "swept", "derived"),
+    "params/searches.yaml": ("searches",),
     "params/studies.yaml": ("studies", "conclusions", "contrasts", "repeats", "repeated", "tasks", "gates"),
 }
 FILE_OF = {section: file for file, sections in FILES.items() for section in sections}

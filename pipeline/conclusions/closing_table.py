@@ -48,7 +48,7 @@ COLUMNS = (
 def closing_table(
     evidence: Evidence, *, reported: Mapping[str, ReportedRefit], reported_units: Mapping[str, str]
 ) -> pd.DataFrame:
-    """A row per refit in the order of params/searches.yaml, with the columns COLUMNS.
+    """A row per refit in the order of params/derived.yaml, with the columns COLUMNS.
 
     Accuracies are fractions, errors cross-entropies in nats. `reported` is by refit, `reported_units` by search.
     """
