@@ -23,19 +23,19 @@ STAGES = """## Start-up and the cost of a stage
 
 {commands}
 
-Stages of the demo with next to no work, trainings with one epoch. What they cost beside their training, compilation
-included, is Python, imports, MLflow, saving, and DVC, its start of a second or two too: the last two columns, whose
-target is less than {limit} s. `make repro` runs `dvc repro` of a stage, too, but the stage is a fork of a process that
-has imported MLflow, pandas and the like.
+Stages of the demo with next to no work, trainings with one epoch. Their work is what they take in a process that has
+imported everything, without MLflow: of a training, to build, compile, train, save and check its model and to draw its
+curves. What a stage costs beside its work is Python, imports, MLflow, and DVC, its start of a second or two too:
+the last two columns, whose target is less than {limit} s. `make repro` runs `dvc repro` of a stage, too, but the stage
+is a fork of a process that has imported MLflow, pandas and the like.
 
 {stages}"""
 STAGES_HEADER = (
     "stage",
-    "imports, s",
     "stage alone, s",
     "by `dvc repro`, s",
     "forked, s",
-    "training, s",
+    "work, s",
     "beside by `dvc repro`, s",
     "beside if forked, s",
 )
@@ -84,9 +84,13 @@ def stages(bench: Bench) -> str:
         rows = []
         for stage, item in ITEMS:
             cost = pipeline_costs.stage_cost(folder, stage, item, repetitions)
-            training = training_seconds(bench, folder, item) if stage == "train" else []
-            spreads = [report.spread(seconds) for seconds in (*cost.values(), training)]
-            beside = [median(cost[way]) - (median(training) if training else 0) for way in ("by DVC", "forked")]
+            work = [
+                measure("pipeline_costs.stage_work", folder=str(folder), stage=stage, item=item, threads=bench.threads)
+                for _ in range(repetitions)
+            ]
+            seconds = {**cost, "work": [answer["seconds"] for answer in work]}
+            spreads = [report.spread(taken) for taken in seconds.values()]
+            beside = [median(seconds[way]) - median(seconds["work"]) for way in ("by DVC", "forked")]
             rows.append([f"`{stage}@{item}`", *spreads, *map(report.digits, beside)])
             bench.say(" ".join(rows[-1]))
     return STAGES.format(

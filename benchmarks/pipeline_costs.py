@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import subprocess
 import sys
@@ -89,6 +90,32 @@ def train_stage(folder: str, name: str, tracked: bool, threads: int) -> dict[str
     return {"seconds": end - start, "training": moments[1] - moments[0], "tracked": "mlflow" in sys.modules}
 
 
+def stage_work(folder: str, stage: str, item: str, threads: int) -> dict[str, float]:
+    """Seconds of a stage in a process that has imported all that the stage needs, without MLflow."""
+    from pipeline import compute, tracking
+    from pipeline.params import load_params
+    from pipeline.paths import Workspace
+
+    os.chdir(folder)
+    workspace = Workspace(Path(folder))
+    params = load_params(workspace.root)
+    for name in preloaded.PACKAGES:
+        importlib.import_module(name)
+    if stage == "train":
+        compute.configure(compute.BACKEND_OF_FAMILY[params.classifiers[item].family], threads=params.compute.threads)
+        tracking.training_run = _no_run  # type: ignore[assignment]
+    else:
+        setattr(tracking, f"publish_{stage}", _publish_nothing)
+    main = importlib.import_module(f"pipeline.stages.{stage}").main
+    start = time.perf_counter()
+    main(workspace, params, item)
+    return {"seconds": time.perf_counter() - start}
+
+
+def _publish_nothing(*arguments: Any) -> None:
+    """Stand in for what publishes the outputs of a stage."""
+
+
 class _Unheard:
     def log_epoch(self, epoch: int, values: Any) -> None:
         """Do nothing."""
@@ -100,11 +127,10 @@ def _no_run(*arguments: Any) -> Iterator[_Unheard]:
 
 
 def stage_cost(folder: Path, stage: str, item: str, repetitions: int) -> dict[str, list[float]]:
-    """Seconds of a stage: of its imports, alone, run by `dvc repro`, and by that forked as `make repro` does it."""
+    """Seconds of a stage: alone, run by `dvc repro`, and by that forked as `make repro` does it."""
     by_dvc = ("-m", "dvc", "repro", "--force", "--single-item", f"{stage}@{item}")
     dvc(folder, "repro", f"{stage}@{item}")
     commands = {
-        "imports": ("-c", f"import pipeline.stages.{stage}"),
         "alone": ("-m", "pipeline.stages", stage, item),
         "by DVC": by_dvc,
     }

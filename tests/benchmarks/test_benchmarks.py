@@ -12,6 +12,7 @@ from benchmarks import __main__ as command
 from benchmarks import data, floor, idle, operations, plans, report, training, whole, workers
 from benchmarks.bench import Bench
 from benchmarks.report import Comparison
+from pipeline import demo
 from pipeline.params import CnnVariant, MlpVariant, Params, load_params
 
 VARIANT: dict[str, Any] = {
@@ -201,6 +202,14 @@ def test_a_job_that_fails_says_why() -> None:
             threads=1,
             seed=1,
         )
+
+
+def test_the_work_of_a_stage_is_without_mlflow(repository: Path, tmp_path: Path) -> None:
+    demo.fill(repository, tmp_path)
+    answer = workers.measure("pipeline_costs.stage_work", folder=str(tmp_path), stage="fetch", item="digits", threads=1)
+    assert 0 < answer["seconds"] < answer["wall"]
+    assert any((tmp_path / "data/raw/digits").iterdir())
+    assert not (tmp_path / "mlflow.db").exists()
 
 
 def test_stages_that_are_up_to_date_are_timed(tmp_path: Path) -> None:
