@@ -242,6 +242,17 @@ def test_features_that_do_not_fit_are_named(
     assert (outputs(workspace), runs) == (set(), [])
 
 
+def test_labels_beyond_the_classes_are_named(workspace: Workspace, runs: list[RecordedRun]) -> None:
+    arrays = {"features": np.zeros((3, 3), np.float32), "labels": np.array([0, 1, 2], np.uint8)}
+    storage.write_arrays(workspace.features("tiny", "train"), **arrays)
+    storage.write_arrays(
+        workspace.features("tiny", "validation"), **{**arrays, "labels": arrays["labels"] + np.uint8(1)}
+    )
+    with pytest.raises(PipelineError, match=r"validation\.npz: expected labels below 3, the number of classes, got 3"):
+        transfer.main(workspace, PARAMS, "moved")
+    assert (outputs(workspace), runs) == (set(), [])
+
+
 def test_training_that_diverges_is_told_and_leaves_no_output(trained: Trained, runs: list[RecordedRun]) -> None:
     content = copy.deepcopy(CONTENT)
     content["transfers"] = {"wild": {**MOVED, "optimizer": {"name": "sgd", "learning_rate": 1e30}}}
