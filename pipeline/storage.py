@@ -137,6 +137,15 @@ def read_examples(path: Path, *, num_classes: int | None = None) -> tuple[np.nda
     return images, labels
 
 
+def read_training_splits(train: Path, validation: Path) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Read the split to train on and the one held out; the classes are those of the labels that are trained on.
+
+    Raises PipelineError as `read_examples` does.
+    """
+    images, labels = read_examples(train)
+    return (images, labels), read_examples(validation, num_classes=int(labels.max()) + 1)
+
+
 def label_problem(labels: np.ndarray, num_classes: int | None) -> str | None:
     """What is expected of labels (n,) and what is there instead; None when they fit, as `read_examples` tells."""
     if num_classes is not None:

@@ -21,10 +21,9 @@ BATCH_SIZE = 250
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Compute the features of a dataset's training and validation images; save them with the labels."""
     spec: Features = require(params.features, name, "features")
-    training = storage.read_examples(workspace.prepared(spec.dataset, "train"))
-    num_classes = int(training[1].max()) + 1
-    held_out = storage.read_examples(workspace.prepared(spec.dataset, "validation"), num_classes=num_classes)
-    splits = {"train": training, "validation": held_out}
+    train, held_out = (workspace.prepared(spec.dataset, split) for split in ("train", "validation"))
+    training, validation = storage.read_training_splits(train, held_out)
+    splits = {"train": training, "validation": validation}
     compute.configure("tensorflow", threads=params.compute.threads)
     from pipeline.models import mobilenet_v2
 

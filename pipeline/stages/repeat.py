@@ -23,9 +23,8 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     item: RepeatedVariant = require(params.repeated, name, "repeated variant")
     variant = params.variants[name]
     compute.configure(compute.BACKEND_OF_FAMILY[variant.family], threads=params.compute.threads)
-    examples = Examples(*storage.read_examples(workspace.prepared(variant.dataset, "train")))
-    held_out = workspace.prepared(variant.dataset, "validation")
-    validation = Examples(*storage.read_examples(held_out, num_classes=examples.num_classes))
+    train, held_out = (workspace.prepared(variant.dataset, split) for split in ("train", "validation"))
+    examples, validation = (Examples(*split) for split in storage.read_training_splits(train, held_out))
     import keras
 
     rows = []

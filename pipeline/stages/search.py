@@ -106,18 +106,16 @@ def outcome(name: str, spec: Search, configurations: list[Configuration]) -> dic
 
 def _all_training_examples(workspace: Workspace, spec: Search) -> Examples:
     """Training and validation images together: each is held out by one fold."""
-    training = Examples(*storage.read_examples(workspace.prepared(spec.dataset, "train")))
-    held_out = workspace.prepared(spec.dataset, "validation")
-    validation = Examples(*storage.read_examples(held_out, num_classes=training.num_classes))
-    images = np.concatenate([training.inputs, validation.inputs])
-    labels = np.concatenate([training.targets, validation.targets])
-    smallest = int(preprocessing.class_counts(labels, training.num_classes).min())
+    train, held_out = (workspace.prepared(spec.dataset, split) for split in ("train", "validation"))
+    parts = storage.read_training_splits(train, held_out)
+    examples = Examples(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    smallest = int(preprocessing.class_counts(examples.targets, examples.num_classes).min())
     if smallest < spec.folds:
         raise PipelineError(
             f"{workspace.prepared(spec.dataset, 'train').parent}: expected {spec.folds} examples or more of each "
             f"class, one per fold, got {smallest}. Lower the search's folds, or use more images."
         )
-    return Examples(images, labels)
+    return examples
 
 
 def _key(spec: Search, params: Params, examples: Examples) -> str:

@@ -31,9 +31,8 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     """Train one variant; save its model, history, metrics and curves."""
     variant = resolved(workspace, require(params.classifiers, name, "variant"), name)
     compute.configure(compute.BACKEND_OF_FAMILY[variant.family], threads=params.compute.threads)
-    examples = Examples(*storage.read_examples(workspace.prepared(variant.dataset, "train")))
-    held_out = workspace.prepared(variant.dataset, "validation")
-    validation = Examples(*storage.read_examples(held_out, num_classes=examples.num_classes))
+    train, held_out = (workspace.prepared(variant.dataset, split) for split in ("train", "validation"))
+    examples, validation = (Examples(*split) for split in storage.read_training_splits(train, held_out))
     model = initial_model(workspace, params, variant, examples)
     with fitting.fitted(workspace, params, name, model, variant, examples=examples, validation=validation) as history:
         results = workspace.training_results(name, variant)
