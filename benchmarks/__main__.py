@@ -15,8 +15,8 @@ from benchmarks import comparing, growing, idle, operations, overhead, report, w
 from benchmarks.bench import Bench
 from benchmarks.plans import FULL, QUICK, Plan
 from benchmarks.workers import ROOT
-from pipeline import storage
-from pipeline.params import load_params
+from pipeline.config.load import load_params
+from pipeline.io import storage
 
 RESULTS = Path(__file__).with_name("results.md")
 SECTIONS = {

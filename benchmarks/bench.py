@@ -13,9 +13,10 @@ from benchmarks import report, torch_way, training
 from benchmarks.plans import Plan
 from benchmarks.report import Comparison
 from benchmarks.workers import ROOT, measure
-from pipeline import storage
-from pipeline.params import CnnVariant, MlpVariant, Params, Search
-from pipeline.paths import Workspace
+from pipeline.config.models import CnnVariant, MlpVariant, Search
+from pipeline.config.params import Params
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 
 # The answers of measurements by way.
 Found = dict[str, list[dict[str, Any]]]

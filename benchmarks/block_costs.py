@@ -63,10 +63,10 @@ def one(engine: str, rounds: int, images: int, threads: int) -> None:
     """Time all blocks on one engine; print the seconds per epoch of each round by block, as JSON."""
     import numpy as np
 
-    from pipeline import compute
+    from pipeline.runtime import backend
     from pipeline.training import Examples
 
-    compute.configure("jax" if engine == "engine-jax" else "tensorflow", threads=threads)
+    backend.configure("jax" if engine == "engine-jax" else "tensorflow", threads=threads)
     random = np.random.default_rng(0)
     examples = Examples(
         random.integers(0, 256, (images, 28, 28), dtype=np.uint8),
@@ -84,12 +84,13 @@ def one(engine: str, rounds: int, images: int, threads: int) -> None:
 
 
 def _variant(block: str) -> Any:
-    from pipeline.params import DenseLayer, MlpVariant, Optimizer
+    from pipeline.config.models import DenseLayer, MlpVariant, Optimizer
 
     return MlpVariant(
         study="benchmark",
         dataset="random",
         family="mlp",
+        engine="jax",
         kernel_initializer="he_normal",
         layers=tuple(DenseLayer(units=units, **BLOCKS[block]) for units in UNITS),
         optimizer=Optimizer(name="adam", learning_rate=0.001),
@@ -100,10 +101,10 @@ def _variant(block: str) -> Any:
 
 def _engine_fit(variant: Any, examples: Any) -> Fit:
     from pipeline import models
-    from pipeline.training import callbacks, mlp, objectives
+    from pipeline.training import callbacks, jax_engine, objectives
 
     model = models.build(variant, input_shape=(28, 28), num_outputs=NUM_CLASSES, seed=0)
-    engine = mlp.Engine(
+    engine = jax_engine.Engine(
         model,
         figures=objectives.figures(variant.objective),
         optimizer=callbacks.optimizer(variant.optimizer),

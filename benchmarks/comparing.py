@@ -13,8 +13,8 @@ from benchmarks.plans import GridPoint, Training
 from benchmarks.report import Comparison
 from benchmarks.transferring import VALIDATION_SHARE
 from benchmarks.workers import measure
-from pipeline import storage
-from pipeline.params import MlpVariant, MobileNetVariant, Search
+from pipeline.config.models import MlpVariant, MobileNetVariant, Search
+from pipeline.io import storage
 
 TRAINING = """## Training
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.workers import ROOT
-from pipeline import storage
-from pipeline.paths import Workspace
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.training import Examples
 
 NUM_DRAWN_CLASSES = 10

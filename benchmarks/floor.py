@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import training
-from pipeline.params import CnnVariant, DenseLayer, MlpVariant
+from pipeline.config.models import CnnVariant, DenseLayer, MlpVariant
 
 PIXELS = 28 * 28
 SIZE = 2048
@@ -50,9 +50,9 @@ def operations(
 
 def rate(threads: int) -> dict[str, Any]:
     """Float32 operations per second in products of large matrices, by NumPy and by JAX: the best of several."""
-    from pipeline import compute
+    from pipeline.runtime import backend
 
-    compute.configure("jax", threads=threads)
+    backend.configure("jax", threads=threads)
     import jax
 
     random = np.random.default_rng(0)
@@ -68,9 +68,9 @@ def rate(threads: int) -> dict[str, Any]:
 
 def parts(variant: dict[str, Any], num_outputs: int, threads: int) -> dict[str, Any]:
     """Seconds per step of a dense network: its matrix products alone at the size of a batch, its optimizer alone."""
-    from pipeline import compute
+    from pipeline.runtime import backend
 
-    compute.configure("jax", threads=threads)
+    backend.configure("jax", threads=threads)
     import jax
     import jax.numpy as jnp
 

@@ -7,7 +7,7 @@ from statistics import median
 
 from benchmarks import floor, report
 from benchmarks.bench import Bench
-from pipeline.params import MlpVariant
+from pipeline.config.models import MlpVariant
 
 # Epochs after which the cost of a training is told.
 MOMENTS = (1, 2, 5, 10, 20)

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from benchmarks import pipeline_costs, report
 from benchmarks.bench import Bench
 from benchmarks.workers import ROOT
-from pipeline.params import FILES
+from pipeline.config.load import FILES
 
 IDLE = """## Nothing to do
 
@@ -38,6 +38,7 @@ VARIANT = {
     "study": "study",
     "dataset": "digits",
     "family": "mlp",
+    "engine": "jax",
     "layers": [{"units": 64, "dropout": 0.2}, {"units": 64, "dropout": 0.2}],
     "optimizer": {"name": "rmsprop", "learning_rate": 0.001},
     "batch_size": 128,

@@ -82,7 +82,7 @@ def profiled(
     """Train under the profiler: seconds per epoch by type of operation, and those of the last epoch."""
     spec = training.variant_of(variant)
     examples = data.load(dataset, num_train, num_validation)
-    train = training.prepared(way, spec.family, threads)
+    train = training.prepared(way, spec.engine, threads)
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder:

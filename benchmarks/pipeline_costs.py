@@ -15,7 +15,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from benchmarks.workers import ROOT
-from pipeline import demo, entry, preloaded
+from pipeline.repro import demo
+from pipeline.runtime import preloaded, process
 
 
 def make_demo(folder: Path, changes: dict[str, dict[str, Any]]) -> None:
@@ -59,14 +60,14 @@ def _environment() -> dict[str, str]:
     """Without what a user has set of DVC and MLflow."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))}
     environment |= {"DVC_NO_ANALYTICS": "true", "DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    return entry.environment_of_stages(environment)
+    return process.environment_of_stages(environment)
 
 
 def train_stage(folder: str, name: str, tracked: bool, threads: int) -> dict[str, Any]:
     """Train a variant as its stage does, with MLflow or without; the seconds, imports left out, and the training's."""
     from pipeline import tracking, training
-    from pipeline.params import load_params
-    from pipeline.paths import Workspace
+    from pipeline.config.load import load_params
+    from pipeline.io.paths import Workspace
     from pipeline.stages import train
 
     os.chdir(folder)
@@ -92,9 +93,10 @@ def train_stage(folder: str, name: str, tracked: bool, threads: int) -> dict[str
 
 def stage_work(folder: str, stage: str, item: str, threads: int) -> dict[str, float]:
     """Seconds of a stage in a process that has imported all that the stage needs, without MLflow."""
-    from pipeline import compute, tracking
-    from pipeline.params import load_params
-    from pipeline.paths import Workspace
+    from pipeline import tracking
+    from pipeline.config.load import load_params
+    from pipeline.io.paths import Workspace
+    from pipeline.runtime import backend
 
     os.chdir(folder)
     workspace = Workspace(Path(folder))
@@ -102,7 +104,7 @@ def stage_work(folder: str, stage: str, item: str, threads: int) -> dict[str, fl
     for name in preloaded.PACKAGES:
         importlib.import_module(name)
     if stage == "train":
-        compute.configure(compute.BACKEND_OF_FAMILY[params.classifiers[item].family], threads=params.compute.threads)
+        backend.configure(params.classifiers[item].engine, threads=params.compute.threads)
         tracking.training_run = _no_run  # type: ignore[assignment]
     else:
         setattr(tracking, f"publish_{stage}", _publish_nothing)

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from benchmarks import data
-from pipeline.params import CnnVariant, MlpVariant
+from pipeline.config.models import CnnVariant, MlpVariant
 from pipeline.training import Examples
 
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD}

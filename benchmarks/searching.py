@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks import data, training
-from pipeline import compute, entry, search
-from pipeline.params import Search
-from pipeline.training import Examples
+from pipeline.config.models import Search
+from pipeline.runtime import backend, process
+from pipeline.training import Examples, cross_validation
 
 
 def configuration(
@@ -47,21 +47,21 @@ def configuration(
 
 def _clocked(spec: Search, units: list[int], examples: Examples, seed: int) -> dict[str, float]:
     """What the project's cross-validation of a configuration costs on one thread."""
-    compute.configure("jax", threads=search.THREADS_PER_FIT)
+    backend.configure("jax", threads=cross_validation.THREADS_PER_FIT)
     from benchmarks.plain import Clock
-    from pipeline.training import mlp
+    from pipeline.training import jax_engine
 
     clocks: list[Any] = []
-    run = mlp.Engine.run
+    run = jax_engine.Engine.run
 
-    def clocked(engine: mlp.Engine, model: Any, **arguments: Any) -> None:
+    def clocked(engine: jax_engine.Engine, model: Any, **arguments: Any) -> None:
         clocks.append(Clock())
         run(engine, model, **arguments, callbacks=[clocks[-1]])
 
-    mlp.Engine.run = clocked  # type: ignore[method-assign, assignment]
+    jax_engine.Engine.run = clocked  # type: ignore[method-assign, assignment]
     start = time.perf_counter()
     num_classes = int(examples.targets.max()) + 1
-    result = search.cross_validate(spec, units, examples, num_classes=num_classes, seed=seed)
+    result = cross_validation.cross_validate(spec, units, examples, num_classes=num_classes, seed=seed)
     total = time.perf_counter() - start
     per_epoch = sum(float(np.median(np.diff(clock.moments)[1:])) for clock in clocks)
     return {"fixed": total - spec.epochs * per_epoch, "per_epoch": per_epoch, "accuracy": result.mean_accuracy}
@@ -74,14 +74,14 @@ def whole(
     wanted = Search.model_validate(spec)
     examples = _examples(dataset, num_train)
     if way == "engine":
-        found = search.run(
+        found = cross_validation.run(
             wanted,
             examples,
             configurations=wanted.configurations,
             num_classes=int(examples.targets.max()) + 1,
             seed=seed,
             num_workers=threads,
-            on_start=entry.prepare_process,
+            on_start=process.prepare_process,
         )
         return {"accuracy": max(result.mean_accuracy for result, _ in found)}
     accuracies = [
@@ -101,10 +101,10 @@ def _examples(dataset: str | None, num_train: int | None) -> Examples:
 def _one_after_the_other(
     way: str, spec: Search, units: list[int], examples: Examples, threads: int, seed: int
 ) -> dict[str, Any]:
-    train = training.prepared(way, "mlp", threads)
+    train = training.prepared(way, "jax", threads)
     num_classes = int(examples.targets.max()) + 1
     firsts, others, accuracies = [], [], []
-    for number, (fitted, held_out) in enumerate(search.fold_indices(examples.targets, spec.folds, seed)):
+    for number, (fitted, held_out) in enumerate(cross_validation.fold_indices(examples.targets, spec.folds, seed)):
         parts = (Examples(examples.inputs[part], examples.targets[part]) for part in (fitted, held_out))
         moments, accuracy = train(spec.variant(units), *parts, num_classes=num_classes, seed=seed + number)
         seconds = np.diff(moments)

@@ -48,16 +48,18 @@ def spread(
 @app.command(hidden=True)
 def one(variant: str, number: int) -> None:
     """Train once under the study's seed plus a number; print the last accuracy and the lowest loss as JSON."""
-    from pipeline import compute, models, storage, training
-    from pipeline.params import load_params
-    from pipeline.paths import Workspace
+    from pipeline import models, training
+    from pipeline.config.load import load_params
+    from pipeline.io import storage
+    from pipeline.io.paths import Workspace
+    from pipeline.runtime import backend
 
     workspace = Workspace(ROOT)
     params = load_params(workspace.root)
     spec = params.variants[variant]
     classes = len(params.datasets[spec.dataset].classes)
     seed = params.compute.seed + number
-    compute.configure(compute.BACKEND_OF_FAMILY[spec.family], threads=params.compute.threads)
+    backend.configure(spec.engine, threads=params.compute.threads)
     examples, validation = (
         training.Examples(*storage.read_examples(workspace.prepared(spec.dataset, split), num_classes=classes))
         for split in ("train", "validation")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.params import CnnVariant, MlpVariant
+from pipeline.config.models import CnnVariant, MlpVariant
 from pipeline.training import Examples
 
 # Keras's, which PyTorch sets otherwise: of batch normalization and of RMSprop.

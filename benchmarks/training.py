@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks import data
-from pipeline import compute, models
-from pipeline.params import CnnVariant, MlpVariant
+from pipeline import models
+from pipeline.config.models import CnnVariant, Engine, MlpVariant
+from pipeline.runtime import backend
 from pipeline.training import Examples
 
 # The moments at which training began and each epoch ended, and the last validation accuracy.
@@ -40,17 +41,17 @@ def train(
     spec = variant_of(variant)
     training, validation = data.load(dataset, num_train, num_validation)
     num_classes = int(training.targets.max()) + 1
-    moments, accuracy = prepared(way, spec.family, threads)(
+    moments, accuracy = prepared(way, spec.engine, threads)(
         spec, training, validation, num_classes=num_classes, seed=seed
     )
     seconds = [end - start for start, end in itertools.pairwise(moments)]
     return {"seconds": seconds, "accuracy": accuracy}
 
 
-def prepared(way: str, family: str, threads: int) -> Train:
+def prepared(way: str, engine: Engine, threads: int) -> Train:
     """The training function of a way, its libraries imported: none of that is measured."""
     if way == "engine":
-        compute.configure(compute.BACKEND_OF_FAMILY[family], threads=threads)
+        backend.configure(engine, threads=threads)
         return by_engine
     if way == "torch":
         import torch

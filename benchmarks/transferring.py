@@ -12,9 +12,10 @@ import numpy as np
 
 from benchmarks import data
 from benchmarks.workers import ROOT
-from pipeline import compute
-from pipeline.params import Features, MobileNetVariant
-from pipeline.paths import Workspace
+from pipeline.config.data import Features
+from pipeline.config.models import MobileNetVariant
+from pipeline.io.paths import Workspace
+from pipeline.runtime import backend
 from pipeline.training import Examples
 
 # What this measures: some images, of which as many are for validation as in Fashion-MNIST.
@@ -59,7 +60,7 @@ def plain(
 
 def extract(spec: dict[str, Any], dataset: str | None, num_train: int, folder: str, threads: int) -> dict[str, Any]:
     """The features of the images, once, as the stage computes them: saved in a folder; the seconds per image."""
-    compute.configure("tensorflow", threads=threads)
+    backend.configure("tensorflow", threads=threads)
     from pipeline.stages import features as stage
 
     features = Features.model_validate(spec)
@@ -81,7 +82,7 @@ def head(variant: dict[str, Any], folder: str, num_train: int, threads: int, see
     from benchmarks import training
 
     spec = MobileNetVariant.model_validate(variant)
-    train = training.prepared("engine", spec.family, threads)
+    train = training.prepared("engine", spec.engine, threads)
     parts = [_saved(Path(folder) / f"{name}.npz") for name in ("train", "validation")]
     num_classes = int(parts[0].targets.max()) + 1
     _, accuracy = train(spec, *parts, num_classes=num_classes, seed=seed)

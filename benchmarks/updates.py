@@ -29,9 +29,12 @@ def run(
     """Train the control of one variant and note where it ends, beside the variant itself."""
     import pandas as pd
 
-    from pipeline import compute, models, storage, training
-    from pipeline.params import DenseLayer, load_params
-    from pipeline.paths import Workspace
+    from pipeline import models, training
+    from pipeline.config.load import load_params
+    from pipeline.config.models import DenseLayer
+    from pipeline.io import storage
+    from pipeline.io.paths import Workspace
+    from pipeline.runtime import backend
 
     workspace = Workspace(ROOT)
     params = load_params(workspace.root)
@@ -41,7 +44,7 @@ def run(
     layers = [
         DenseLayer.model_validate(layer) for layer in storage.read_json(workspace.outcome(spec.layers_from))["layers"]
     ]
-    compute.configure(compute.BACKEND_OF_FAMILY[spec.family], threads=params.compute.threads)
+    backend.configure(spec.engine, threads=params.compute.threads)
     num_classes = len(params.datasets[spec.dataset].classes)
     examples, validation = (
         training.Examples(*storage.read_examples(workspace.prepared(spec.dataset, split), num_classes=num_classes))

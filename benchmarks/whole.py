@@ -12,7 +12,7 @@ from statistics import median
 from benchmarks import comparing, floor, idle, overhead, pipeline_costs, report
 from benchmarks.bench import Bench
 from benchmarks.workers import measure
-from pipeline.params import CnnVariant, MlpVariant, Search
+from pipeline.config.models import CnnVariant, MlpVariant, Search
 from pipeline.stages import train
 
 STUDY = """## The whole study

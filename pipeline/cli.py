@@ -13,8 +13,8 @@ import typer
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
-    from pipeline.params import Params
-    from pipeline.paths import Workspace
+    from pipeline.config.params import Params
+    from pipeline.io.paths import Workspace
 
 Arguments = ParamSpec("Arguments")
 # Exit status of a promotion that the gate refuses, as against 1 of a mistake.
@@ -42,9 +42,9 @@ def demo() -> None:
     """Run every stage on small embedded data, in the workspace .demo, and show what came out."""
     from rich.console import Console
 
-    from pipeline import demo as demonstration
     from pipeline import report, tracking
-    from pipeline.params import load_params
+    from pipeline.config.load import load_params
+    from pipeline.repro import demo as demonstration
 
     project = Path.cwd()
     demonstration.require_project(project)
@@ -65,14 +65,14 @@ def repro(
     ] = False,
 ) -> None:
     """Run the stages that are not up to date as `dvc repro` does, but side by side on all cores."""
-    from pipeline import reproduction
-    from pipeline.params import load_params
-    from pipeline.paths import Workspace
+    from pipeline.config.load import load_params
+    from pipeline.io.paths import Workspace
+    from pipeline.repro import reproduce
 
     workspace = Workspace(Path.cwd())
     # Before anything runs: a typing error is told at once.
     load_params(workspace.root)
-    if not reproduction.reproduce(workspace, subject="the study", keep_going=keep_going):
+    if not reproduce.reproduce(workspace, subject="the study", keep_going=keep_going):
         print("Data and pipelines are up to date.")
 
 
@@ -83,8 +83,8 @@ def sync() -> None:
     from rich.console import Console
 
     from pipeline import tracking
-    from pipeline.params import load_params
-    from pipeline.paths import Workspace
+    from pipeline.config.load import load_params
+    from pipeline.io.paths import Workspace
 
     workspace = Workspace(Path.cwd())
     Console().print(str(tracking.sync(workspace, load_params(workspace.root))))
@@ -95,9 +95,9 @@ def sync() -> None:
 def report() -> None:
     """Write the results into README.md and docs/findings.md, from the committed figures."""
     from pipeline import report as reporting
-    from pipeline import storage
-    from pipeline.params import load_params
-    from pipeline.paths import Workspace
+    from pipeline.config.load import load_params
+    from pipeline.io import storage
+    from pipeline.io.paths import Workspace
 
     workspace = Workspace(Path.cwd())
     params = load_params(workspace.root)
@@ -187,7 +187,7 @@ def predict(
     """Predict files with the champion of a task: class and probability, or the parameters of waves."""
     from rich.console import Console
 
-    from pipeline import prediction
+    from pipeline.inference import predict as prediction
 
     workspace, params = _here()
     if output is not None:
@@ -212,8 +212,8 @@ def verify(
 
     from rich.console import Console
 
-    from pipeline import verification
-    from pipeline.paths import Workspace
+    from pipeline.io.paths import Workspace
+    from pipeline.repro import verify as verification
 
     console = Console()
     project = verification.open_project(Workspace(Path.cwd()))
@@ -250,8 +250,8 @@ def lineage(
 
     from rich.console import Console
 
-    from pipeline import lineage as tracing
-    from pipeline.paths import Workspace
+    from pipeline.io.paths import Workspace
+    from pipeline.repro import lineage as tracing
 
     traced = tracing.trace(Workspace(Path.cwd()), what)
     if as_json:
@@ -262,8 +262,8 @@ def lineage(
 
 def _here() -> tuple[Workspace, Params]:
     """The workspace that the command runs in, and its parameters."""
-    from pipeline.params import load_params
-    from pipeline.paths import Workspace
+    from pipeline.config.load import load_params
+    from pipeline.io.paths import Workspace
 
     workspace = Workspace(Path.cwd())
     return workspace, load_params(workspace.root)

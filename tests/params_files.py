@@ -10,7 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline.params import FILE_OF, FILES
+from pipeline.config.load import FILE_OF, FILES
 
 
 def write(root: Path, content: Mapping[Any, Any]) -> None:

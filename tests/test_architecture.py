@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import grimp
 import pytest
@@ -16,66 +16,46 @@ from dvc.repo import Repo
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from pipeline import compute, params
+from pipeline.config import data, models, params, studies
+from pipeline.config.load import load_params
+from pipeline.config.models import Engine
+from pipeline.config.section import Section
 from pipeline.stages.__main__ import stages
 
 # From bottom to top: a room imports rooms of lower rows only.
 LAYERS = (
-    {"errors", "git", "initialization"},
-    {"params"},
-    {"paths"},
-    {"storage", "compute", "lockfile", "forkserver"},
-    {"progress", "histories", "datasets", "preprocessing", "metrics", "wave_metrics", "models", "plots"},
-    {"selection", "imaging", "lanes"},
-    {"inputs"},
-    {"reported"},
-    {"training", "tables", "scoring", "conclusions"},
-    {"search", "trained", "predictions", "gates", "cards"},
-    {"tracking", "entry"},
-    {"fitting", "prediction", "promotion", "preloaded"},
-    {"stages"},
-    {"reproduction", "report", "verification", "lineage"},
-    {"demo"},
+    {"errors"},
+    {"config"},
+    {"io"},
+    {"data", "models", "evaluation", "plots"},
+    {"studies", "cards"},
+    {"tracking"},
+    {"runtime"},
+    {"training", "inference", "promotion"},
+    {"stages", "report", "repro"},
     {"cli"},
     {"__main__"},
 )
 
 # These compute: where files lie is not theirs to know.
-ROOMS_WITHOUT_WORKSPACE = {
-    "datasets",
-    "preprocessing",
-    "metrics",
-    "wave_metrics",
-    "models",
-    "plots",
-    "selection",
-    "imaging",
-    "inputs",
-    "gates",
-    "training",
-    "trained",
-    "search",
-    "conclusions",
-}
+ROOMS_WITHOUT_WORKSPACE = {"data", "models", "plots", "evaluation", "studies", "training"}
 
 # What cannot change a byte of a stage's output, so DVC need not watch it.
 NOT_IN_OUTPUTS = {
     "errors": "the texts of errors end a stage, they are in no output",
-    "params": "hands on the parameters, which DVC tracks; it adds none, see the test of its defaults",
-    "paths": "a path that moves makes DVC miss the declared output",
-    "entry": "starts the stage",
-    "forkserver": "starts the stage",
-    "initialization": "leaves out weights that are read or drawn right afterwards",
-    "progress": "what a terminal shows meanwhile",
+    "config": "hands on the parameters, which DVC tracks; it adds none, see the test of its defaults",
+    "io.paths": "a path that moves makes DVC miss the declared output",
+    "io.initialization": "leaves out weights that are read or drawn right afterwards",
+    "runtime.process": "starts the stage",
+    "runtime.fork_server": "starts the stage",
+    "runtime.progress": "what a terminal shows meanwhile",
     "tracking": "a view of the outputs",
 }
 
-ENGINE_OF_BACKEND = {"jax": "mlp", "tensorflow": "cnn"}
-
-# One variant uses one module of each kind, by its family; the others cannot affect it.
-CHOICES_OF_FAMILY = {
-    family: {f"pipeline.models.{family}", f"pipeline.training.{ENGINE_OF_BACKEND[backend]}"}
-    for family, backend in compute.BACKEND_OF_FAMILY.items()
+# One variant uses one family of networks and one engine that trains them; the others cannot affect it.
+CHOICES = {
+    *(f"pipeline.models.{family}" for family in ("cnn", "mlp", "mobilenet_v2", "regressor")),
+    *(f"pipeline.training.{engine}_engine" for engine in get_args(Engine)),
 }
 
 
@@ -84,6 +64,12 @@ def import_graph(*, with_types: bool = True) -> grimp.ImportGraph:
     return grimp.build_graph(
         "pipeline", include_external_packages=True, exclude_type_checking_imports=not with_types, cache_dir=None
     )
+
+
+def is_in_no_output(module: str) -> bool:
+    """Whether a module or its room is among what cannot change a byte of an output."""
+    name = module.removeprefix("pipeline.")
+    return name in NOT_IN_OUTPUTS or name.partition(".")[0] in NOT_IN_OUTPUTS
 
 
 def room_of(module: str) -> str | None:
@@ -117,11 +103,15 @@ def test_imports_point_downwards() -> None:
 
 
 def test_computing_rooms_do_not_know_where_files_lie() -> None:
-    assert [line for room, to, line in room_imports() if room in ROOMS_WITHOUT_WORKSPACE and to == "paths"] == []
+    assert [
+        line
+        for room, _, line in room_imports()
+        if room in ROOMS_WITHOUT_WORKSPACE and line.endswith("-> pipeline.io.paths")
+    ] == []
 
 
 def test_stages_do_not_import_each_other() -> None:
-    assert [line for room, to, line in room_imports() if room == to == "stages"] == []
+    assert [line for room, to, line in room_imports() if room == to == "stages" and not line.endswith(".fitting")] == []
 
 
 def test_only_tracking_imports_mlflow() -> None:
@@ -130,17 +120,26 @@ def test_only_tracking_imports_mlflow() -> None:
 
 
 def test_tracking_imports_only_what_it_publishes_from() -> None:
-    allowed = {"tracking", "errors", "git", "params", "paths", "storage", "cards", "histories", "lockfile"}
+    allowed = {"tracking", "errors", "config", "io", "cards"}
     assert [line for room, to, line in room_imports() if room == "tracking" and to not in allowed] == []
 
 
 def models_of_params() -> list[type[BaseModel]]:
-    return [item for item in vars(params).values() if isinstance(item, type) and issubclass(item, params.Section)]
+    modules = (data, models, studies, params)
+    return sorted(
+        {
+            item
+            for module in modules
+            for item in vars(module).values()
+            if isinstance(item, type) and issubclass(item, Section)
+        },
+        key=lambda model: model.__name__,
+    )
 
 
 @pytest.mark.parametrize("model", models_of_params(), ids=lambda model: model.__name__)
 def test_an_absent_parameter_means_none(model: type[BaseModel]) -> None:
-    """DVC tracks the parameters and not params.py, so no default may be a number that shapes a result."""
+    """DVC tracks the parameters and not its validators, so no default may be a number that shapes a result."""
     defaults = {
         name: field.get_default(call_default_factory=True)
         for name, field in model.model_fields.items()
@@ -165,18 +164,18 @@ def has_code(path: str) -> bool:
     )
 
 
-def code_that_runs(stage_module: str, family: str | None) -> set[str]:
+def code_that_runs(stage_module: str, choices: Collection[str] | None) -> set[str]:
     """The files of the package that shape what a stage writes, by its imports, the indirect and the late ones included.
 
-    A package's `__init__` runs before its modules, so it counts too. With a family, only that family's choices count.
+    A package's `__init__` runs before its modules, so it counts too. With choices, no other family or engine counts.
     """
     graph = import_graph(with_types=False)
-    others = set().union(*CHOICES_OF_FAMILY.values()) - CHOICES_OF_FAMILY[family] if family else set()
+    others = CHOICES - set(choices) if choices is not None else set()
     reached: set[str] = set()
     waiting = {stage_module}
     while waiting:
         module = waiting.pop()
-        if module in reached or module in others or room_of(module) in NOT_IN_OUTPUTS:
+        if module in reached or module in others or is_in_no_output(module):
             continue
         reached.add(module)
         waiting |= {name for name in graph.find_modules_directly_imported_by(module) if name.startswith("pipeline.")}
@@ -195,7 +194,7 @@ def code_that_dvc_watches(stage: Any, root: Path) -> set[str]:
     return watched
 
 
-def differences(stages: list[Any], families: dict[str, str], root: Path) -> dict[str, dict[str, list[str]]]:
+def differences(stages: list[Any], choices: dict[str, set[str]], root: Path) -> dict[str, dict[str, list[str]]]:
     """What dvc.yaml lacks and what it has too much, per stage; nothing for a stage that agrees."""
     found = {}
     for stage in stages:
@@ -203,24 +202,30 @@ def differences(stages: list[Any], families: dict[str, str], root: Path) -> dict
         if module is None:
             found[stage.name] = {"cmd is not `python -m pipeline.stages STAGE NAME`": [stage.cmd]}
             continue
-        runs = code_that_runs(f"pipeline.stages.{module[1]}", families.get(stage.name.partition("@")[2]))
+        runs = code_that_runs(f"pipeline.stages.{module[1]}", choices.get(stage.name.partition("@")[2]))
         watched = code_that_dvc_watches(stage, root)
         if runs != watched:
             found[stage.name] = {"missing": sorted(runs - watched), "superfluous": sorted(watched - runs)}
     return found
 
 
+def choice(family: str, *engines: str) -> set[str]:
+    """The modules of one family and of the engines that train it."""
+    return {f"pipeline.models.{family}", *(f"pipeline.training.{engine}_engine" for engine in engines)}
+
+
 def test_dvc_watches_exactly_the_code_that_a_stage_runs(repository: Path) -> None:
-    spec = params.load_params(repository)
+    spec = load_params(repository)
     stages = list(Repo(repository).index.stages)
     assert stages
     # A search tries dense networks; what stands on frozen features needs the network that makes them.
-    families = {
-        **{name: variant.family for name, variant in spec.all_variants.items()},
-        **dict.fromkeys(spec.searches, "mlp"),
-        **dict.fromkeys([*spec.weights, *spec.features], "mobilenet_v2"),
+    dense, frozen = choice("mlp", "jax"), choice("mobilenet_v2")
+    choices = {
+        **{name: choice(variant.family, variant.engine) for name, variant in spec.all_variants.items()},
+        **dict.fromkeys(spec.searches, dense),
+        **dict.fromkeys([*spec.weights, *spec.features], frozen),
     }
-    assert differences(stages, families, repository) == {}
+    assert differences(stages, choices, repository) == {}
 
 
 def test_no_name_of_params_stands_in_a_command(repository: Path) -> None:
@@ -244,18 +249,18 @@ def test_a_missing_and_a_superfluous_dependency_are_named(repository: Path) -> N
             for path in (
                 "data/raw/mnist",
                 "pipeline/stages/prepare.py",
-                "pipeline/preprocessing.py",
-                "pipeline/storage.py",
-                "pipeline/metrics.py",
+                "pipeline/data/preprocessing.py",
+                "pipeline/io/storage.py",
+                "pipeline/evaluation/statistics.py",
             )
         ],
     )
     found = differences([stage], {}, repository)["prepare@mnist"]
-    assert "pipeline/datasets/idx.py" in found["missing"]
-    assert found["superfluous"] == ["pipeline/metrics.py"]
+    assert "pipeline/data/idx.py" in found["missing"]
+    assert found["superfluous"] == ["pipeline/evaluation/statistics.py"]
 
 
 def test_a_variant_depends_on_its_own_family_only() -> None:
-    files = code_that_runs("pipeline.stages.train", "cnn")
-    assert {"pipeline/models/cnn.py", "pipeline/training/cnn.py"} <= files
-    assert not {"pipeline/models/mlp.py", "pipeline/training/mlp.py"} & files
+    files = code_that_runs("pipeline.stages.train", choice("cnn", "tensorflow"))
+    assert {"pipeline/models/cnn.py", "pipeline/training/tensorflow_engine.py"} <= files
+    assert not {"pipeline/models/mlp.py", "pipeline/training/jax_engine.py"} & files

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import cli, demo
+from pipeline import cli
+from pipeline.repro import demo
 from tests import params_files
 
 COMMANDS = [command.callback.__name__ for command in cli.app.registered_commands if command.callback]

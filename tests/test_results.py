@@ -9,9 +9,12 @@ import pytest
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from pipeline import report, storage, tables
-from pipeline.params import FILE_OF, FILES, Params, load_params
-from pipeline.paths import Workspace
+from pipeline import report
+from pipeline.config.load import FILE_OF, FILES, load_params
+from pipeline.config.params import Params
+from pipeline.evaluation import tables
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ BACKENDS = {"jax", "keras", "tensorflow"}
 # What splits or folds needs scikit-learn for it.
 SPLITTING = {"prepare", "generate", "search"}
 # Rooms that import a backend within functions that only such stages call.
-ROOMS_WITH_LATE_IMPORTS = {"pipeline.storage", "pipeline.scoring"}
+ROOMS_WITH_LATE_IMPORTS = {"pipeline.io.storage", "pipeline.evaluation.scoring"}
 # What predicts or trains; all other stages read tables and draw.
 COMPUTING = {
     "evaluate",

@@ -32,9 +32,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from ruamel.yaml import YAML
 
-from pipeline import lineage, lockfile
-from pipeline.params import FILES
-from pipeline.paths import Workspace
+from pipeline.config.load import FILES
+from pipeline.io import dvc_lock
+from pipeline.io.paths import Workspace
+from pipeline.repro import lineage
 from tests import params_files
 
 pytestmark = [
@@ -722,7 +723,7 @@ def test_runs_tell_the_outputs_of_their_stage_as_dvc_hashes_them(built: Built) -
         (run.data.tags.get("dvc_stage"), json.loads(run.data.tags.get("dvc_outputs", "{}")))
         for _, run in built.study.runs()
     ]
-    lock = lockfile.read(built.study.root)
+    lock = dvc_lock.read(built.study.root)
     for address, stage in lock.items():
         # The weights of a derived variant are described in its own runs.
         holder = address.replace("kernels@", "derive@")

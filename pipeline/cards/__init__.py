@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import storage
 from pipeline.cards import figures
+from pipeline.config.data import IdxFiles
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import IdxFiles, Params
-from pipeline.paths import Workspace
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import metrics, storage
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.config.params import Params
+from pipeline.evaluation import statistics
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 
 
 def of_classifier(workspace: Workspace, params: Params, variant: str) -> dict[str, Any] | None:
@@ -22,10 +23,10 @@ def of_classifier(workspace: Workspace, params: Params, variant: str) -> dict[st
         workspace.predictions(study) / f"{variant}.npz", "probabilities", "labels"
     )
     predicted = probabilities.argmax(axis=1)
-    confusion = metrics.confusion_matrix(labels, predicted, len(classes))
-    scored = metrics.per_class(labels, predicted, len(classes))
+    confusion = statistics.confusion_matrix(labels, predicted, len(classes))
+    scored = statistics.per_class(labels, predicted, len(classes))
     num_correct = int(confusion.trace())
-    accuracy_low, accuracy_high = metrics.wilson_interval(num_correct, len(labels))
+    accuracy_low, accuracy_high = statistics.wilson_interval(num_correct, len(labels))
     return {
         **scores,
         "num_examples": len(labels),
@@ -37,7 +38,7 @@ def of_classifier(workspace: Workspace, params: Params, variant: str) -> dict[st
         "recall": scored.recall.tolist(),
         "weakest": _weakest(confusion, classes),
         "confused": _most_confused(confusion, classes),
-        "calibration_error": metrics.calibration(probabilities, labels).expected_calibration_error,
+        "calibration_error": statistics.calibration(probabilities, labels).expected_calibration_error,
         "overconfidence": float(probabilities.max(axis=1).mean(dtype=np.float64) - num_correct / len(labels)),
     }
 
@@ -51,7 +52,7 @@ def of_regressor(workspace: Workspace, params: Params, variant: str) -> dict[str
     predicted, targets = storage.read_arrays(workspace.predictions(study) / f"{variant}.npz", "predicted", "targets")
     differences = predicted.astype(np.float64) - targets
     errors = np.abs(differences).mean(axis=1)
-    low, high = metrics.mean_interval(errors)
+    low, high = statistics.mean_interval(errors)
     return {
         **scores,
         "num_examples": len(targets),
@@ -79,7 +80,7 @@ def _weakest(confusion: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:
     support = confusion.sum(axis=1)
     recalls = np.where(support > 0, confusion.diagonal() / np.maximum(support, 1), np.inf)
     worst = int(recalls.argmin())
-    low, high = metrics.wilson_interval(int(confusion[worst, worst]), int(support[worst]))
+    low, high = statistics.wilson_interval(int(confusion[worst, worst]), int(support[worst]))
     return {"name": classes[worst], "recall": float(recalls[worst]), "low": low, "high": high}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pipeline.params import CnnVariant, MlpVariant, MobileNetVariant, RegressorVariant
+from pipeline.config.models import CnnVariant, MlpVariant, MobileNetVariant, RegressorVariant
 
 if TYPE_CHECKING:
     import keras

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import keras
 
-from pipeline.params import DenseLayer, Output
+from pipeline.config.models import DenseLayer, Output
 
 
 def scaled_input(input_shape: tuple[int, int]) -> tuple[keras.KerasTensor, keras.KerasTensor]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import keras
 
+from pipeline.config.models import CnnVariant
 from pipeline.models import blocks
-from pipeline.params import CnnVariant
 
 
 def build(spec: CnnVariant, *, input_shape: tuple[int, int], num_outputs: int) -> keras.Model:

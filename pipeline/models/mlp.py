@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import keras
 
+from pipeline.config.models import MlpVariant
 from pipeline.models import blocks
-from pipeline.params import MlpVariant
 
 
 def build(spec: MlpVariant, *, input_shape: tuple[int, int], num_outputs: int) -> keras.Model:

@@ -9,10 +9,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from pipeline import initialization
+from pipeline.config.data import Features
+from pipeline.config.models import MobileNetVariant
 from pipeline.errors import PipelineError
+from pipeline.io import initialization
 from pipeline.models import blocks
-from pipeline.params import Features, MobileNetVariant
 
 # Keras's own names. Saved weights state them: equal weights are equal bytes, whoever saved them.
 INPUT_NAME, BASE_NAME = "input_layer", "mobilenetv2_1.00_224"

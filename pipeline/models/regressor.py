@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import keras
 
+from pipeline.config.models import RegressorVariant
 from pipeline.models import blocks
-from pipeline.params import RegressorVariant
 
 
 def build(spec: RegressorVariant, *, input_shape: tuple[int], num_outputs: int) -> keras.Model:

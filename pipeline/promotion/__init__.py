@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from pipeline import gates, tracking
+from pipeline import tracking
+from pipeline.config.params import Params
+from pipeline.config.section import require
+from pipeline.config.studies import Gate
 from pipeline.errors import PipelineError
-from pipeline.gates import Check
-from pipeline.params import Gate, Params, require
-from pipeline.paths import Workspace
+from pipeline.io.paths import Workspace
+from pipeline.promotion import checks as gates
 from pipeline.promotion import evidence, worktree
+from pipeline.promotion.checks import Check
 
 if TYPE_CHECKING:
     from pipeline.tracking.decisions import Decision

@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import compute, preprocessing, storage, tracking
-from pipeline.datasets import waves
-from pipeline.gates import Evidence, Served
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline import tracking
+from pipeline.config.params import Params
+from pipeline.data import preprocessing
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.promotion import worktree
+from pipeline.promotion.checks import Evidence, Served
+from pipeline.runtime import backend
+from pipeline.studies.waves import data as waves
 
 if TYPE_CHECKING:
     from pipeline.tracking.loading import OpenModel
@@ -46,7 +49,7 @@ def gather(workspace: Workspace, params: Params, task: str, standing: Standing, 
     """Everything that the gate looks at. Raises PipelineError when the test data are missing or damaged."""
     if "keras" not in sys.modules:
         # The backend that a logged model takes anyway, but silent, and without a GPU, as the evaluation was.
-        compute.configure("tensorflow", threads=params.compute.threads)
+        backend.configure("tensorflow", threads=params.compute.threads)
     data = params.tasks[task].dataset
     inputs, targets = _examples(workspace, params, data, "test")
     served, stored, load_error = _candidate(workspace, params, standing, number, inputs, targets)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline import git
-from pipeline.gates import WorkTree
+from pipeline.io import git
+from pipeline.promotion.checks import WorkTree
 
 # What a model is made by, and the figures that it was chosen by.
 STUDY = ("pipeline", "params.yaml", "params", "dvc.yaml", "dvc.lock", "results")

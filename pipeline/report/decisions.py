@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.errors import PipelineError
-from pipeline.gates import Check
 from pipeline.promotion import Verdict
+from pipeline.promotion.checks import Check
 
 if TYPE_CHECKING:
     from pipeline.tracking.decisions import Decision

@@ -6,12 +6,13 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-from pipeline import histories, storage, tables
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.evaluation import tables
+from pipeline.evaluation.reported import ReportedFigures, reported_figures
+from pipeline.io import history, storage
+from pipeline.io.paths import Workspace
 from pipeline.report.words import nats, percent, unsigned_points
-from pipeline.reported.variants import ReportedFigures, reported_figures
 
 
 def findings(workspace: Workspace, params: Params, template: str) -> str:
@@ -38,7 +39,7 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
                 for name, variant in variants
             },
             history={
-                name: histories.read(workspace.training_results(name, variant) / "history.csv")
+                name: history.read(workspace.training_results(name, variant) / "history.csv")
                 for name, variant in variants
             },
             outcome={name: storage.read_json(workspace.outcome(name)) for name in [*params.searches, *params.sweeps]},

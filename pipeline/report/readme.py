@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import storage, tables
-from pipeline.conclusions import verdicts
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.evaluation import pairwise, tables
+from pipeline.evaluation.reported import ReportedFigures, reported_figures
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.report.words import NOTHING, interval, line, percent, points, table
-from pipeline.reported.variants import ReportedFigures, reported_figures
 
 BEGIN = "<!-- results:begin -->"
 END = "<!-- results:end -->"
@@ -68,12 +68,12 @@ def differences_text(workspace: Workspace, params: Params, study: str) -> str:
     ranking = storage.read_table(folder / "ranking.csv")
     own = ranking[ranking["variant"].isin(list(params.variants_of(study)))].to_dict("records")
     if len(own) < 2:
-        return verdicts.summary(table)
+        return pairwise.summary(table)
     best = str(max(own, key=lambda row: row["test_accuracy"])["variant"])
     names = {row["variant"] for row in own}
-    level = [f"`{name}`" for name in verdicts.level_with(table, best) if name in names]
+    level = [f"`{name}`" for name in pairwise.level_with(table, best) if name in names]
     told = ", ".join(level) if level else "none: it is better than every other"
-    return f"{verdicts.summary(table)} No significant difference from the best, `{best}`: {told}."
+    return f"{pairwise.summary(table)} No significant difference from the best, `{best}`: {told}."
 
 
 def repeats_text(workspace: Workspace, params: Params, study: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import storage
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.config.params import Params
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.report.words import NOTHING, interval, percent
 
 if TYPE_CHECKING:

@@ -8,12 +8,16 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline import histories, predictions, storage, tables, tracking
-from pipeline.conclusions import verdicts
-from pipeline.params import Classifier, Params, require
-from pipeline.paths import Workspace
+from pipeline import tracking
+from pipeline.config.models import Classifier
+from pipeline.config.params import Params
+from pipeline.config.section import require
+from pipeline.evaluation import pairwise as verdicts
+from pipeline.evaluation import stored_predictions, tables
+from pipeline.evaluation.reported import reported_figures
+from pipeline.io import history, storage
+from pipeline.io.paths import Workspace
 from pipeline.plots import comparison as plots
-from pipeline.reported.variants import reported_figures
 
 NUM_TOP = 5
 # As many as the fashion source overlays, in the order of the study's list.
@@ -28,7 +32,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     variants = {**params.compared_with(name), **params.variants_of(name)}
     folders = {variant: workspace.training_results(variant, spec) for variant, spec in variants.items()}
     trained = {variant: storage.read_json(folder / "metrics.json") for variant, folder in folders.items()}
-    curves = {variant: histories.read(folder / "history.csv", COMPARED) for variant, folder in folders.items()}
+    curves = {variant: history.read(folder / "history.csv", COMPARED) for variant, folder in folders.items()}
     reported = reported_figures(workspace.reported_results, params)
     tested = {
         **storage.read_json(workspace.evaluation(study.shared_from) / "metrics.json"),
@@ -54,7 +58,7 @@ def pairwise(workspace: Workspace, params: Params, study: str, variants: Mapping
     """
     own, shared_from = params.variants_of(study), params.studies[study].shared_from
     studies = {name: study if name in own else shared_from for name in variants}
-    found = predictions.read_predictions(workspace, studies)
+    found = stored_predictions.read_predictions(workspace, studies)
     tested = {
         name: verdicts.Tested(item.correct, item.losses(variants[name].objective), variants[name].objective)
         for name, item in found.items()

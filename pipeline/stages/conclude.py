@@ -10,16 +10,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import scoring, storage, tracking
-from pipeline.conclusions import agreement, claims
-from pipeline.conclusions.closing_table import VERDICT_RULE, closing_table
-from pipeline.conclusions.differences import CONFIDENCE
-from pipeline.conclusions.evidence import Evidence, Refit
+from pipeline import tracking
+from pipeline.config.models import DerivedVariant, Search, units_text
+from pipeline.config.params import Params
+from pipeline.config.section import require
 from pipeline.errors import PipelineError
-from pipeline.params import DerivedVariant, Params, Search, require, units_text
-from pipeline.paths import Workspace
-from pipeline.plots import searches as plots
-from pipeline.reported.searches import reported_refits, reported_searches
+from pipeline.evaluation import scoring
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
+from pipeline.studies.grid_search import agreement, claims, plots
+from pipeline.studies.grid_search.closing_table import VERDICT_RULE, closing_table
+from pipeline.studies.grid_search.differences import CONFIDENCE
+from pipeline.studies.grid_search.evidence import Evidence, Refit
+from pipeline.studies.grid_search.reported import reported_refits, reported_searches
 
 COST_COLUMNS = (
     "engine",

@@ -11,11 +11,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import histories, metrics, storage, tracking
+from pipeline import tracking
+from pipeline.config.models import Classifier, DenseLayer, DerivedVariant, MlpBase, Output
+from pipeline.config.params import Params
+from pipeline.config.section import require
 from pipeline.errors import PipelineError
-from pipeline.params import Classifier, DenseLayer, DerivedVariant, MlpBase, Output, Params, require
-from pipeline.paths import Workspace
-from pipeline.plots import contrast as plots
+from pipeline.evaluation import statistics
+from pipeline.io import history as histories
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
+from pipeline.studies.four_vs_nine import plots
 
 # The steps in which the source's rules count a gain on the test set, in points.
 BANDS = (1, 2, 3)
@@ -119,7 +124,7 @@ def gains(
     rows = []
     for name, item in variants.items():
         last = item.metrics["validation"]["last"]
-        low, high = metrics.wilson_interval(round(last["accuracy"] * num_validation), num_validation)
+        low, high = statistics.wilson_interval(round(last["accuracy"] * num_validation), num_validation)
         rows.append(
             {
                 "variant": name,
@@ -134,7 +139,7 @@ def gains(
             }
         )
     others = [row for row in rows if row["variant"] != baseline]
-    for row, corrected in zip(others, metrics.holm([row["p_value"] for row in others]), strict=True):
+    for row, corrected in zip(others, statistics.holm([row["p_value"] for row in others]), strict=True):
         row["holm_p_value"] = corrected
     kinds = list(dict.fromkeys(["baseline", *(row["kind"] for row in rows)]))
     rows.sort(key=lambda row: kinds.index(row["kind"]))
@@ -212,15 +217,15 @@ def _layers(spec: Classifier, params: Params) -> tuple[DenseLayer, ...]:
 
 
 def _gain(correct: NDArray[np.bool_], of_baseline: NDArray[np.bool_]) -> dict[str, Any]:
-    pairs = metrics.discordance(correct, of_baseline)
-    low, high = metrics.tango_interval(pairs)
+    pairs = statistics.discordance(correct, of_baseline)
+    low, high = statistics.tango_interval(pairs)
     return {
         "gain_points": 100 * pairs.difference,
         "gain_low": 100 * low,
         "gain_high": 100 * high,
         "only_variant_right": pairs.only_first,
         "only_baseline_right": pairs.only_second,
-        "p_value": metrics.mcnemar_p_value(pairs),
+        "p_value": statistics.mcnemar_p_value(pairs),
         "band": band(pairs.only_first - pairs.only_second, pairs.num_examples),
     }
 

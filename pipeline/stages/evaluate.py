@@ -11,11 +11,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import compute, metrics, scoring, storage, tracking
+from pipeline import tracking
+from pipeline.config.models import Classifier, Objective
+from pipeline.config.params import Params
+from pipeline.config.section import require
 from pipeline.errors import PipelineError
-from pipeline.params import Classifier, Objective, Params, require
-from pipeline.paths import Workspace
+from pipeline.evaluation import scoring, statistics
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.plots import evaluation as plots
+from pipeline.runtime import backend
 
 if TYPE_CHECKING:
     import keras
@@ -35,16 +40,16 @@ class Evaluation:
 
     probabilities: NDArray[np.float32]
     scores: dict[str, float | int]
-    per_class: metrics.PerClass
+    per_class: statistics.PerClass
     confusion: NDArray[np.int64]
-    calibration: metrics.Calibration
+    calibration: statistics.Calibration
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Score every variant of a study on every test example, and show what each gets wrong."""
     study = require(params.studies, name, "study")
     variants = params.variants_of(name)
-    compute.configure(backend_for(variants.values()), threads=params.compute.threads)
+    backend.configure(backend_for(variants.values()), threads=params.compute.threads)
     classes = params.datasets[study.dataset].classes
     images, labels = storage.read_examples(workspace.prepared(study.dataset, "test"), num_classes=len(classes))
     scores = {}
@@ -69,9 +74,9 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     tracking.publish_evaluation(workspace, params, name)
 
 
-def backend_for(variants: Iterable[Classifier]) -> compute.Backend:
+def backend_for(variants: Iterable[Classifier]) -> backend.Backend:
     """The one backend to predict with: TensorFlow as soon as one variant has convolutions."""
-    return "tensorflow" if any(variant.family in compute.CONVOLUTIONAL for variant in variants) else "jax"
+    return "tensorflow" if any(variant.family in backend.CONVOLUTIONAL for variant in variants) else "jax"
 
 
 def evaluate(
@@ -92,9 +97,9 @@ def evaluate(
         )
     predicted = scoring.predicted_classes(probabilities)
     num_correct = scoring.count_correct(probabilities, labels)
-    low, high = metrics.wilson_interval(num_correct, len(labels))
-    per_class = metrics.per_class(labels, predicted, num_classes)
-    calibration = metrics.calibration(probabilities, labels)
+    low, high = statistics.wilson_interval(num_correct, len(labels))
+    per_class = statistics.per_class(labels, predicted, num_classes)
+    calibration = statistics.calibration(probabilities, labels)
     scores = {
         **asdict(scoring.score(probabilities, labels, penalty, objective)),
         "accuracy_low": low,
@@ -105,11 +110,11 @@ def evaluate(
         "expected_calibration_error": calibration.expected_calibration_error,
         "overconfidence": calibration.overconfidence,
     }
-    confusion = metrics.confusion_matrix(labels, predicted, num_classes)
+    confusion = statistics.confusion_matrix(labels, predicted, num_classes)
     return Evaluation(probabilities, scores, per_class, confusion, calibration)
 
 
-def reliability_table(calibration: metrics.Calibration) -> pd.DataFrame:
+def reliability_table(calibration: statistics.Calibration) -> pd.DataFrame:
     """A row per bin: its limits, its examples, their mean confidence, and how many are right, with a Wilson interval.
 
     A bin without examples has neither confidence nor accuracy.
@@ -119,7 +124,7 @@ def reliability_table(calibration: metrics.Calibration) -> pd.DataFrame:
     for position, (count, correct, total) in enumerate(
         zip(calibration.num_examples, calibration.num_correct, calibration.confidence_sum, strict=True)
     ):
-        low, high = metrics.wilson_interval(int(correct), int(count)) if count else (np.nan, np.nan)
+        low, high = statistics.wilson_interval(int(correct), int(count)) if count else (np.nan, np.nan)
         rows.append(
             {
                 "low": edges[position],
@@ -163,7 +168,7 @@ def _save_figures(
             reliability_table(result.calibration), title=f"{name}\nexpected calibration error {error:.2f} points"
         ),
     )
-    wrong = metrics.most_confidently_wrong(result.probabilities, labels, plots.NUM_MISTAKES)
+    wrong = statistics.most_confidently_wrong(result.probabilities, labels, plots.NUM_MISTAKES)
     storage.write_figure(
         folder / "most_wrong.png",
         plots.most_wrong(

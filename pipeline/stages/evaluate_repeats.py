@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline import compute, scoring, storage, tracking
-from pipeline.conclusions import repeats
+from pipeline import tracking
+from pipeline.config.params import Params
+from pipeline.config.section import require
 from pipeline.errors import PipelineError
-from pipeline.params import Params, require
-from pipeline.paths import Workspace
+from pipeline.evaluation import scoring
+from pipeline.evaluation import seeds as repeats
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.plots import repeats as plots
+from pipeline.runtime import backend
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Score every variant under every seed; save the figures, their means and intervals, and a picture."""
     spec = require(params.repeats, name, "study under repeats")
     variants = params.repeated_in(name)
-    has_convolutions = any(variant.family in compute.CONVOLUTIONAL for variant in variants.values())
-    compute.configure("tensorflow" if has_convolutions else "jax", threads=params.compute.threads)
+    has_convolutions = any(variant.family in backend.CONVOLUTIONAL for variant in variants.values())
+    backend.configure("tensorflow" if has_convolutions else "jax", threads=params.compute.threads)
     num_classes = len(params.datasets[spec.dataset].classes)
     images, labels = storage.read_examples(workspace.prepared(spec.dataset, "test"), num_classes=num_classes)
     rows = []

@@ -10,16 +10,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import compute, metrics, scoring, storage, tracking, wave_metrics
-from pipeline.conclusions import verdicts
-from pipeline.conclusions import waves as wave_answers
-from pipeline.conclusions.waves import Predictions
-from pipeline.datasets import waves
+from pipeline import tracking
+from pipeline.config.data import Signal
+from pipeline.config.params import Params
+from pipeline.config.section import require
 from pipeline.errors import PipelineError
-from pipeline.params import Params, Signal, require
-from pipeline.paths import Workspace
-from pipeline.plots import waves as plots
-from pipeline.reported.waves import ReportedWaves, reported_waves
+from pipeline.evaluation import pairwise, scoring
+from pipeline.evaluation import statistics as metrics
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
+from pipeline.runtime import backend
+from pipeline.studies.waves import data as waves
+from pipeline.studies.waves import metrics as wave_metrics
+from pipeline.studies.waves import plots
+from pipeline.studies.waves import questions as wave_answers
+from pipeline.studies.waves.questions import Predictions
+from pipeline.studies.waves.reported import ReportedWaves, reported_waves
 
 if TYPE_CHECKING:
     import keras
@@ -33,7 +39,7 @@ ALWAYS_MEAN = "always_the_mean"
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Score every regressor of a signal on every test row, by parameters and by curves, and show what it gets wrong."""
     signal: Signal = require(params.signals, name, "signal")
-    compute.configure(compute.BACKEND_OF_FAMILY["regressor"], threads=params.compute.threads)
+    backend.configure("jax", threads=params.compute.threads)
     rows = {
         split: waves.read(workspace.prepared(name, split), num_points=signal.num_points)
         for split in ("test", "extended")
@@ -72,7 +78,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     storage.write_json(workspace.evaluation(name) / "metrics.json", scores)
     storage.write_json(workspace.evaluation(name) / "answers.json", answers)
     pairs = list(itertools.combinations([*scores, ALWAYS_MEAN], 2)) if scores else []
-    storage.write_table(workspace.evaluation(name) / "differences.csv", verdicts.error_differences(errors, pairs))
+    storage.write_table(workspace.evaluation(name) / "differences.csv", pairwise.error_differences(errors, pairs))
     tracking.publish_signal_evaluation(workspace, params, name)
 
 

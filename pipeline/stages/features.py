@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import compute, progress, storage, tracking
-from pipeline.params import Features, Params, require
-from pipeline.paths import Workspace
+from pipeline import tracking
+from pipeline.config.data import Features
+from pipeline.config.params import Params
+from pipeline.config.section import require
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
+from pipeline.runtime import backend, progress
 
 if TYPE_CHECKING:
     import keras
@@ -24,7 +28,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     train, held_out = (workspace.prepared(spec.dataset, split) for split in ("train", "validation"))
     training, validation = storage.read_training_splits(train, held_out)
     splits = {"train": training, "validation": validation}
-    compute.configure("tensorflow", threads=params.compute.threads)
+    backend.configure("tensorflow", threads=params.compute.threads)
     from pipeline.models import mobilenet_v2
 
     extractor = mobilenet_v2.build_extractor(spec, workspace.weights(spec.weights), image_shape=training[0].shape[1:])

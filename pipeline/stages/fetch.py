@@ -6,10 +6,12 @@ import os
 from pathlib import Path
 
 from pipeline import tracking
-from pipeline.datasets import download, embedded, idx
+from pipeline.config.data import EmbeddedImages, IdxFiles
+from pipeline.config.params import Params
+from pipeline.config.section import require
+from pipeline.data import download, embedded, idx
 from pipeline.errors import PipelineError
-from pipeline.params import EmbeddedImages, IdxFiles, Params, require
-from pipeline.paths import Workspace
+from pipeline.io.paths import Workspace
 
 EMBEDDED_IMAGES = {"digits": embedded.digits, "garments": embedded.garments}
 

@@ -6,10 +6,14 @@ import os
 import tempfile
 from pathlib import Path
 
-from pipeline import compute, storage, tracking
-from pipeline.datasets import download
-from pipeline.params import Params, PublishedWeights, RandomWeights, require
-from pipeline.paths import Workspace
+from pipeline import tracking
+from pipeline.config.data import PublishedWeights, RandomWeights
+from pipeline.config.params import Params
+from pipeline.config.section import require
+from pipeline.data import download
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
+from pipeline.runtime import backend
 
 # What Keras 3 saves, and alone loads as such: it goes by the file's name.
 KERAS_3_SUFFIX = ".weights.h5"
@@ -24,10 +28,10 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         if isinstance(spec, PublishedWeights):
             file = download.fetch_weights(spec, Path(folder), mirror=os.environ.get(download.MIRROR_VARIABLE))
             if not file.name.endswith(KERAS_3_SUFFIX):
-                compute.configure("tensorflow", threads=1)
+                backend.configure("tensorflow", threads=1)
                 file = converted(file, remedy=f"Correct weights.{name} in params/data.yaml.")
         else:
-            compute.configure("tensorflow", threads=1)
+            backend.configure("tensorflow", threads=1)
             file = drawn(Path(folder), seed=spec.seed)
         storage.write_bytes(workspace.weights(name), file.read_bytes())
     tracking.publish_fetch_weights(workspace, params, name)

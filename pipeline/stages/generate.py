@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import preprocessing, storage, tracking
-from pipeline.datasets import waves
-from pipeline.params import Params, Signal, require
-from pipeline.paths import Workspace
-from pipeline.plots import waves as plots
+from pipeline import tracking
+from pipeline.config.data import Signal
+from pipeline.config.params import Params
+from pipeline.config.section import require
+from pipeline.data import preprocessing
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
+from pipeline.studies.waves import data as waves
+from pipeline.studies.waves import plots
 
 NUM_EXAMPLES = 5
 # Points of the formula's curve for each one of the row that it is laid over.

@@ -16,10 +16,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import storage, tracking
+from pipeline import tracking
+from pipeline.config.params import Params
+from pipeline.config.section import require
 from pipeline.errors import PipelineError
-from pipeline.params import Params, require
-from pipeline.paths import Workspace
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.plots import kernels as plots
 
 # A weight is near zero below this part of the standard deviation that its layer started with: 6 to 7 % do then.

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import preprocessing, storage, tracking
-from pipeline.datasets import idx
+from pipeline import tracking
+from pipeline.config.data import Dataset
+from pipeline.config.params import Params
+from pipeline.config.section import require
+from pipeline.data import idx, preprocessing
 from pipeline.errors import PipelineError
-from pipeline.params import Dataset, Params, require
-from pipeline.paths import Workspace
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.plots import data as plots
 
 IMAGE_SHAPE = (28, 28)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from pipeline import selection, storage, tracking
-from pipeline.params import Params, Task, require
-from pipeline.paths import Workspace
+from pipeline import tracking
+from pipeline.config.params import Params
+from pipeline.config.section import require
+from pipeline.config.studies import Task
+from pipeline.evaluation import selection
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 
 # What would be selected with these tolerances is recorded too: with none, and with one that gives the sources' choice
 # of digits_64x64 over digits_400x300.

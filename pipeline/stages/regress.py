@@ -6,12 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipeline import compute, fitting, models, scoring, storage, trained, wave_metrics
-from pipeline.datasets import waves
-from pipeline.params import Params, RegressorVariant, require
-from pipeline.paths import Workspace
-from pipeline.plots import waves as plots
-from pipeline.training import Examples
+from pipeline import models
+from pipeline.config.models import RegressorVariant
+from pipeline.config.params import Params
+from pipeline.config.section import require
+from pipeline.evaluation import scoring
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
+from pipeline.runtime import backend
+from pipeline.stages import fitting
+from pipeline.studies.waves import data as waves
+from pipeline.studies.waves import metrics as wave_metrics
+from pipeline.studies.waves import plots
+from pipeline.training import Examples, summary
 
 if TYPE_CHECKING:
     import keras
@@ -23,7 +30,7 @@ WATCHED = "val_mean_absolute_error"
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Train one regressor; save its model, history, metrics and curves."""
     regressor: RegressorVariant = require(params.regressors, name, "regressor")
-    compute.configure(compute.BACKEND_OF_FAMILY[regressor.family], threads=params.compute.threads)
+    backend.configure(regressor.engine, threads=params.compute.threads)
     num_points = params.signals[regressor.dataset].num_points
     examples, validation = (
         Examples(*waves.read(workspace.prepared(regressor.dataset, split), num_points=num_points))
@@ -50,7 +57,7 @@ def summarize(history: pd.DataFrame, model: keras.Model, examples: Examples) -> 
     predicted, _ = scoring.predict_in_batches(model, examples.inputs)
     error = wave_metrics.parameter_errors(examples.targets, predicted).mean()
     return {
-        "parameters": trained.parameter_counts(model),
-        **trained.epoch_figures(history, FIGURES, best_row=int(history[WATCHED].argmin())),
+        "parameters": summary.parameter_counts(model),
+        **summary.epoch_figures(history, FIGURES, best_row=int(history[WATCHED].argmin())),
         "train_evaluated": {"mean_absolute_error": float(error)},
     }

@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipeline import compute, models, progress, storage, tracking, trained, training
-from pipeline.params import CnnVariant, MlpVariant, Params, RepeatedVariant, require
-from pipeline.paths import Workspace
-from pipeline.training import Examples
+from pipeline import models, tracking, training
+from pipeline.config.models import CnnVariant, MlpVariant
+from pipeline.config.params import Params
+from pipeline.config.section import require
+from pipeline.config.studies import RepeatedVariant
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
+from pipeline.runtime import backend, progress
+from pipeline.training import Examples, summary
 
 if TYPE_CHECKING:
     import keras
@@ -22,7 +27,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     """
     item: RepeatedVariant = require(params.repeated, name, "repeated variant")
     variant = params.variants[name]
-    compute.configure(compute.BACKEND_OF_FAMILY[variant.family], threads=params.compute.threads)
+    backend.configure(variant.engine, threads=params.compute.threads)
     train, held_out = (workspace.prepared(variant.dataset, split) for split in ("train", "validation"))
     examples, validation = (Examples(*split) for split in storage.read_training_splits(train, held_out))
     import keras
@@ -36,7 +41,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         )
         history = fit(model, variant, examples, validation, seed=seed, name=name)
         storage.write_model(workspace.repeated_model(item.study, name, seed), model)
-        told = trained.classifier_figures(history, model, model, examples, variant.objective)
+        told = summary.classifier_figures(history, model, model, examples, variant.objective)
         rows.append({"seed": seed, **figures(told)})
     storage.write_table(workspace.repeated_training(item.study, name), pd.DataFrame(rows))
     tracking.publish_repeat(workspace, params, name)
@@ -54,7 +59,7 @@ def fit(
     """Train `model` in place; gives its history. Raises PipelineError when training diverged."""
     with progress.epochs(f"{name}, seed {seed}", variant.epochs) as bar:
         history = training.train(model, variant, training=examples, validation=validation, seed=seed, on_epoch=bar)
-    trained.check_converged(history, f"variants.{name}")
+    summary.check_converged(history, f"variants.{name}")
     return history
 
 
@@ -63,6 +68,6 @@ def figures(told: dict[str, Any]) -> dict[str, float]:
     last, train = told["validation"]["last"], told["train_evaluated"]
     return {
         "epochs": told["epochs"],
-        **{f"val_{figure}": last[figure] for figure in trained.CLASSIFIER_FIGURES},
-        **{f"train_{figure}": train[figure] for figure in trained.CLASSIFIER_FIGURES},
+        **{f"val_{figure}": last[figure] for figure in summary.CLASSIFIER_FIGURES},
+        **{f"train_{figure}": train[figure] for figure in summary.CLASSIFIER_FIGURES},
     }

@@ -11,15 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import entry, preprocessing, progress, search, storage, tracking
+from pipeline import tracking
+from pipeline.config.models import Search, units_text
+from pipeline.config.params import Params
+from pipeline.config.section import require
+from pipeline.data import preprocessing
 from pipeline.errors import PipelineError
-from pipeline.params import Params, Search, require, units_text
-from pipeline.paths import Workspace
-from pipeline.search import Configuration, FoldScore
-from pipeline.training import Examples
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
+from pipeline.runtime import process, progress
+from pipeline.training import Examples, cross_validation
+from pipeline.training.cross_validation import Configuration, FoldScore
 
 # What a fit depends on besides the parameters and the images.
-CODE = ("search.py", "models", "training")
+CODE = ("models", "training")
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
@@ -34,14 +39,14 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         progress.steps(name, len(spec.configurations), done=len(finished)) as advance,
     ):
         try:
-            for configuration, seconds in search.run(
+            for configuration, seconds in cross_validation.run(
                 spec,
                 examples,
                 configurations=todo,
                 num_classes=examples.num_classes,
                 seed=params.compute.seed,
                 num_workers=params.compute.threads,
-                on_start=entry.prepare_process,
+                on_start=process.prepare_process,
             ):
                 finished[configuration.units] = configuration
                 done.write(configuration)
@@ -55,7 +60,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
                 "compute.threads in params/compute.yaml; the same command goes on where it stopped."
             ) from None
         ordered = [finished[units] for units in spec.configurations]
-        storage.write_table(workspace.search_results(name) / "folds.csv", search.table(ordered))
+        storage.write_table(workspace.search_results(name) / "folds.csv", cross_validation.table(ordered))
         storage.write_json(workspace.outcome(name), outcome(name, spec, ordered))
     done.forget()
 
@@ -93,7 +98,7 @@ class Unfinished:
 
 def outcome(name: str, spec: Search, configurations: list[Configuration]) -> dict[str, Any]:
     """Which configuration was chosen and why, with its hidden layers as params.yaml would state them."""
-    best = search.best(configurations)
+    best = cross_validation.best(configurations)
     return {
         "search": name,
         "selected": units_text(best.units),
@@ -120,7 +125,7 @@ def _all_training_examples(workspace: Workspace, spec: Search) -> Examples:
 
 def _key(spec: Search, params: Params, examples: Examples) -> str:
     """Equal for searches whose configurations have equal figures."""
-    package = Path(search.__file__).parent
+    package = Path(__file__).parents[1]
     code = [
         path for part in CODE for path in sorted([package / part, *(package / part).rglob("*.py")]) if path.is_file()
     ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pipeline import storage, tables, tracking
+from pipeline import tracking
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Params
-from pipeline.paths import Workspace
-from pipeline.reported.variants import reported_figures
+from pipeline.evaluation import tables
+from pipeline.evaluation.reported import reported_figures
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 
 # There is one table: the name is there because every stage takes one.
 NAME = "all"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline import storage, tracking
+from pipeline import tracking
+from pipeline.config.models import SweptVariant
+from pipeline.config.params import Params
+from pipeline.config.section import require
 from pipeline.errors import PipelineError
-from pipeline.params import Params, SweptVariant, require
-from pipeline.paths import Workspace
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:

@@ -6,11 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import storage, tracking
+from pipeline import tracking
+from pipeline.config.models import Search, units_text
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Params, Search, units_text
-from pipeline.paths import Workspace
-from pipeline.reported.searches import ReportedSearch, reported_searches
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
+from pipeline.studies.grid_search.reported import ReportedSearch, reported_searches
 
 # There is one table: the name is there because every stage takes one.
 NAME = "all"

@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import ValidationError
 
-from pipeline import compute, fitting, models, scoring, storage, trained
+from pipeline import models
+from pipeline.config.models import Classifier, CnnVariant, DenseLayer, MlpVariant, MobileNetVariant
+from pipeline.config.params import Params
+from pipeline.config.section import require
 from pipeline.errors import PipelineError
-from pipeline.params import (
-    Classifier,
-    CnnVariant,
-    DenseLayer,
-    MlpVariant,
-    MobileNetVariant,
-    Params,
-    require,
-)
-from pipeline.paths import Workspace
+from pipeline.evaluation import scoring
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.plots import curves
-from pipeline.training import Examples
+from pipeline.runtime import backend
+from pipeline.stages import fitting
+from pipeline.training import Examples, summary
 
 if TYPE_CHECKING:
     import keras
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Train one variant; save its model, history, metrics and curves."""
     variant = resolved(workspace, require(params.classifiers, name, "variant"), name)
-    compute.configure(compute.BACKEND_OF_FAMILY[variant.family], threads=params.compute.threads)
+    backend.configure(variant.engine, threads=params.compute.threads)
     train, held_out = (workspace.prepared(variant.dataset, split) for split in ("train", "validation"))
     examples, validation = (Examples(*split) for split in storage.read_training_splits(train, held_out))
     model = initial_model(workspace, params, variant, examples)
@@ -39,9 +37,9 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         storage.write_model(workspace.model(name, variant), model)
         check_reload(workspace.model(name, variant), model, validation)
         storage.write_table(results / "history.csv", history)
-        figures = trained.classifier_figures(history, model, model, examples, variant.objective)
+        figures = summary.classifier_figures(history, model, model, examples, variant.objective)
         storage.write_json(results / "metrics.json", figures)
-        figure = curves.training_curves(history, title=name, active=trained.active_in_training(variant))
+        figure = curves.training_curves(history, title=name, active=summary.active_in_training(variant))
         storage.write_figure(results / "curves.png", figure)
 
 

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline import compute, fitting, models, storage, trained
+from pipeline import models
+from pipeline.config.models import MobileNetVariant
+from pipeline.config.params import Params
+from pipeline.config.section import require
 from pipeline.errors import PipelineError
-from pipeline.params import MobileNetVariant, Params, require
-from pipeline.paths import Workspace
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.plots import curves
-from pipeline.training import Examples
+from pipeline.runtime import backend
+from pipeline.stages import fitting
+from pipeline.training import Examples, summary
 
 if TYPE_CHECKING:
     pass
@@ -27,7 +32,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     examples = read_features(workspace.features(variant.features, "train"))
     held_out = workspace.features(variant.features, "validation")
     validation = read_features(held_out, num_classes=examples.num_classes)
-    compute.configure(compute.BACKEND_OF_FAMILY[variant.family], threads=params.compute.threads)
+    backend.configure(variant.engine, threads=params.compute.threads)
     from pipeline.models import mobilenet_v2
 
     features = params.features[variant.features]
@@ -41,9 +46,9 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         results = workspace.training_results(name, variant)
         storage.write_model(workspace.model(name, variant), model)
         storage.write_table(results / "history.csv", history)
-        figures = trained.classifier_figures(history, model, head, examples, variant.objective)
+        figures = summary.classifier_figures(history, model, head, examples, variant.objective)
         storage.write_json(results / "metrics.json", figures)
-        figure = curves.training_curves(history, title=name, active=trained.active_in_training(variant))
+        figure = curves.training_curves(history, title=name, active=summary.active_in_training(variant))
         storage.write_figure(results / "curves.png", figure)
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.config.params import Params
+from pipeline.io.paths import Workspace
 from pipeline.tracking.settings import find_location, prepare_environment
 
 if TYPE_CHECKING:

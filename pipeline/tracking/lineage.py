@@ -12,7 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from pipeline.errors import PipelineError
-from pipeline.paths import Workspace
+from pipeline.io.paths import Workspace
 from pipeline.tracking import runs
 from pipeline.tracking.records import OUTPUTS
 from pipeline.tracking.store import connect, every_page, explained

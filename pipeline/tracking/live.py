@@ -17,8 +17,8 @@ from typing import Generic, Protocol, TypeVar
 
 from mlflow.entities import Metric, RunStatus
 
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.config.params import Params
+from pipeline.io.paths import Workspace
 from pipeline.tracking import records, runs
 from pipeline.tracking.records import RunRecord
 from pipeline.tracking.store import MLFLOW_ERRORS, Store, best_effort, connect, warn

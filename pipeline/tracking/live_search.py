@@ -10,8 +10,8 @@ from typing import Protocol
 
 from mlflow.entities import Metric, Param
 
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.config.params import Params
+from pipeline.io.paths import Workspace
 from pipeline.tracking import live, records, runs
 from pipeline.tracking.records import RunRecord
 from pipeline.tracking.store import MLFLOW_ERRORS, Store, best_effort, connect, warn

@@ -19,9 +19,9 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from mlflow.types import Schema, TensorSpec
 from numpy.typing import NDArray
 
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.io.paths import Workspace
 from pipeline.tracking import UnusableModelError, records, registry
 from pipeline.tracking.settings import find_location
 from pipeline.tracking.store import Store, connect, explained, is_error

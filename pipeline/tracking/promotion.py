@@ -10,9 +10,9 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.io.paths import Workspace
 from pipeline.tracking import decisions, loading, models, records, registry
 from pipeline.tracking.decisions import Decision
 from pipeline.tracking.records.data import CONTEXT_OF_SPLIT

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.config.params import Params
+from pipeline.io.paths import Workspace
 from pipeline.tracking import registry, runs, store
 from pipeline.tracking.records import RunRecord
 

@@ -28,7 +28,7 @@ from mlflow.entities import (
 )
 from mlflow.exceptions import MlflowException
 
-from pipeline import git
+from pipeline.io import git
 from pipeline.tracking import models
 from pipeline.tracking.records import Attachment, CurvePoint, DatasetVersion, RunRecord
 from pipeline.tracking.store import Store, every_page, persistent

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from pipeline.paths import Workspace
+from pipeline.io.paths import Workspace
 
 # The run of `mlflow run`, moved here from MLFLOW_RUN_ID, which would make MLflow resume and rename that run.
 PARENT_RUN_VARIABLE = "PIPELINE_PARENT_RUN_ID"

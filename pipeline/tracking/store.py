@@ -29,7 +29,7 @@ from mlflow.protos.databricks_pb2 import (
 from mlflow.store.entities import PagedList
 
 from pipeline.errors import PipelineError
-from pipeline.paths import Workspace
+from pipeline.io.paths import Workspace
 from pipeline.tracking.settings import PARENT_RUN_VARIABLE, SQLITE, Location, find_location
 
 # What MLflow and the ways to it raise: refused requests, a locked or foreign database, a dead server, a full disk.

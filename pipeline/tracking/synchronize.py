@@ -13,8 +13,8 @@ from pathlib import Path
 
 from mlflow.entities import ViewType
 
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.config.params import Params
+from pipeline.io.paths import Workspace
 from pipeline.tracking import records, registry, runs
 from pipeline.tracking.records import NotMadeYetError, RunRecord
 from pipeline.tracking.runs import Outcome

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from pipeline.config.models import Engine, MlpVariant
 from pipeline.models import Trainable
-from pipeline.params import MlpVariant
 from pipeline.training.data import EpochListener, Examples
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def train(
     keras.utils.set_random_seed(seed)
     figures = objectives.figures(spec.objective)
     history = callbacks.History(on_epoch, figures.names)
-    _engine(spec.family)(
+    _engine(spec.engine)(
         model,
         training=training,
         validation=validation,
@@ -55,15 +55,15 @@ def train(
     return history.table()
 
 
-def _engine(family: str) -> Callable[..., None]:
+def _engine(name: Engine) -> Callable[..., None]:
     # One literal table cannot be: each engine imports its own backend.
-    if family == "cnn":
-        from pipeline.training import cnn
+    if name == "tensorflow":
+        from pipeline.training import tensorflow_engine
 
-        return cnn.run
-    from pipeline.training import mlp
+        return tensorflow_engine.run
+    from pipeline.training import jax_engine
 
-    return mlp.run
+    return jax_engine.run
 
 
 def _augmentation(spec: Trainable) -> dict[str, Any]:

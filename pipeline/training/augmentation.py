@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from pipeline.params import Augmentation
+from pipeline.config.models import Augmentation
 
 
 def random_affine(spec: Augmentation, images: Any, seed: Any) -> Any:

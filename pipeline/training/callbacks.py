@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import pandas as pd
 
-from pipeline.params import Optimizer, RateStep, VariantBase
+from pipeline.config.models import Optimizer, RateStep, VariantBase
 from pipeline.training.data import EpochListener, history_columns
 
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD}

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from pipeline.params import Objective
+from pipeline.config.models import Objective
 
 # Backend tensors: outputs (n, num_outputs) and targets, to one value per example (n,).
 PerExample = Callable[[Any, Any], Any]

@@ -12,13 +12,16 @@ from benchmarks import __main__ as command
 from benchmarks import data, floor, idle, operations, plans, report, training, whole, workers
 from benchmarks.bench import Bench
 from benchmarks.report import Comparison
-from pipeline import demo
-from pipeline.params import CnnVariant, MlpVariant, Params, load_params
+from pipeline.config.load import load_params
+from pipeline.config.models import CnnVariant, MlpVariant
+from pipeline.config.params import Params
+from pipeline.repro import demo
 
 VARIANT: dict[str, Any] = {
     "study": "study",
     "dataset": "drawn",
     "family": "mlp",
+    "engine": "jax",
     "layers": [{"units": 32, "dropout": 0.2}],
     "optimizer": {"name": "adam", "learning_rate": 0.001},
     "batch_size": 32,
@@ -38,7 +41,12 @@ def test_products_of_a_dense_network(study: Params) -> None:
 
 def test_products_of_a_convolutional_network() -> None:
     variant = CnnVariant.model_validate(
-        {**VARIANT, "family": "cnn", "blocks": [{"filters": 4, "padding": "valid"}, {"filters": 8, "padding": "same"}]}
+        {
+            **VARIANT,
+            "family": "cnn",
+            "engine": "tensorflow",
+            "blocks": [{"filters": 4, "padding": "valid"}, {"filters": 8, "padding": "same"}],
+        }
     )
     assert [count for count, _ in floor.products(variant, 10)] == [
         26 * 26 * 9 * 4,
@@ -119,6 +127,7 @@ CNN = {
     "study": "study",
     "dataset": "garments",
     "family": "cnn",
+    "engine": "tensorflow",
     "blocks": [{"filters": 4, "padding": "same", "dropout": 0.5}],
     "layers": [],
     "optimizer": {"name": "adam", "learning_rate": 0.001},
@@ -195,7 +204,7 @@ def test_a_job_that_fails_says_why() -> None:
         workers.measure(
             "training.train",
             way="engine",
-            variant={"family": "mlp"},
+            variant={"family": "mlp", "engine": "jax"},
             dataset=None,
             num_train=10,
             num_validation=10,

@@ -14,9 +14,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from pipeline import compute, models, storage
+from pipeline import models
+from pipeline.config.data import Features
+from pipeline.config.models import MobileNetVariant
 from pipeline.errors import PipelineError
-from pipeline.params import Features, MobileNetVariant
+from pipeline.io import storage
+from pipeline.runtime import backend
 
 FEATURES = Features(dataset="shapes", weights="random", size=32, resize="bilinear", pixels="symmetric")
 VARIANT = MobileNetVariant.model_validate(
@@ -24,6 +27,7 @@ VARIANT = MobileNetVariant.model_validate(
         "study": "study",
         "dataset": "shapes",
         "family": "mobilenet_v2",
+        "engine": "jax",
         "features": "shapes-32",
         "layers": [{"units": 512, "dropout": 0.5}],
         "optimizer": {"name": "adam", "learning_rate": 0.001},
@@ -70,7 +74,7 @@ def refusals(folder: Path, weights: Path) -> dict[str, str]:
 
 
 def main(folder: Path) -> None:
-    compute.configure("tensorflow", threads=1)
+    backend.configure("tensorflow", threads=1)
     import keras
 
     from pipeline.models import mobilenet_v2

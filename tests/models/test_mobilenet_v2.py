@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import compute
-from pipeline.params import Features, load_params
+from pipeline.config.data import Features
+from pipeline.config.load import load_params
+from pipeline.runtime import backend
 
 PARAMS = load_params(Path(__file__).parents[2])
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 28, 28)).astype(np.uint8)
@@ -37,7 +38,7 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def fed(features: Features) -> np.ndarray:
     """What the network is fed with for IMAGES."""
-    compute.configure("jax", threads=2)
+    backend.configure("jax", threads=2)
     import keras
 
     from pipeline.models import mobilenet_v2

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import compute, models
-from pipeline.params import CnnVariant, DerivedVariant, MlpVariant, load_params
+from pipeline import models
+from pipeline.config.load import load_params
+from pipeline.config.models import CnnVariant, DerivedVariant, MlpVariant
+from pipeline.runtime import backend
 
 REPOSITORY = Path(__file__).parents[2]
 PARAMS = load_params(REPOSITORY)
@@ -20,7 +22,7 @@ IMAGE = (28, 28)
 
 @pytest.fixture(autouse=True)
 def keras_on_jax() -> None:
-    compute.configure("jax", threads=2)
+    backend.configure("jax", threads=2)
 
 
 # The frozen networks and their heads have tests of their own.
@@ -136,6 +138,7 @@ def test_both_penalties_of_a_layer_add_up() -> None:
             "study": "s",
             "dataset": "d",
             "family": "mlp",
+            "engine": "jax",
             "layers": [{"units": 3, "l1": 0.5, "l2": 0.25}],
             "optimizer": {"name": "sgd", "learning_rate": 0.1},
             "batch_size": 1,
@@ -207,7 +210,7 @@ def test_the_regressor_takes_signals_as_they_are_and_is_linear_at_the_end() -> N
 
 
 def test_every_family_of_the_parameters_can_be_built() -> None:
-    assert {variant.family for variant in PARAMS.all_variants.values()} == set(compute.BACKEND_OF_FAMILY)
+    assert {variant.family for variant in PARAMS.all_variants.values()} == {"mlp", "cnn", "mobilenet_v2", "regressor"}
     assert {MlpVariant, CnnVariant} == {type(variant) for variant in PARAMS.variants.values()}
 
 

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import storage
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.config.params import Params
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 
 MLP = {
     "family": "mlp",
+    "engine": "jax",
     "dataset": "shapes",
     "optimizer": {"name": "adam", "learning_rate": 0.001},
     "batch_size": 8,

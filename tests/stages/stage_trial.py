@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline import storage, tracking
-from pipeline.params import load_params
-from pipeline.paths import Workspace
+from pipeline import tracking
+from pipeline.config.load import load_params
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 
 
 def hashes(folder: Path) -> dict[str, str]:

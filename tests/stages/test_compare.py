@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import storage, tables
-from pipeline.conclusions import verdicts
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.evaluation import pairwise, tables
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.stages import compare
 
 Published = list[tuple[str, str, set[str]]]
@@ -120,7 +120,7 @@ def test_variants_of_another_study_may_be_set_beside(
 
 def differences(results: Workspace, study: str) -> dict[tuple[str, str], dict[Any, Any]]:
     table = storage.read_table(results.comparison(study) / "differences.csv")
-    assert tuple(table.columns) == verdicts.COLUMNS
+    assert tuple(table.columns) == pairwise.COLUMNS
     return {(row["first"], row["second"]): row for row in table.to_dict("records")}
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import storage
-from pipeline.conclusions.closing_table import COLUMNS
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.stages import conclude
+from pipeline.studies.grid_search.closing_table import COLUMNS
 
 COMMON = {
     "study": "grids",
@@ -23,7 +23,7 @@ COMMON = {
     "batch_size": 8,
     "epochs": 2,
 }
-DERIVED = {**COMMON, "family": "mlp"}
+DERIVED = {**COMMON, "family": "mlp", "engine": "jax"}
 SEARCH = {**COMMON, "grid": [[4, 8], [2, 3]], "folds": 3}
 CONTENT: dict[str, Any] = {
     "compute": {"seed": 1, "threads": 1},

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import metrics, storage
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.metrics import Discordance
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.evaluation import statistics
+from pipeline.evaluation.statistics import Discordance
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.stages import contrast
 
 Published = list[tuple[str, str, set[str]]]
@@ -116,7 +117,7 @@ def test_gains_are_paired_with_the_baseline_on_the_same_examples(
     assert tuple(table.loc["heavy", ["gain_points", "p_value"]]) == (0, 1)
     assert tuple(table.loc["augmented", ["only_variant_right", "only_baseline_right"]]) == (8, 0)
     assert table.loc["augmented", "gain_points"] == pytest.approx(8)
-    low, high = metrics.tango_interval(Discordance(8, 0, NUM_TEST))
+    low, high = statistics.tango_interval(Discordance(8, 0, NUM_TEST))
     assert tuple(table.loc["augmented", ["gain_low", "gain_high"]]) == pytest.approx((100 * low, 100 * high))
     assert table.loc["augmented", "p_value"] == pytest.approx(2 / 2**8)
     assert table.loc["augmented", "holm_p_value"] == pytest.approx(4 * 2 / 2**8)
@@ -131,7 +132,7 @@ def test_validation_figures_are_of_the_last_epoch_and_without_penalties(
     table = gains(trained)
     for name, (_, accuracy, cross_entropy) in RIGHT.items():
         assert tuple(table.loc[name, ["val_accuracy", "val_cross_entropy"]]) == (accuracy, cross_entropy)
-        interval = metrics.wilson_interval(round(accuracy * NUM_VALIDATION), NUM_VALIDATION)
+        interval = statistics.wilson_interval(round(accuracy * NUM_VALIDATION), NUM_VALIDATION)
         assert tuple(table.loc[name, ["val_accuracy_low", "val_accuracy_high"]]) == pytest.approx(interval)
 
 

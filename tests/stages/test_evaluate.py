@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from pipeline import compute, scoring, storage
+from pipeline.config.models import Objective
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Objective, Params
-from pipeline.paths import Workspace
+from pipeline.evaluation import scoring
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
+from pipeline.runtime import backend
 from pipeline.stages import evaluate
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ PROJECT = Path(__file__).parents[2]
 
 def build(*, seed: int = 0, num_classes: int = 3, l2: float = 0.0) -> keras.Model:
     """A model of 4x4 images with one hidden layer of 4 units."""
-    compute.configure("jax", threads=1)
+    backend.configure("jax", threads=1)
     import keras
 
     keras.utils.set_random_seed(seed)
@@ -225,7 +228,11 @@ def test_unknown_study_is_refused(workspace: Workspace, params: Params) -> None:
 
 
 def with_convolutions(content: dict[str, Any]) -> dict[str, Any]:
-    content["variants"]["narrow"] |= {"family": "cnn", "blocks": [{"filters": 2, "padding": "same"}]}
+    content["variants"]["narrow"] |= {
+        "family": "cnn",
+        "engine": "tensorflow",
+        "blocks": [{"filters": 2, "padding": "same"}],
+    }
     return content
 
 
@@ -240,8 +247,9 @@ ON_TENSORFLOW = """
 import json, sys
 from pathlib import Path
 from pipeline import tracking
-from pipeline.params import Objective, Params
-from pipeline.paths import Workspace
+from pipeline.config.models import Objective
+from pipeline.config.params import Params
+from pipeline.io.paths import Workspace
 from pipeline.stages import evaluate
 
 tracking.publish_evaluation = lambda *_: None

@@ -9,13 +9,14 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from pipeline import compute, storage
-from pipeline.conclusions.waves import Predictions
-from pipeline.datasets import waves
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
+from pipeline.runtime import backend
 from pipeline.stages import evaluate_signal
+from pipeline.studies.waves import data as waves
+from pipeline.studies.waves.questions import Predictions
 
 if TYPE_CHECKING:
     import keras
@@ -27,6 +28,7 @@ REGRESSOR = {
     "study": "hums",
     "dataset": "hums",
     "family": "regressor",
+    "engine": "jax",
     "layers": [{"units": 4}],
     "optimizer": {"name": "adam", "learning_rate": 0.01},
     "batch_size": 8,
@@ -61,7 +63,7 @@ def params_with(**changes: Any) -> Params:
 
 
 def build(*, seed: int = 0, num_points: int = NUM_POINTS, num_outputs: int = 4) -> keras.Model:
-    compute.configure("jax", threads=1)
+    backend.configure("jax", threads=1)
     import keras
 
     keras.utils.set_random_seed(seed)

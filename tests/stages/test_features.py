@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import storage
-from pipeline.datasets import idx
-from pipeline.paths import Workspace
+from pipeline.data import idx
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from tests import params_files
 
 NUM_IMAGES = {"train": 7, "validation": 4}

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.datasets import idx
+from pipeline.config.params import Params
+from pipeline.data import idx
 from pipeline.errors import PipelineError
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.io.paths import Workspace
 from pipeline.stages import fetch
 
 ARRAYS = (

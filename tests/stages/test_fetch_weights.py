@@ -11,10 +11,11 @@ from typing import Any
 import h5py
 import pytest
 
-from pipeline import storage
+from pipeline.config.load import load_params
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Params, load_params
-from pipeline.paths import Workspace
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.stages import fetch_weights
 from tests import params_files
 

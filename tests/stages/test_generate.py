@@ -7,12 +7,13 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pipeline import preprocessing, storage
-from pipeline.datasets import waves
+from pipeline.config.params import Params
+from pipeline.data import preprocessing
 from pipeline.errors import PipelineError
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.stages import generate
+from pipeline.studies.waves import data as waves
 
 SPLITS = ("train", "validation", "test", "extended")
 OUTPUTS = {
@@ -99,8 +100,8 @@ def test_the_pictures_show_training_rows_and_the_example_with_its_formula(
         drawn.update(curves=curves, parameters=parameters)
         return Figure()
 
-    monkeypatch.setattr("pipeline.plots.waves.example", example)
-    monkeypatch.setattr("pipeline.plots.waves.examples", examples)
+    monkeypatch.setattr("pipeline.studies.waves.plots.example", example)
+    monkeypatch.setattr("pipeline.studies.waves.plots.examples", examples)
     generate.main(workspace, params_with(), "hums")
     inputs, targets = waves.read(workspace.prepared("hums", "train"), num_points=60)
     np.testing.assert_array_equal(drawn["curves"], inputs[:5])

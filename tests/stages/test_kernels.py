@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import storage
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.stages import kernels
 
 VARIANT = {
@@ -48,22 +48,26 @@ CONTENT: dict[str, Any] = {
         }
     },
     "variants": {},
-    "derived": {"refit": {**VARIANT, "family": "mlp", "layers_from": "grid", "kernel_initializer": "he_normal"}},
+    "derived": {
+        "refit": {**VARIANT, "family": "mlp", "engine": "jax", "layers_from": "grid", "kernel_initializer": "he_normal"}
+    },
 }
 # In a process of its own, because a process has one Keras backend, and so that two runs share nothing.
 TRIAL = """
 import json, sys
 from pathlib import Path
-from pipeline import compute, models, storage, tracking
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline import models, tracking
+from pipeline.config.params import Params
+from pipeline.io import storage
+from pipeline.runtime import backend
+from pipeline.io.paths import Workspace
 from pipeline.stages import kernels
 
 content, root = json.loads(sys.argv[1]), Path(sys.argv[2])
 params, workspace, published = Params.model_validate(content), Workspace(root), []
 tracking.publish_kernels = lambda workspace, params, name: published.append(
     [name, sorted(path.name for path in workspace.kernels(name).iterdir())])
-compute.configure("jax", threads=1)
+backend.configure("jax", threads=1)
 path = workspace.model("refit", params.derived["refit"])
 model = models.build(params.searches["grid"].variant((6, 5)), input_shape=(28, 28), num_outputs=3, seed=1)
 storage.write_model(path, model)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from pipeline import preprocessing, storage
-from pipeline.datasets import idx
+from pipeline.config.params import Params
+from pipeline.data import idx, preprocessing
 from pipeline.errors import PipelineError
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.stages import prepare
 
 SPLITS = ("train", "validation", "test")

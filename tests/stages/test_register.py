@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from pipeline import storage
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.stages import register
 
 Published = list[tuple[str, str, set[str]]]
@@ -100,7 +100,13 @@ def test_regressors_are_selected_by_their_error(
 ) -> None:
     wave = {"num_points": 9, "length_in_pi": 1, "train_size": 9, "validation_size": 3, "test_size": 3, "seed": 0}
     signal = {**wave, "title": "Waves", "example": [0, 0, 0, 0], "extended": [[1, 1, 0, 0]]}
-    spec = {**content["variants"]["narrow"], "family": "regressor", "study": "waves", "dataset": "waves"}
+    spec = {
+        **content["variants"]["narrow"],
+        "family": "regressor",
+        "engine": "jax",
+        "study": "waves",
+        "dataset": "waves",
+    }
     task = {**content["tasks"][TASK], "dataset": "waves", "candidates": "waves", "metric": "val_mean_absolute_error"}
     content |= {"signals": {"waves": signal}, "regressors": {"small": spec, "large": spec}}
     content["tasks"]["wave-regressor"] = {**task, "tolerance": 0.0}

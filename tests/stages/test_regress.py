@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline import storage
-from pipeline.datasets import waves
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.stages import regress
+from pipeline.studies.waves import data as waves
 
 NUM_POINTS, NUM_EPOCHS = 20, 4
 FOLDER = "results/train/hums/hums/narrow"
@@ -30,6 +30,7 @@ REGRESSOR = {
     "study": "hums",
     "dataset": "hums",
     "family": "regressor",
+    "engine": "jax",
     "layers": [{"units": 8}, {"units": 6}],
     "optimizer": {"name": "adam", "learning_rate": 0.01},
     "batch_size": 8,

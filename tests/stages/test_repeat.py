@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import compute, storage
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
+from pipeline.runtime import backend
 from pipeline.stages import evaluate_repeats, repeat, train
 
 NUM_TEST = 90
@@ -24,7 +25,7 @@ Published = list[tuple[str, str]]
 @pytest.fixture
 def params(content: dict[str, Any]) -> Params:
     """Two seeds for `wide`, which the second study shares, and for its own `deep`."""
-    item = {"study": "second", "dataset": "shapes", "family": "mlp"}
+    item = {"study": "second", "dataset": "shapes", "family": "mlp", "engine": "jax"}
     content["repeats"] = {"second": {"dataset": "shapes", "repeats": 2}}
     content["repeated"] = {"wide": item, "deep": item}
     content["variants"]["deep"]["layers"] = [{"units": 6, "dropout": 0.2}]
@@ -57,7 +58,7 @@ def save_split(workspace: Workspace, split: str, seed: int) -> None:
 
 
 def keras_of_a_new_process() -> None:
-    compute.configure("jax", threads=1)
+    backend.configure("jax", threads=1)
     import keras
 
     keras.backend.clear_session()

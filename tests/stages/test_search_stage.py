@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import search as searching
-from pipeline import storage
+from pipeline.config.models import Search, units_text
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Params, Search, units_text
-from pipeline.paths import Workspace
-from pipeline.search import Configuration, FoldScore
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.stages import search
 from pipeline.training import Examples
+from pipeline.training import cross_validation as searching
+from pipeline.training.cross_validation import Configuration, FoldScore
 
 UNITS = [(4, 2), (4, 3), (8, 2), (8, 3)]
 GRID = {

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from dvc.repo import Repo
 
-from pipeline import compute, storage
-from pipeline.datasets import idx
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.config.params import Params
+from pipeline.data import idx
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
+from pipeline.runtime import backend
 from pipeline.stages import compare, evaluate, prepare, register
 
 TASK = "shape-classifier"
@@ -22,7 +23,7 @@ Relabelling = Callable[[np.ndarray], np.ndarray]
 
 
 def save_models(workspace: Workspace, params: Params) -> None:
-    compute.configure("jax", threads=1)
+    backend.configure("jax", threads=1)
     import keras
 
     for seed, (name, variant) in enumerate(params.all_variants.items()):

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from pipeline import storage
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.stages import summarize
 
 pytestmark = pytest.mark.usefixtures("published")

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import search, storage
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Params
-from pipeline.paths import Workspace
-from pipeline.search import Configuration, FoldScore
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.stages import tabulate
+from pipeline.training import cross_validation
+from pipeline.training.cross_validation import Configuration, FoldScore
 
 SEARCH = {
     "study": "grids",
@@ -53,7 +54,7 @@ def study(source: dict[str, Any] | None = None) -> Params:
                 "deep": {**SEARCH, "grid": [[4, 8], [2]], "folds": 3},
             },
             "variants": {},
-            "derived": {"deep": {**variant, "family": "mlp", "layers_from": "deep"}},
+            "derived": {"deep": {**variant, "family": "mlp", "engine": "jax", "layers_from": "deep"}},
         }
     )
 
@@ -88,7 +89,7 @@ def folds(*accuracies: float) -> tuple[FoldScore, ...]:
 
 
 def save(workspace: Workspace, name: str, configurations: list[Configuration]) -> None:
-    storage.write_table(workspace.search_results(name) / "folds.csv", search.table(configurations))
+    storage.write_table(workspace.search_results(name) / "folds.csv", cross_validation.table(configurations))
 
 
 def test_every_configuration_has_a_row_and_missing_folds_and_figures_stay_empty(

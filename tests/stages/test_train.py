@@ -17,13 +17,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline import compute, scoring, storage
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.evaluation import scoring
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
+from pipeline.runtime import backend
 from pipeline.stages import train
-from pipeline.trained import classifier_figures
 from pipeline.training.data import Examples, history_columns
+from pipeline.training.summary import classifier_figures
 from tests import params_files
 
 FIGURES = ("loss", "cross_entropy", "accuracy")
@@ -43,6 +45,7 @@ NARROW = {
     "study": "first",
     "dataset": "shapes",
     "family": "mlp",
+    "engine": "jax",
     "layers": [{"units": 8, "l2": 0.01, "batch_norm": True}],
     "optimizer": {"name": "adam", "learning_rate": 0.01},
     "batch_size": 8,
@@ -231,7 +234,7 @@ def test_final_figures_are_those_of_the_saved_model(
 
 
 def test_the_best_epoch_is_the_first_of_equals() -> None:
-    compute.configure("jax", threads=1)
+    backend.configure("jax", threads=1)
     import keras
 
     inputs = keras.Input((6, 6), name="pixels")
@@ -337,7 +340,7 @@ def test_a_variant_on_frozen_features_is_of_another_stage(
     content["weights"] = {"noise": {"kind": "random", "architecture": "mobilenet_v2", "seed": 0}}
     pooled = {"dataset": "shapes", "weights": "noise", "size": 32, "resize": "pad", "pixels": "raw"}
     content["features"] = {"pooled": pooled}
-    content["transfers"] = {"mobile": {**NARROW, "family": "mobilenet_v2", "features": "pooled"}}
+    content["transfers"] = {"mobile": {**NARROW, "family": "mobilenet_v2", "engine": "jax", "features": "pooled"}}
     content["studies"]["first"]["variants"] += ("mobile",)
     with pytest.raises(PipelineError, match=r"transfers.mobile: .* Run `dvc repro transfer@mobile`\."):
         train.main(prepared, Params.model_validate(content), "mobile")

@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import compute, storage
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
+from pipeline.runtime import backend
 from pipeline.stages import transfer
 
 FOLDER = "results/train/shapes/first/moved"
@@ -36,6 +37,7 @@ MOVED = {
     "study": "first",
     "dataset": "shapes",
     "family": "mobilenet_v2",
+    "engine": "jax",
     "features": "tiny",
     "layers": [{"units": 16, "dropout": 0.2}],
     "optimizer": {"name": "adam", "learning_rate": 0.01},
@@ -68,9 +70,10 @@ ON_TENSORFLOW = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from pipeline import compute, storage
-from pipeline.params import Features
-compute.configure("tensorflow", threads=1)
+from pipeline.config.data import Features
+from pipeline.io import storage
+from pipeline.runtime import backend
+backend.configure("tensorflow", threads=1)
 from pipeline.models import mobilenet_v2
 model, weights, features = storage.read_model(Path(sys.argv[1])), Path(sys.argv[2]), json.loads(sys.argv[3])
 images = np.random.default_rng(0).integers(0, 256, (6, 28, 28)).astype(np.uint8)
@@ -153,7 +156,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     workspace = prepare(Workspace(tmp_path_factory.mktemp("trained")))
     # Set up before the fixture that cleans the environment after each test.
     with mock.patch.dict(os.environ), recorded_runs() as runs:
-        compute.configure("jax", threads=1)
+        backend.configure("jax", threads=1)
         from pipeline.models import mobilenet_v2
 
         base = mobilenet_v2.build_base(32)

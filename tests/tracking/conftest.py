@@ -19,8 +19,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.config.params import Params
+from pipeline.io.paths import Workspace
 from pipeline.tracking import store
 from pipeline.tracking.settings import PARENT_RUN_VARIABLE, prepare_environment
 from tests import params_files
@@ -44,8 +44,8 @@ PREAMBLE = """
 import sys
 from pathlib import Path
 from pipeline import tracking
-from pipeline.params import load_params
-from pipeline.paths import Workspace
+from pipeline.config.load import load_params
+from pipeline.io.paths import Workspace
 workspace = Workspace(Path.cwd())
 params = load_params(workspace.root)
 """
@@ -432,6 +432,7 @@ def raw_params(*, embedded: bool = False, num_epochs: int = 3) -> dict[str, Any]
     optimizer = {"name": "adam", "learning_rate": 0.001}
     variant = {
         "family": "mlp",
+        "engine": "jax",
         "study": "digits",
         "dataset": "mnist",
         "layers": [{"units": 64, "dropout": 0.2, "batch_norm": True}, {"units": 16}],
@@ -533,7 +534,7 @@ def whole_params(*, embedded: bool = False, num_epochs: int = 3, num_searches: i
         "conclusions": {"digits": {"dataset": "mnist"}},
         "contrasts": {"digits": {"dataset": "mnist", "baseline": "small"}},
         "repeats": {"digits": {"dataset": "mnist", "repeats": 2}},
-        "repeated": {"small": {"study": "digits", "dataset": "mnist", "family": "mlp"}},
+        "repeated": {"small": {"study": "digits", "dataset": "mnist", "family": "mlp", "engine": "jax"}},
         "tasks": {**raw["tasks"], "wave-regressor": task},
         "searches": {f"grid_{number}": search for number in range(1, num_searches + 1)},
         "sweeps": {"rates": {"study": "digits", "dataset": "mnist"}},
@@ -546,11 +547,12 @@ def whole_params(*, embedded: bool = False, num_epochs: int = 3, num_searches: i
             "grid_1": {**without_layers, "layers_from": "grid_1"},
             "rate_best": {**without_layers, "layers_from": "rates"},
         },
-        "transfers": {"transfer": {**variant, "family": "mobilenet_v2", "features": "mnist-32"}},
+        "transfers": {"transfer": {**variant, "family": "mobilenet_v2", "engine": "jax", "features": "mnist-32"}},
         "regressors": {
             "wave_net": {
                 **variant,
                 "family": "regressor",
+                "engine": "jax",
                 "study": "waves",
                 "dataset": "waves",
                 "layers": [{"units": 8}],

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import lineage, lockfile, tracking
+from pipeline import tracking
 from pipeline.errors import PipelineError
-from pipeline.lineage import Descent, Origin
+from pipeline.io import dvc_lock
+from pipeline.repro import lineage
+from pipeline.repro.lineage import Descent, Origin
 
 SPLITS = [f"data/prepared/mnist/{split}.npz" for split in ("train", "validation", "test")]
 MODEL = "models/mnist/digits/{}.keras"
@@ -47,7 +49,7 @@ def write_lock(stages: Any) -> None:
     (root / "pipeline" / "code.py").write_text("code")
 
     def entries(paths: list[str]) -> list[dict[str, str]]:
-        return [{"path": path, "md5": lockfile.hash_of(root / path)} for path in paths]
+        return [{"path": path, "md5": dvc_lock.hash_of(root / path)} for path in paths]
 
     locked = {
         address: {"cmd": f"run {address}", "deps": entries(inputs), "outs": entries(outputs)}
@@ -121,7 +123,7 @@ def descent(stages: Any, what: str) -> Descent:
 
 
 def digest(stages: Any, path: str) -> str:
-    return lockfile.hash_of(stages.workspace.root / path)
+    return dvc_lock.hash_of(stages.workspace.root / path)
 
 
 def test_a_version_leads_to_its_run_its_commit_and_what_it_was_made_of(studied: Any) -> None:

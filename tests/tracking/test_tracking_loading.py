@@ -17,7 +17,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from pipeline import tracking
-from pipeline.datasets import embedded
+from pipeline.data import embedded
 from pipeline.errors import PipelineError
 from pipeline.tracking import loading
 

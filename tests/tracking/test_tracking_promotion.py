@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import preprocessing, promotion, tracking
+from pipeline import promotion, tracking
+from pipeline.config.load import load_params
+from pipeline.data import preprocessing
 from pipeline.errors import PipelineError
-from pipeline.params import load_params
 from pipeline.promotion import evidence
 from pipeline.tracking import loading
 

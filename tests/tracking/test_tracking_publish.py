@@ -48,6 +48,7 @@ def test_a_variant_becomes_one_run_with_all_that_is_known(stages: Any) -> None:
     assert run.info.status == "FINISHED"
     expected_params = {
         "family": "mlp",
+        "engine": "jax",
         "layers": "64 dropout 0.2 batch_norm; 16",
         "optimizer.name": "adam",
         "optimizer.learning_rate": "0.001",

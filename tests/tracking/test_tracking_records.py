@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import tracking
-from pipeline.paths import Workspace
+from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
 from pipeline.tracking.records import NotMadeYetError, content_key, is_logged
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline import storage, tracking
+from pipeline import tracking
+from pipeline.io import storage
 from pipeline.tracking import cards
 
 MODEL = "mnist-classifier"

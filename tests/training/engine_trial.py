@@ -14,17 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import compute, models, scoring, storage, training
-from pipeline.params import CnnVariant, MlpVariant, MobileNetVariant, RegressorVariant
+from pipeline import models, training
+from pipeline.config.models import CnnVariant, MlpVariant, MobileNetVariant, RegressorVariant
+from pipeline.evaluation import scoring
+from pipeline.io import storage
+from pipeline.runtime import backend as compute
 from pipeline.training import Examples
 
 COMMON = {"study": "study", "dataset": "shapes", "batch_size": 24, "epochs": 1}
 SGD = {"name": "sgd", "learning_rate": 0.1}
 ADAM = {"name": "adam", "learning_rate": 0.01}
 RMSPROP = {"name": "rmsprop", "learning_rate": 0.01}
-MLP = {**COMMON, "family": "mlp", "optimizer": SGD}
+MLP = {**COMMON, "family": "mlp", "engine": "jax", "optimizer": SGD}
 BLOCK = {"filters": 3, "padding": "same", "batch_norm": True}
-CNN = {**COMMON, "family": "cnn", "optimizer": SGD, "blocks": [BLOCK]}
+CNN = {**COMMON, "family": "cnn", "engine": "tensorflow", "optimizer": SGD, "blocks": [BLOCK]}
 # Not Adam with normalization: a bias that it undoes has a gradient of rounding errors, which Adam scales up to steps.
 PLAIN_BLOCK = {"filters": 3, "padding": "valid"}
 SCHEDULE = [{"from_epoch": 2, "learning_rate": 0.01}, {"from_epoch": 4, "learning_rate": 0.001}]
@@ -44,14 +47,14 @@ ONE_STEP = {
     "schedule": {"layers": [{"units": 6}], "epochs": 5, "schedule": SCHEDULE},
 }
 SIGMOID = {"activation": "sigmoid"}
-HEAD = {"family": "mobilenet_v2", "features": "features"}
+HEAD = {"family": "mobilenet_v2", "engine": "jax", "features": "features"}
 # What only dense networks can be asked for.
 DENSE_ONE_STEP = {
     "binary": {"layers": [{"units": 6}], "output": SIGMOID},
     "binary l1": {"layers": [{"units": 6, "l1": 0.01}], "output": {**SIGMOID, "l1": 0.02}},
     "binary l2": {"layers": [{"units": 6, "l2": 0.01}], "output": {**SIGMOID, "l2": 0.02}},
     "softmax l2": {"layers": [{"units": 6}], "output": {"activation": "softmax", "l2": 0.02}},
-    "absolute error": {"layers": [{"units": 6}, {"units": 5, "l2": 0.01}], "family": "regressor"},
+    "absolute error": {"layers": [{"units": 6}, {"units": 5, "l2": 0.01}], "family": "regressor", "engine": "jax"},
     "he normal, batch norm": {
         "layers": [{"units": 6, "batch_norm": True}, {"units": 5, "batch_norm": True}],
         "kernel_initializer": "he_normal",

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import compute, training
-from pipeline.params import Augmentation
+from pipeline import training
+from pipeline.config.models import Augmentation
+from pipeline.runtime import backend
 
 NUM_IMAGES, SIZE = 400, 41
 CENTRE = SIZE // 2
@@ -18,7 +19,7 @@ RADIUS = 12
 
 @pytest.fixture(autouse=True)
 def keras_on_jax() -> None:
-    compute.configure("jax", threads=2)
+    backend.configure("jax", threads=2)
 
 
 def changed(images: np.ndarray, seed: int = 0, *, shear: float = 0, rotation: float = 0, zoom: float = 0) -> np.ndarray:
@@ -117,13 +118,13 @@ def steps_made(**options: Any) -> float:
     """How many updates a training of two epochs made, read off a bias that each moves by the same amount."""
     import keras
 
-    from pipeline.training import mlp, objectives
+    from pipeline.training import jax_engine, objectives
 
     inputs = keras.Input((2,), name="inputs")
     model = keras.Model(inputs, keras.layers.Dense(1, name="outputs")(inputs))
     # Far above what is predicted: the gradient of the absolute error by the bias is -1 in each batch.
     examples = training.Examples(np.zeros((10, 2), np.float32), np.full((10, 1), 1e6, np.float32))
-    mlp.run(
+    jax_engine.run(
         model,
         training=examples,
         validation=examples,

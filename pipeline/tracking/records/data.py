@@ -9,19 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import storage
-from pipeline.params import (
-    Dataset,
-    EmbeddedImages,
-    Features,
-    IdxFiles,
-    Params,
-    PublishedWeights,
-    RandomWeights,
-    Signal,
-    require,
-)
-from pipeline.paths import Workspace
+from pipeline.config.data import Dataset, EmbeddedImages, Features, IdxFiles, PublishedWeights, RandomWeights, Signal
+from pipeline.config.params import Params
+from pipeline.config.section import require
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
 from pipeline.tracking.records.record import (
     DatasetVersion,

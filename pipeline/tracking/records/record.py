@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from pipeline import lockfile, storage
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.params import Params
-from pipeline.paths import Workspace
+from pipeline.io import dvc_lock, storage
+from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
 
 DEMO_FOLDER = "demo/"
@@ -166,7 +166,7 @@ def embedded_first(params: Params, datasets: Iterable[str]) -> str:
 def output_tags(workspace: Workspace, outputs: Iterable[Path]) -> dict[str, str]:
     """The tag that names the outputs of a run's stage, files and folders as dvc.yaml declares them, by DVC's hashes."""
     hashes = {
-        path.relative_to(workspace.root).as_posix(): lockfile.hash_of(existing(path))
+        path.relative_to(workspace.root).as_posix(): dvc_lock.hash_of(existing(path))
         for path in sorted(outputs)
         if not path.name.startswith(".")
     }

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import storage
-from pipeline.params import Params, RepeatedVariant, Repeats, require
-from pipeline.paths import Workspace
+from pipeline.config.params import Params
+from pipeline.config.section import require
+from pipeline.config.studies import RepeatedVariant, Repeats
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
 from pipeline.tracking.records.data import dataset_versions
 from pipeline.tracking.records.record import (

@@ -10,9 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import storage
-from pipeline.params import Params, Search, Sweep, require
-from pipeline.paths import Workspace
+from pipeline.config.models import Search, Sweep
+from pipeline.config.params import Params
+from pipeline.config.section import require
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
 from pipeline.tracking.records.data import dataset_versions
 from pipeline.tracking.records.record import (

@@ -6,9 +6,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import storage
-from pipeline.params import Params, require
-from pipeline.paths import Workspace
+from pipeline.config.params import Params
+from pipeline.config.section import require
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
 from pipeline.tracking.records.record import (
     SUMMARY_EXPERIMENT,

@@ -10,18 +10,19 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import ValidationError
 
-from pipeline import histories, storage
-from pipeline.params import (
+from pipeline.config.models import (
     Classifier,
     DenseLayer,
     DerivedVariant,
     MobileNetVariant,
-    Params,
     RegressorVariant,
     VariantBase,
-    require,
 )
-from pipeline.paths import Workspace
+from pipeline.config.params import Params
+from pipeline.config.section import require
+from pipeline.io import history as histories
+from pipeline.io import storage
+from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
 from pipeline.tracking.records.data import (
     DATASET_SPLITS,

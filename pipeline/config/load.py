@@ -1,0 +1,138 @@
+"""Read params.yaml and the files in params, and tell what is wrong in them by file and key."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline.config.params import Params
+from pipeline.errors import PipelineError
+
+# Which sections stand in which file. DVC reads a file again for every stage that tracks a part of it: the more stages
+# do, the less else should be in it.
+FILES: Mapping[str, tuple[str, ...]] = {
+    "params.yaml": ("variants", "warm_started", "transfers", "regressors"),
+    "params/compute.yaml": ("compute",),
+    "params/data.yaml": ("sources", "weights", "datasets", "pictures", "signals", "features"),
+    "params/derived.yaml": ("sweeps", "swept", "derived"),
+    "params/searches.yaml": ("searches",),
+    "params/studies.yaml": ("studies", "conclusions", "contrasts", "repeats", "repeated", "tasks", "gates"),
+}
+
+
+FILE_OF = {section: file for file, sections in FILES.items() for section in sections}
+
+
+# Values and characters of one file, aliases unfolded: the full study has some thousands.
+MAX_CONTENT = 1_000_000
+
+
+# What pydantic names in Python's words, in those of YAML.
+EXPECTED = {
+    "dict_type": "a mapping",
+    "invalid_key": "a key that is text",
+    "model_attributes_type": "a mapping",
+    "model_type": "a mapping",
+    "string_pattern_mismatch": "text that matches {pattern}",
+    "tuple_type": "a list",
+}
+
+
+def load_params(root: Path) -> Params:
+    """Read and validate the parameters of a project or workspace, which are in the FILES below its root.
+
+    Raises PipelineError naming the file and every offending key.
+    """
+    contents = {file: _read(root / file) for file in FILES}
+    problems = [
+        f"{root / file}: {section}: expected in {FILE_OF[section]}. Move it there."
+        for file, content in contents.items()
+        for section in content
+        if FILE_OF.get(section, file) != file
+    ]
+    if problems:
+        raise PipelineError("\n".join(problems))
+    file_of = {**FILE_OF, **{str(section): file for file, content in contents.items() for section in content}}
+    try:
+        return Params.model_validate({key: value for content in contents.values() for key, value in content.items()})
+    except ValidationError as error:
+        paths = ((root / file_of.get(_section(line), "params.yaml"), line) for line in _describe(error))
+        raise PipelineError("\n".join(f"{path}: {line}" for path, line in paths)) from None
+
+
+def _read(path: Path) -> dict[Any, Any]:
+    try:
+        # The parser that DVC uses: YAML 1.2, in which 1e-4 is a number.
+        content = YAML(typ="safe").load(path)
+    except FileNotFoundError:
+        # The first that is read is params.yaml: where another is missing, the folder is the right one.
+        remedy = "Run the command in the folder that holds params.yaml" if path.name == "params.yaml" else "Restore it"
+        raise PipelineError(f"{path}: not found. {remedy}.") from None
+    except OSError as error:
+        raise PipelineError(f"{path}: expected a file that can be read, got: {error.strerror}.") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise PipelineError(f"{path}: expected YAML, but it cannot be parsed: {error}") from None
+    if not isinstance(content, dict):
+        raise PipelineError(f"{path}: expected a mapping at the top level, got {type(content).__name__}.")
+    if _is_larger(content, MAX_CONTENT):
+        raise PipelineError(
+            f"{path}: expected at most {MAX_CONTENT:,} values and characters, got more once its aliases (`*name`) are "
+            "unfolded. Remove them."
+        )
+    return content
+
+
+def _section(line: str) -> str:
+    """The section that a problem is about; each begins with its key."""
+    return line.partition(":")[0].partition(".")[0]
+
+
+def _is_larger(content: Any, limit: int) -> bool:
+    """Whether a document unfolds to more than this: aliases let ten lines stand for a billion values, or for endless
+    ones, which validation and its messages would go through one by one."""
+    waiting = [content]
+    while waiting:
+        item = waiting.pop()
+        limit -= 1 + len(item) if isinstance(item, Collection) else 1
+        if limit < 0:
+            return True
+        if isinstance(item, Mapping):
+            waiting += [*item.keys(), *item.values()]
+        elif isinstance(item, Collection) and not isinstance(item, str | bytes):
+            waiting += item
+    return False
+
+
+def _describe(error: ValidationError) -> list[str]:
+    return [line for item in error.errors(include_url=False) for line in _describe_item(item)]
+
+
+def _describe_item(item: Mapping[str, Any]) -> list[str]:
+    key, kind, context = _key(item["loc"]), item["type"], item.get("ctx", {})
+    if kind == "extra_forbidden":
+        return [f"{key}: unknown key. Remove it, or correct its spelling."]
+    if kind == "value_error":
+        return str(context["error"]).splitlines()
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        # Pydantic quotes the name of the key that decides.
+        key = f"{key}.{context['discriminator'].strip(chr(39))}"
+    if kind in ("missing", "union_tag_not_found"):
+        return [f"{key}: required, but missing. Add it."]
+    if kind == "union_tag_invalid":
+        return [f"{key}: expected one of {context['expected_tags']}, got {context['tag']!r}."]
+    expected = EXPECTED[kind].format_map(context) if kind in EXPECTED else item["msg"].removeprefix("Input should be ")
+    return [f"{key}: expected {expected}, got {item['input']!r}."]
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    """The key as it stands in the file: without the tag that pydantic puts behind what a union holds."""
+    match [str(part) for part in location if part != "[key]"]:
+        case ["variants" | "warm_started" | "sources" | "weights" as group, name, _, *rest]:
+            return ".".join([group, name, *rest])
+        case parts:
+            return ".".join(parts)

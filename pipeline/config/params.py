@@ -1,0 +1,138 @@
+"""All parameters of a project as one frozen object, and the questions that stages ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast, get_args
+
+from pydantic import model_validator
+
+from pipeline.config import references
+from pipeline.config.data import Dataset, EmbeddedImages, Features, IdxFiles, PictureKind, Signal, Source, Weights
+from pipeline.config.models import (
+    Classifier,
+    CnnVariant,
+    Compute,
+    DerivedVariant,
+    MlpVariant,
+    MobileNetVariant,
+    RegressorVariant,
+    Search,
+    Sweep,
+    SweptVariant,
+    Variant,
+    VariantGroup,
+)
+from pipeline.config.section import Name, Section
+from pipeline.config.studies import Conclusions, Contrast, Gate, RepeatedVariant, Repeats, Study, Task
+
+
+class Params(Section):
+    """All that params.yaml and the files in params say.
+
+    Classifiers are in groups, because DVC gives them different dependencies: `variants` start from fresh weights,
+    `warm_started` from the trained model of another variant of the same study, `swept` are chosen from, `derived` take
+    their layers from a search or a sweep, `transfers` stand on frozen features. `regressors` learn signals.
+
+    `pictures` says of which datasets a picture file can be made an image, and as which of the two. `gates` are by task.
+    """
+
+    compute: Compute
+    sources: Mapping[Name, Source]
+    weights: Mapping[Name, Weights] = {}
+    datasets: Mapping[Name, Dataset]
+    pictures: Mapping[Name, PictureKind] = {}
+    signals: Mapping[Name, Signal] = {}
+    features: Mapping[Name, Features] = {}
+    studies: Mapping[Name, Study]
+    conclusions: Mapping[Name, Conclusions] = {}
+    contrasts: Mapping[Name, Contrast] = {}
+    repeats: Mapping[Name, Repeats] = {}
+    repeated: Mapping[Name, RepeatedVariant] = {}
+    tasks: Mapping[Name, Task]
+    gates: Mapping[Name, Gate] = {}
+    searches: Mapping[Name, Search] = {}
+    sweeps: Mapping[Name, Sweep] = {}
+    variants: Mapping[Name, Variant]
+    warm_started: Mapping[Name, Variant] = {}
+    swept: Mapping[Name, SweptVariant] = {}
+    derived: Mapping[Name, DerivedVariant] = {}
+    transfers: Mapping[Name, MobileNetVariant] = {}
+    regressors: Mapping[Name, RegressorVariant] = {}
+
+    @property
+    def classifiers(self) -> dict[str, Classifier]:
+        """Every classifier of every group."""
+        return {**self.variants, **self.warm_started, **self.swept, **self.derived, **self.transfers}
+
+    @property
+    def all_variants(self) -> dict[str, Classifier | RegressorVariant]:
+        """Every model that is trained."""
+        return {**self.classifiers, **self.regressors}
+
+    def variants_of(self, study: str) -> dict[str, Classifier]:
+        """The classifiers that a study lists, its own and shared ones, in the order of its list."""
+        classifiers = self.classifiers
+        return {name: classifiers[name] for name in self.studies[study].variants}
+
+    def studies_of(self, variant: str) -> tuple[str, ...]:
+        """The studies that show a variant, its home first; of a regressor that is its signal."""
+        home = self.all_variants[variant].study
+        others = (name for name, study in self.studies.items() if variant in study.variants and name != home)
+        return (home, *others)
+
+    def compared_with(self, study: str) -> dict[str, Classifier]:
+        """What is set beside the variants of a study when they are compared, in the order of the other study's list."""
+        spec = self.studies[study]
+        beside = self.variants_of(spec.shared_from) if spec.beside_all else {}
+        own = self.variants_of(study)
+        return {name: variant for name, variant in beside.items() if name not in own}
+
+    def members_of(self, sweep: str) -> dict[str, SweptVariant]:
+        """The variants that a sweep chooses from, in the order of the file."""
+        return {name: variant for name, variant in self.swept.items() if variant.sweep == sweep}
+
+    def repeated_in(self, study: str) -> dict[str, MlpVariant | CnnVariant]:
+        """The variants that a study repeats, in the order of the file."""
+        return {name: self.variants[name] for name, item in self.repeated.items() if item.study == study}
+
+    def seeds_of(self, study: str) -> range:
+        """The seeds of a study's repeats: that of all other trainings, and those that follow it."""
+        return range(self.compute.seed, self.compute.seed + self.repeats[study].repeats)
+
+    def candidates_for(self, task: str) -> dict[str, Classifier | RegressorVariant]:
+        """The variants that compete for a registered model."""
+        dataset, _, study = self.tasks[task].candidates.partition("/")
+        return {
+            name: variant
+            for name, variant in self.all_variants.items()
+            if variant.dataset == dataset and study in ("", variant.study)
+        }
+
+    def variant_group(self, variant: str) -> VariantGroup:
+        """The section that holds a variant. Raises KeyError for an unknown one."""
+        for group in get_args(VariantGroup):
+            if variant in getattr(self, group):
+                return cast(VariantGroup, group)
+        raise KeyError(variant)
+
+    def source_of(self, dataset: str) -> IdxFiles | EmbeddedImages:
+        """Where the raw files of a dataset come from."""
+        return self.sources[self.datasets[dataset].source]
+
+    def is_embedded(self, data: str) -> bool:
+        """Whether a dataset or signal is for demonstration, so that its figures must not mix with real ones."""
+        if data in self.signals:
+            return self.signals[data].demonstration
+        return isinstance(self.source_of(data), EmbeddedImages)
+
+    def title_of(self, experiment: str) -> str:
+        """The title of a study, which may be a signal."""
+        return self.signals[experiment].title if experiment in self.signals else self.studies[experiment].title
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Params:
+        problems = references.problems(self)
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self

@@ -1,0 +1,43 @@
+"""The base of every section of the parameters, and the types of names and numbers that sections share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from pipeline.errors import PipelineError
+
+# DVC silently drops integer keys, reads dots as paths, and turns `yes` into a boolean.
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
+
+
+# As published, or below a mirror: never a way out of the folder that it is fetched from or placed in.
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+PathBelow = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$")]
+
+
+Rate = Annotated[float, Field(ge=0, lt=1)]
+
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+# Strict validation refuses a list where a tuple is declared; YAML has only lists.
+type_of_sequence = Field(strict=False)
+
+
+class Section(BaseModel):
+    """A part of the parameters: unknown keys and wrong types are refused, values cannot change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def require(mapping: Mapping[str, Any], name: str, what: str) -> Any:
+    """Look up a name that a user gave. Raises PipelineError listing the known names."""
+    if name not in mapping:
+        raise PipelineError(f"unknown {what} {name!r}; expected one of: {', '.join(sorted(mapping)) or '(none)'}.")
+    return mapping[name]

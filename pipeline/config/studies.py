@@ -1,0 +1,87 @@
+"""Sections about what is compared: studies, contrasts, repeats, registered models and what they must meet."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+
+from pipeline.config.models import Engine
+from pipeline.config.section import Name, Rate, Section
+
+
+class Study(Section):
+    """A group of variants that are compared; one MLflow experiment.
+
+    `tolerance` is how far a test accuracy may lie from the reported one and still count as reproduced, as a fraction;
+    without it nothing is judged. `variants` names its classifiers, in the order of tables and plots. `shared_from` is
+    the study whose folder holds those of them that are not its own (itself if there are none); with `beside_all` every
+    variant of that study is set beside its own when it is compared.
+    """
+
+    title: str
+    dataset: Name
+    tolerance: NonNegativeFloat | None = None
+    shared_from: Name
+    beside_all: bool = False
+    variants: Annotated[tuple[Name, ...], Field(strict=False, min_length=1)]
+
+
+class Conclusions(Section):
+    """A study whose searches and refitted networks are set against what its source concluded."""
+
+    dataset: Name
+
+
+class Contrast(Section):
+    """A study whose variants are each held against one of them, the baseline."""
+
+    dataset: Name
+    baseline: Name
+
+
+class Repeats(Section):
+    """A study of which some variants are trained again: `repeats` times each, under seeds of their own."""
+
+    dataset: Name
+    repeats: Annotated[int, Field(ge=2)]
+
+
+class RepeatedVariant(Section):
+    """One of them, by the name that it has under `variants`; dataset, family and engine are that variant's, for DVC."""
+
+    study: Name
+    dataset: Name
+    family: Literal["mlp", "cnn"]
+    engine: Engine
+
+
+class Task(Section):
+    """A registered model and the rule that selects the variant behind it, on validation figures only.
+
+    `candidates` is the folder below results/train of the variants that compete: a dataset, or one of its studies.
+    """
+
+    dataset: Name
+    candidates: str
+    metric: Literal["val_accuracy", "val_cross_entropy", "val_mean_absolute_error"]
+    tolerance: NonNegativeFloat
+    prefer_fewer_parameters: bool
+
+
+class Gate(Section):
+    """What a version must meet to become a task's champion; every figure is one of the test set.
+
+    With 95 % confidence it must be worse than the champion by less than `margin`, in accuracy (a fraction) or mean
+    absolute error. A classifier needs `min_accuracy`, `min_recall` of every class and `max_calibration_error` (expected
+    calibration error, a fraction), a regressor `max_mean_absolute_error`. `max_megabytes` (10^6 bytes) is the size of
+    the saved model, `max_milliseconds` the median time of one prediction.
+    """
+
+    margin: NonNegativeFloat
+    min_accuracy: Rate | None = None
+    min_recall: Rate | None = None
+    max_calibration_error: Rate | None = None
+    max_mean_absolute_error: PositiveFloat | None = None
+    max_megabytes: PositiveFloat
+    max_milliseconds: PositiveFloat

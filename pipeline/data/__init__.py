@@ -1,0 +1,1 @@
+"""Where images come from (published IDX files, embedded demonstration data), and how they are split and scaled."""

@@ -1,0 +1,258 @@
+"""Fetch published files from the first source that has the right content.
+
+On `requests`, as `pooch` verifies the compressed file, of a single address, and lets a server trickle without end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from pipeline.config.data import IdxFiles, PublishedWeights
+from pipeline.data import idx
+from pipeline.errors import PipelineError
+from pipeline.io import storage
+
+MIRROR_VARIABLE = "DATASET_MIRROR"
+
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+CHUNK_SIZE = 1 << 16
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a source may cost before the next one is tried. Times in seconds, sizes in bytes."""
+
+    connect_seconds: float = 5.0
+    # Without a byte.
+    silence_seconds: float = 10.0
+    # Slower than `min_speed` (bytes per second) over this long.
+    patience_seconds: float = 20.0
+    min_speed: float = 4_000.0
+    max_size: int = idx.MAX_SIZE
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class SourceError(Exception):
+    """Why one source did not serve a file; the next one is tried."""
+
+
+class NoSourceError(PipelineError):
+    """No source serves a file."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A file as one source has it: its name below a folder or an http(s) address, and the SHA-256 of its content."""
+
+    source: str
+    name: str
+    sha256: str
+
+
+def sources_of(files: IdxFiles, mirror: str | None) -> tuple[str, ...]:
+    """Folders and URL prefixes that may hold the files, in the order to try: the mirror's first, if there is one."""
+    below_mirror = (f"{mirror.rstrip('/')}/{files.folder}",) if mirror else ()
+    return (*below_mirror, *files.urls)
+
+
+def fetch_files(files: IdxFiles, folder: Path, *, mirror: str | None, limits: Limits = DEFAULT_LIMITS) -> None:
+    """Fetch every file of a dataset into a folder.
+
+    Raises PipelineError when a file cannot be had from any source, with each source's reason and what to do.
+    """
+    sources = sources_of(files, mirror)
+    for name, sha256 in files.sha256.items():
+        try:
+            fetch_file(name, sources, sha256, folder / name, limits=limits)
+        except NoSourceError as error:
+            wanted = f"{files.folder}/{name} and the dataset's other files beside it"
+            raise PipelineError(f"{error}\n{_advice(wanted, mirror)}") from None
+
+
+def offers_of(weights: PublishedWeights, mirror: str | None) -> tuple[Offer, ...]:
+    """The files of weights in the order to try: the mirror's first, if there is one."""
+    mirrored = [(f"{mirror.rstrip('/')}/{weights.mirrored.url}", weights.mirrored.sha256)] if mirror else []
+    addresses = [*mirrored, *((file.url, file.sha256) for file in weights.published)]
+    parts = ((*address.rpartition("/"), sha256) for address, sha256 in addresses)
+    return tuple(Offer(source, name, sha256) for source, _, name, sha256 in parts)
+
+
+def fetch_weights(
+    weights: PublishedWeights, folder: Path, *, mirror: str | None, limits: Limits = DEFAULT_LIMITS
+) -> Path:
+    """Place the first file of weights that has its SHA-256 into a folder, and return its path.
+
+    It keeps the name that its source gives it, by which Keras tells what form it has. What fails the check never
+    reaches the disk.
+
+    Raises PipelineError when no source serves its file, with each source's reason and what to do.
+    """
+    title = weights.mirrored.url.rpartition("/")[2]
+    try:
+        offer, content = _first_served(title, offers_of(weights, mirror), _hash_as_received, limits)
+    except NoSourceError as error:
+        raise PipelineError(f"{error}\n{_advice(weights.mirrored.url, mirror)}") from None
+    storage.write_bytes(folder / offer.name, content)
+    return folder / offer.name
+
+
+def fetch_file(
+    name: str, sources: Sequence[str], sha256: str, destination: Path, *, limits: Limits = DEFAULT_LIMITS
+) -> None:
+    """Place the gzipped IDX file `name` at `destination`, from the first source whose content has the SHA-256.
+
+    A source is a folder or an http(s) address that holds files. Publishers compress the same content differently, so
+    it is stored compressed anew: the bytes at `destination` do not tell where they came from. What fails the check
+    never reaches the disk, nor is it held decompressed in memory.
+
+    Raises NoSourceError, with each source's reason, when none serves; PipelineError for what is no plain file name.
+    """
+    offers = [Offer(source, name, sha256) for source in sources]
+    _, content = _first_served(name, offers, _hash_of_idx, limits)
+    storage.write_bytes(destination, idx.compress(idx.decompress(content, max_size=limits.max_size)))
+
+
+def _first_served(
+    title: str, offers: Sequence[Offer], digest: Callable[[bytes, Limits], str], limits: Limits
+) -> tuple[Offer, bytes]:
+    """The first offer whose bytes have its SHA-256 by `digest`, and these bytes. Raises NoSourceError if none has."""
+    for offer in offers:
+        _check_name(offer.name)
+    reasons = []
+    for offer in offers:
+        # A source may have the file under another name, which is then told.
+        source = offer.source if offer.name == title else f"{offer.source}/{offer.name}".lstrip("/")
+        try:
+            content = _load(offer.source, offer.name, limits)
+            _check_hash(digest(content, limits), offer.sha256)
+        except SourceError as error:
+            log.warning("%s from %s: %s", title, source, error)
+            reasons.append(f"  {source}: {error}")
+        else:
+            return offer, content
+    raise NoSourceError("\n".join([f"{title}: none of {len(offers)} sources serves it.", *reasons]))
+
+
+def _advice(wanted: str, mirror: str | None) -> str:
+    setting = f"it is {mirror!r} now" if mirror else "it is not set now"
+    return (
+        f"Check the network, or a damaged file, or work offline: set {MIRROR_VARIABLE} ({setting}) to a folder, or the "
+        f"http(s) address of one, that holds {wanted}. Then run the command again."
+    )
+
+
+def _check_name(name: str) -> None:
+    if not SAFE_NAME.fullmatch(name):
+        raise PipelineError(f"expected a plain file name to fetch (letters, digits, '.', '_', '-'), got {name!r}.")
+
+
+def _hash_as_received(content: bytes, limits: Limits) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _hash_of_idx(content: bytes, limits: Limits) -> str:
+    try:
+        return idx.fingerprint(content, max_size=limits.max_size)
+    except idx.IdxError as error:
+        raise SourceError(f"{error}; discarded") from None
+
+
+def _check_hash(received: str, sha256: str) -> None:
+    if received != sha256:
+        raise SourceError(f"expected content with SHA-256 {sha256}, got {received}; discarded")
+
+
+def _load(source: str, name: str, limits: Limits) -> bytes:
+    if source.startswith(("http://", "https://")):
+        return _download(f"{source.rstrip('/')}/{name}", limits)
+    if "://" in source:
+        raise SourceError("expected a folder or an http:// or https:// address")
+    return _copy(Path(source).expanduser() / name, limits)
+
+
+def _copy(path: Path, limits: Limits) -> bytes:
+    if not path.parent.is_dir():
+        raise SourceError("no such folder")
+    if not path.is_file():
+        raise SourceError("no such file in this folder")
+    try:
+        with path.open("rb") as file:
+            content = file.read(limits.max_size + 1)
+    except OSError as error:
+        raise SourceError(f"cannot be read: {error.strerror or error}") from None
+    if len(content) > limits.max_size:
+        raise SourceError(f"expected at most {limits.max_size:,} bytes, got more; discarded")
+    return content
+
+
+def _download(url: str, limits: Limits) -> bytes:
+    # A server may otherwise compress the archive once more on the way.
+    headers = {"Accept-Encoding": "identity"}
+    timeout = (limits.connect_seconds, limits.silence_seconds)
+    try:
+        with requests.get(url, headers=headers, timeout=timeout, stream=True) as response:
+            if response.status_code != requests.codes.ok:
+                raise SourceError(f"HTTP status {response.status_code} {response.reason}".rstrip())
+            return _receive(response, limits)
+    except requests.ConnectTimeout:
+        raise SourceError(f"no connection within {limits.connect_seconds:g} s") from None
+    except (requests.Timeout, ReadTimeoutError):
+        raise SourceError(f"no answer for {limits.silence_seconds:g} s") from None
+    except requests.TooManyRedirects:
+        raise SourceError("redirected in circles") from None
+    # What goes wrong in the body comes from urllib3, unwrapped.
+    except (requests.RequestException, HTTPError, OSError) as error:
+        raise SourceError(f"transfer failed: {_root_cause(error)}") from None
+
+
+def _receive(response: requests.Response, limits: Limits) -> bytes:
+    """The body of a response. Raises SourceError when it is too large or arrives too slowly."""
+    content = io.BytesIO()
+    watched_from, watched_size = time.monotonic(), 0
+    announced = response.headers.get("Content-Length", "")
+    if announced.isdecimal() and int(announced) > limits.max_size:
+        raise SourceError(f"expected at most {limits.max_size:,} bytes, {int(announced):,} are announced; not fetched")
+    with _progress(response.url.rpartition("/")[2], announced) as progress:
+        # Unlike `iter_content`, `read1` returns whatever has arrived, so that a trickle is noticed.
+        while chunk := response.raw.read1(CHUNK_SIZE, decode_content=False):
+            content.write(chunk)
+            progress.advance(progress.task_ids[0], len(chunk))
+            if content.tell() > limits.max_size:
+                raise SourceError(f"expected at most {limits.max_size:,} bytes, got more; discarded")
+            seconds, size = time.monotonic() - watched_from, content.tell() - watched_size
+            if seconds >= limits.patience_seconds:
+                if size < limits.min_speed * seconds:
+                    raise SourceError(f"too slow: {size / seconds:,.0f} bytes per second")
+                watched_from, watched_size = time.monotonic(), content.tell()
+    return content.getvalue()
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    """What the system said, below the layers that requests and urllib3 wrap around it."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
+
+
+def _progress(name: str, size: str) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    progress = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
+    progress.add_task(name, total=int(size) if size.isdecimal() else None)
+    return progress

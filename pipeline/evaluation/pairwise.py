@@ -1,0 +1,144 @@
+"""Which differences between models are real and which are noise: every pair on the same test examples.
+
+A difference is significant when its p value, corrected by Holm's method for all pairs of the table, is below LEVEL;
+accuracies and losses are corrected apart. Intervals are of 95 % and not corrected. This tells what other test examples
+could change, not what another seed of the training could: see the repeats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.evaluation import statistics
+
+LEVEL = 0.05
+NO_DIFFERENCE = "no significant difference"
+COLUMNS = (
+    "first",
+    "second",
+    "accuracy_difference",
+    "accuracy_low",
+    "accuracy_high",
+    "only_first_right",
+    "only_second_right",
+    "accuracy_p_value",
+    "accuracy_holm_p_value",
+    "accuracy_verdict",
+    "cross_entropy_difference",
+    "cross_entropy_low",
+    "cross_entropy_high",
+    "cross_entropy_p_value",
+    "cross_entropy_holm_p_value",
+    "cross_entropy_verdict",
+)
+ERROR_COLUMNS = ("first", "second", "difference", "low", "high", "p_value", "holm_p_value", "verdict")
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A classifier on test examples (n,): which it gets right, the cross-entropy of each, and of which kind that is."""
+
+    correct: NDArray[np.bool_]
+    losses: NDArray[np.float64]
+    objective: str
+
+
+def differences(models: Mapping[str, Tested], pairs: Sequence[Pair]) -> pd.DataFrame:
+    """One row per pair, with the columns COLUMNS; differences are the first less the second.
+
+    Accuracies are fractions, with Tango's interval and the exact McNemar test; cross-entropies are in nats without
+    penalties, with a paired bootstrap. Cross-entropies of two kinds have no difference: their cells are empty.
+    """
+    found = [statistics.discordance(models[first].correct, models[second].correct) for first, second in pairs]
+    p_values = [statistics.mcnemar_p_value(item) for item in found]
+    rows: list[dict[str, Any]] = []
+    for (first, second), item, p_value, corrected in zip(
+        pairs, found, p_values, statistics.holm(p_values), strict=True
+    ):
+        low, high = statistics.tango_interval(item)
+        rows.append(
+            {
+                "first": first,
+                "second": second,
+                "accuracy_difference": item.difference,
+                "accuracy_low": low,
+                "accuracy_high": high,
+                "only_first_right": item.only_first,
+                "only_second_right": item.only_second,
+                "accuracy_p_value": p_value,
+                "accuracy_holm_p_value": corrected,
+                "accuracy_verdict": verdict(first, second, item.difference, corrected),
+            }
+        )
+    comparable = [pair for pair in pairs if models[pair[0]].objective == models[pair[1]].objective]
+    errors = error_differences({name: model.losses for name, model in models.items()}, comparable)
+    told = {(row["first"], row["second"]): row for row in errors.to_dict("records")}
+    for row in rows:
+        of_pair = told.get((row["first"], row["second"]), {})
+        row.update({f"cross_entropy_{name}": of_pair.get(name) for name in ERROR_COLUMNS[2:]})
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def error_differences(errors: Mapping[str, NDArray[Any]], pairs: Sequence[Pair]) -> pd.DataFrame:
+    """One row per pair, with the columns ERROR_COLUMNS; `errors` (n,) are losses on the same examples.
+
+    Means are compared by a paired bootstrap; the smaller one is better.
+    """
+    places = {name: place for place, name in enumerate(dict.fromkeys(name for pair in pairs for name in pair))}
+    if not places:
+        return pd.DataFrame(columns=list(ERROR_COLUMNS))
+    values = np.stack([np.asarray(errors[name], dtype=np.float64) for name in places])
+    found = statistics.paired_bootstrap(values, [(places[first], places[second]) for first, second in pairs])
+    corrected = statistics.holm([item.p_value for item in found])
+    return pd.DataFrame(
+        [
+            {
+                "first": first,
+                "second": second,
+                "difference": item.difference,
+                "low": item.low,
+                "high": item.high,
+                "p_value": item.p_value,
+                "holm_p_value": holm_p_value,
+                "verdict": verdict(first, second, -item.difference, holm_p_value),
+            }
+            for (first, second), item, holm_p_value in zip(pairs, found, corrected, strict=True)
+        ],
+        columns=list(ERROR_COLUMNS),
+    )
+
+
+def verdict(first: str, second: str, advantage: float, holm_p_value: float) -> str:
+    """Which of two is better, if that is no noise; `advantage` is by how much the first is."""
+    if holm_p_value >= LEVEL or advantage == 0:
+        return NO_DIFFERENCE
+    return f"{first if advantage > 0 else second} is better"
+
+
+def summary(table: pd.DataFrame) -> str:
+    """How many of the differences of a study are real, in a sentence; `table` has the columns COLUMNS."""
+    if table.empty:
+        return "There is one variant: nothing to compare."
+    parts = []
+    for figure, name in (("accuracy", "test accuracy"), ("cross_entropy", "test cross-entropy")):
+        verdicts = table[f"{figure}_verdict"].dropna()
+        parts.append(f"{int((verdicts != NO_DIFFERENCE).sum())} of {len(verdicts)} in {name}")
+    return f"Significant differences between variants: {', '.join(parts)} (Holm's correction, {100 * LEVEL:g} %)."
+
+
+def level_with(table: pd.DataFrame, name: str) -> list[str]:
+    """The models whose accuracy does not differ significantly from that of `name`, in the order of the table."""
+    level = table[table["accuracy_verdict"] == NO_DIFFERENCE]
+    return [
+        str(second if first == name else first)
+        for first, second in zip(level["first"], level["second"], strict=True)
+        if name in (first, second)
+    ]

@@ -1,0 +1,192 @@
+"""The tables that set variants side by side: trained, tested and reported figures in, data frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pipeline.config.models import Classifier
+from pipeline.config.params import Params
+from pipeline.errors import PipelineError
+from pipeline.evaluation import statistics
+from pipeline.evaluation.reported import ReportedFigure, ReportedFigures
+
+VARIANTS_COLUMNS = (
+    "variant",
+    "study",
+    "dataset",
+    "family",
+    "params",
+    "epochs",
+    "best_epoch",
+    "val_loss",
+    "val_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "test_accuracy_low",
+    "test_accuracy_high",
+    "reported_test_accuracy",
+    "difference",
+)
+RANKING_COLUMNS = (
+    "variant",
+    "params",
+    "epochs",
+    "val_accuracy",
+    "best_val_accuracy",
+    "best_epoch",
+    "val_loss",
+    "min_val_loss",
+    "min_val_loss_epoch",
+    "test_accuracy",
+    "test_accuracy_low",
+    "test_accuracy_high",
+    "test_loss",
+    "train_accuracy",
+    "accuracy_gap",
+    "train_cross_entropy",
+    "test_cross_entropy",
+    "cross_entropy_gap",
+    "expected_calibration_error",
+    "validation_rank",
+    "test_rank",
+    "reported_test_accuracy",
+    "difference",
+    "within_tolerance",
+)
+# Sources print four digits; what floating point adds beyond must not decide whether a difference is within tolerance.
+DIFFERENCE_DECIMALS = 6
+
+
+def study_rows(
+    params: Params,
+    study: str,
+    variants: Mapping[str, Classifier],
+    *,
+    trained: Mapping[str, Mapping[str, Any]],
+    tested: Mapping[str, Mapping[str, Any]],
+    reported: ReportedFigures,
+) -> list[dict[str, Any]]:
+    """A row per variant that a study lists or has set beside them, with the columns VARIANTS_COLUMNS.
+
+    `trained` holds each variant's metrics of training, `tested` those of the study's evaluation; further variants in
+    them are ignored. All figures are of the last epoch's weights, but for `best_epoch`; losses include penalties.
+    Raises PipelineError naming a variant that was not evaluated.
+    """
+    missing = [name for name in variants if name not in tested]
+    if missing:
+        raise PipelineError(
+            f"evaluation of {study}: expected metrics of {', '.join(missing)}, got only {', '.join(tested) or 'none'}. "
+            f"Run `dvc repro evaluate@{study}`."
+        )
+    # A variant that is only set beside a study's own is compared with what its own source reports.
+    listed = params.studies[study].variants
+    homes = {name: study if name in listed else variant.study for name, variant in variants.items()}
+    return [
+        _variant_row(name, homes[name], variant, trained[name], tested[name], reported.get((homes[name], name)))
+        for name, variant in variants.items()
+    ]
+
+
+def variants_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The rows as a table, a column that is wholly empty included."""
+    return pd.DataFrame(rows, columns=list(VARIANTS_COLUMNS))
+
+
+def ranking(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    trained: Mapping[str, Mapping[str, Any]],
+    tested: Mapping[str, Mapping[str, Any]],
+    histories: Mapping[str, pd.DataFrame],
+    reported: ReportedFigures,
+    tolerance: float | None,
+) -> pd.DataFrame:
+    """The ranking of one study's variants, best validation accuracy first, with the columns RANKING_COLUMNS.
+
+    `rows` are those of `study_rows`, from the same `trained` and `tested`; `histories` (one row per epoch) are by
+    variant. Ranks are by the accuracy of the last epoch's weights, equals share the better one. Training figures are of
+    those weights on all training images, dropout off; a gap is the training figure less the test figure.
+    `within_tolerance` is empty where there is nothing to compare with.
+    """
+    table = pd.DataFrame(
+        [
+            {
+                **row,
+                **_extremes(trained[row["variant"]], histories[row["variant"]]),
+                **_generalization(trained[row["variant"]]["train_evaluated"], tested[row["variant"]]),
+            }
+            for row in rows
+        ]
+    )
+    table["validation_rank"] = table["val_accuracy"].rank(ascending=False, method="min").astype(int)
+    table["test_rank"] = table["test_accuracy"].rank(ascending=False, method="min").astype(int)
+    table["within_tolerance"] = [
+        within_tolerance(row["test_accuracy"], reported.get((row["study"], row["variant"])), tolerance) for row in rows
+    ]
+    return table.sort_values("validation_rank", kind="stable").reset_index(drop=True)[list(RANKING_COLUMNS)]
+
+
+def difference(measured: float, reported: float) -> float:
+    """By how much an accuracy exceeds the reported one, as a fraction."""
+    return round(measured - reported, DIFFERENCE_DECIMALS)
+
+
+def within_tolerance(measured: float, reported: ReportedFigure | None, tolerance: float | None) -> bool | None:
+    """Whether an accuracy reproduces the reported one.
+
+    None without one, where a fault of its source made it, or in a study without a tolerance.
+    """
+    if reported is None or reported.fault or tolerance is None:
+        return None
+    return abs(difference(measured, reported.test_accuracy)) <= tolerance
+
+
+def _variant_row(
+    name: str,
+    study: str,
+    variant: Classifier,
+    trained: Mapping[str, Any],
+    tested: Mapping[str, Any],
+    reported: ReportedFigure | None,
+) -> dict[str, Any]:
+    last = trained["validation"]["last"]
+    return {
+        "variant": name,
+        "study": study,
+        "dataset": variant.dataset,
+        "family": variant.family,
+        "params": trained["parameters"]["total"],
+        "epochs": trained["epochs"],
+        "best_epoch": trained["best_epoch"],
+        "val_loss": last["loss"],
+        "val_accuracy": last["accuracy"],
+        "test_loss": tested["loss"],
+        "test_accuracy": tested["accuracy"],
+        "test_accuracy_low": tested["accuracy_low"],
+        "test_accuracy_high": tested["accuracy_high"],
+        "reported_test_accuracy": reported.test_accuracy if reported else None,
+        "difference": difference(tested["accuracy"], reported.test_accuracy) if reported else None,
+    }
+
+
+def _generalization(train: Mapping[str, float], tested: Mapping[str, float]) -> dict[str, float]:
+    return {
+        "train_accuracy": train["accuracy"],
+        "accuracy_gap": statistics.train_test_gap(train["accuracy"], tested["accuracy"]),
+        "train_cross_entropy": train["cross_entropy"],
+        "test_cross_entropy": tested["cross_entropy"],
+        "cross_entropy_gap": statistics.train_test_gap(train["cross_entropy"], tested["cross_entropy"]),
+        "expected_calibration_error": tested["expected_calibration_error"],
+    }
+
+
+def _extremes(trained: Mapping[str, Any], history: pd.DataFrame) -> dict[str, Any]:
+    lowest = history.iloc[int(history["val_loss"].argmin())]
+    return {
+        "best_val_accuracy": trained["validation"]["best"]["accuracy"],
+        "min_val_loss": lowest["val_loss"],
+        "min_val_loss_epoch": int(lowest["epoch"]),
+    }

@@ -1,0 +1,211 @@
+"""Files that a user names, as the arrays that a model takes: pictures, NumPy arrays and IDX files, each checked."""
+
+from __future__ import annotations
+
+import os
+import struct
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config.data import PictureKind
+from pipeline.data import idx
+from pipeline.errors import PipelineError
+from pipeline.inference import pictures
+
+# What is taken of a folder; of IDX files images, not labels.
+PATTERNS = ("*.png", "*.jpg", "*.jpeg", "*.npy", "*idx3-ubyte", "*idx3-ubyte.gz")
+# Pictures of kinds that cannot be read: found too, so that they are refused and not left out without a word.
+REFUSED_PATTERNS = ("*.bmp", "*.gif", "*.heic", "*.tif", "*.tiff", "*.webp")
+ACCEPTED = "PNG, JPEG, .npy or IDX (gzipped or not)"
+# The bytes that a file of each kind begins with.
+PNG, JPEG, NPY, GZIP, IDX = b"\x89PNG", b"\xff\xd8\xff", b"\x93NUMPY", b"\x1f\x8b", b"\x00\x00\x08"
+# Larger pictures are averaged down to this, so that a camera's take no gigabytes: a digit needs 20 pixels of it.
+LONGEST_SIDE = 1000
+MAX_PIXEL = 255
+SHOWN_PROBLEMS = 20
+
+
+class UnusableError(ValueError):
+    """What is wrong with one file."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a model takes: examples of a shape, (28, 28) for images.
+
+    Values of images lie between 0 and 255. A picture file becomes an image as that kind of dataset has it; without one
+    picture files are refused.
+    """
+
+    shape: tuple[int, ...]
+    is_image: bool
+    picture_kind: PictureKind | None = None
+
+    def __str__(self) -> str:
+        shape = ", ".join(map(str, self.shape))
+        single = shape + "," * (len(self.shape) == 1)
+        return f"shape ({single}) or (n, {shape}){f', values from 0 to {MAX_PIXEL}' * self.is_image}"
+
+
+@dataclass(frozen=True)
+class FileInputs:
+    """The examples (n, *shape) of a file, n at least 1."""
+
+    path: Path
+    examples: NDArray[Any]
+
+
+def read_inputs(places: Sequence[Path], expected: Expected) -> list[FileInputs]:
+    """Read files, and all pictures and arrays in folders and their subfolders in the order of their paths.
+
+    Raises PipelineError naming every file that cannot be used: a prediction of the others might be taken for all.
+    """
+    found, problems = [], []
+    for path in _files(places):
+        try:
+            found.append(FileInputs(path, _read(path, expected)))
+        except UnusableError as error:
+            problems.append(f"{path}: {error}")
+    if problems:
+        further = len(problems) - SHOWN_PROBLEMS
+        raise PipelineError(
+            "\n".join(problems[:SHOWN_PROBLEMS])
+            + (f"\n... and {further:,} more." if further > 0 else "")
+            + "\nNothing was predicted. Mend these files or leave them out, then run the same command again."
+        )
+    return found
+
+
+def _files(places: Sequence[Path]) -> list[Path]:
+    files = []
+    for place in places:
+        if place.is_dir():
+            files += _files_in(place)
+        elif place.exists():
+            files.append(place)
+        else:
+            raise PipelineError(f"{place}: no such file or folder.")
+    return files
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Files by their names; hidden ones are of the system, not the user's."""
+    paths = sorted(
+        Path(parent) / name
+        for parent, _, names in os.walk(folder)
+        for name in names
+        if not name.startswith(".")
+        and any(fnmatch(name.lower(), pattern) for pattern in (*PATTERNS, *REFUSED_PATTERNS))
+    )
+    if not paths:
+        raise PipelineError(f"{folder}: expected files named {', '.join(PATTERNS)} in the folder, got none.")
+    return paths
+
+
+def _read(path: Path, expected: Expected) -> NDArray[Any]:
+    reader = _reader(path)
+    if reader is _read_picture:
+        return _image_of(_read_picture(path), expected)[np.newaxis]
+    return _checked(reader(path), expected)
+
+
+def _reader(path: Path) -> Callable[[Path], NDArray[Any]]:
+    """How to read a file, by its content: names may say anything."""
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(6)
+    except OSError as error:
+        raise UnusableError(f"cannot be read: {error.strerror or error}.") from None
+    for marks, reader in (((PNG, JPEG), _read_picture), ((NPY,), _read_npy), ((GZIP, IDX), _read_idx)):
+        if beginning.startswith(marks):
+            return reader
+    raise UnusableError(f"expected {ACCEPTED}, got a file that begins with {beginning!r}.")
+
+
+def _read_picture(path: Path) -> NDArray[np.float32]:
+    """Grey levels 0-255 (height, width), upright; what is transparent lies on white."""
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=("PNG", "JPEG")) as image:
+                image.load()
+                reduced = image.reduce(max(1, max(image.size) // LONGEST_SIDE)) if _has_bands(image) else image
+                return _grey(ImageOps.exif_transpose(reduced))
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise UnusableError(
+            f"expected a picture of at most {Image.MAX_IMAGE_PIXELS:,} pixels, got more. Make it smaller."
+        ) from None
+    # Whatever the decoders meet: Pillow's own errors are of all these kinds.
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError, struct.error) as error:
+        raise UnusableError(f"expected a whole PNG or JPEG picture, but it is damaged ({error}).") from None
+
+
+def _has_bands(image: Any) -> bool:
+    """Whether pixels are levels that can be averaged: colours of a palette cannot, nor can Pillow deeper levels."""
+    return image.mode in ("L", "LA", "RGB", "RGBA", "CMYK")
+
+
+def _grey(image: Any) -> NDArray[np.float32]:
+    from PIL import Image
+
+    if image.mode.startswith("I"):
+        # PNGs of 16 bits.
+        return np.asarray(image, np.float32) / np.float32(257)
+    if image.has_transparency_data:
+        coloured = image.convert("RGBA")
+        white = Image.new("RGBA", coloured.size, "white")
+        image = Image.alpha_composite(white, coloured)
+    return np.asarray(image.convert("L"), np.float32)
+
+
+def _image_of(picture: NDArray[np.float32], expected: Expected) -> NDArray[np.uint8]:
+    if expected.picture_kind is None:
+        raise UnusableError(f"expected an array of {expected}, got a picture.")
+    try:
+        return pictures.as_dataset(picture, expected.picture_kind)
+    except pictures.BlankPictureError:
+        raise UnusableError("expected one digit or garment on a plain ground, got a blank picture.") from None
+
+
+def _read_npy(path: Path) -> NDArray[Any]:
+    try:
+        # Mapped, so that a header which promises more than there is costs nothing.
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    # The header is Python, which NumPy has Python read.
+    except (OSError, ValueError, EOFError, MemoryError, OverflowError, SyntaxError, TokenError) as error:
+        raise UnusableError(f"expected a whole .npy file of numbers, but it is damaged ({error}).") from None
+
+
+def _read_idx(path: Path) -> NDArray[np.uint8]:
+    try:
+        content = path.read_bytes()
+        return idx.decode(idx.decompress(content) if content.startswith(GZIP) else content)
+    except (idx.IdxError, OSError) as error:
+        raise UnusableError(f"not a usable IDX file: {error}.") from None
+
+
+def _checked(array: NDArray[Any], expected: Expected) -> NDArray[Any]:
+    """Examples with their first dimension; one example alone is given it."""
+    if array.dtype.kind not in "uif":
+        raise UnusableError(f"expected numbers of {expected}, got values of type {array.dtype}.")
+    examples = array[np.newaxis] if array.shape == expected.shape else array
+    if examples.ndim == 0 or examples.shape[1:] != expected.shape or len(examples) == 0:
+        raise UnusableError(f"expected {expected}, got {array.shape}.")
+    if expected.is_image and not (examples.min() >= 0 and examples.max() <= MAX_PIXEL):
+        raise UnusableError(f"expected {expected}, got values from {examples.min()} to {examples.max()}.")
+    with np.errstate(over="ignore"):
+        is_finite = np.isfinite(examples.astype(np.float32)).all()
+    if not is_finite:
+        raise UnusableError(f"expected {expected}, got NaN, infinite values or some beyond the range of float32.")
+    return examples

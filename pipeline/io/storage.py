@@ -1,0 +1,223 @@
+"""Read and write what the stages exchange: files appear whole or not at all, and equal content gives equal bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.errors import PipelineError
+from pipeline.io import initialization
+
+if TYPE_CHECKING:
+    import keras
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+# The first moment that a zip archive can state.
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file that takes the place of `path` when the block ends well, and vanishes when it does not.
+
+    Raises PipelineError naming the file when the disk is full, read-only or not writable.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files private; these are ordinary ones.
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise PipelineError(
+            f"{path}: cannot be written: {error.strerror or error}. Nothing was left half-written; "
+            "free space or permissions, then run the same command again."
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole."""
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_text(path: Path) -> str:
+    """Read a text file of the project. Raises PipelineError when it is missing."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        raise PipelineError(
+            f"{path}: expected a text of the project, but the file is missing. Restore it from Git."
+        ) from None
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write indented JSON, keys in the order given. Raises ValueError for NaN and infinities, which JSON lacks."""
+    write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object. Raises PipelineError when the file is missing or damaged."""
+    with _explained(path, "a JSON object"):
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict):
+            raise ValueError(f"got {type(content).__name__}")
+        return content
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write CSV without the index; floats in the shortest form that reads back the same."""
+    write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read CSV. Raises PipelineError when the file is missing or damaged."""
+    import pandas as pd
+
+    with _explained(path, "a CSV table"):
+        # A variant may be named `nan`.
+        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Write named arrays as .npz, uncompressed so that reading is instant."""
+    with atomic_write(path) as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def read_arrays(path: Path, *names: str) -> tuple[np.ndarray, ...]:
+    """Read named arrays of an .npz. Raises PipelineError when the file or a name is missing or damaged."""
+    expected = f"a NumPy archive with {', '.join(names)}"
+    with _explained(path, expected), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        return tuple(archive[name] for name in names)
+
+
+def read_examples(path: Path, *, num_classes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Read a prepared split: images (n, height, width) and labels (n,), uint8.
+
+    Raises PipelineError when the file is missing, damaged, empty, or does not fit the number of classes; without one,
+    when a class below the highest has no example.
+    """
+    images, labels = read_arrays(path, "images", "labels")
+    problem = None
+    if images.ndim != 3 or images.dtype != np.uint8 or len(images) == 0:
+        problem = f"images (n, height, width) of uint8, got {images.shape} of {images.dtype}"
+    elif labels.shape != images.shape[:1] or labels.dtype != np.uint8:
+        problem = f"one uint8 label per image ({len(images)}), got {labels.shape} of {labels.dtype}"
+    else:
+        problem = label_problem(labels, num_classes)
+    if problem:
+        raise PipelineError(f"{path}: expected {problem}. Delete it, then run `dvc repro` to make it again.")
+    return images, labels
+
+
+def read_training_splits(train: Path, validation: Path) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Read the split to train on and the one held out; the classes are those of the labels that are trained on.
+
+    Raises PipelineError as `read_examples` does.
+    """
+    images, labels = read_examples(train)
+    return (images, labels), read_examples(validation, num_classes=int(labels.max()) + 1)
+
+
+def label_problem(labels: np.ndarray, num_classes: int | None) -> str | None:
+    """What is expected of labels (n,) and what is there instead; None when they fit, as `read_examples` tells."""
+    if num_classes is not None:
+        is_beyond = labels.max() >= num_classes
+        return f"labels below {num_classes}, the number of classes, got {labels.max()}" if is_beyond else None
+    present = np.unique(labels)
+    if np.array_equal(present, np.arange(len(present))):
+        return None
+    return f"labels that leave out none below the highest, got {', '.join(map(str, present))}"
+
+
+def write_figure(path: Path, figure: Figure) -> None:
+    """Write a figure as PNG, with no software version or date in it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
+    write_bytes(path, buffer.getvalue())
+
+
+def write_model(path: Path, model: keras.Model) -> None:
+    """Write a `.keras` archive without what changes from run to run: dates, object addresses.
+
+    The model is written as built and trained, without an optimizer: save an uncompiled one.
+    """
+    members = _saved_members(path, model)
+    metadata = json.loads(members["metadata.json"])
+    metadata.pop("date_saved", None)
+    members["metadata.json"] = json.dumps(metadata, sort_keys=True).encode()
+    config = _without_addresses(json.loads(members["config.json"]))
+    members["config.json"] = json.dumps(config, sort_keys=True).encode()
+    with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name, ZIP_EPOCH), content)
+
+
+def _saved_members(path: Path, model: keras.Model) -> dict[str, bytes]:
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            saved = Path(folder) / "model.keras"
+            model.save(saved)
+            with zipfile.ZipFile(saved) as archive:
+                return {name: archive.read(name) for name in sorted(archive.namelist())}
+    except OSError as error:
+        raise PipelineError(
+            f"{path}: cannot be written: {error.strerror or error} in {tempfile.gettempdir()}. "
+            "Free space there or set TMPDIR, then run the same command again."
+        ) from error
+
+
+def read_model(path: Path) -> keras.Model:
+    """Load a `.keras` archive in safe mode. Raises PipelineError when it is missing or damaged."""
+    import keras
+
+    with _explained(path, "a Keras model"), initialization.skipped():
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def _without_addresses(config: Any) -> Any:
+    if isinstance(config, dict):
+        return {key: _without_addresses(value) for key, value in config.items() if key != "shared_object_id"}
+    if isinstance(config, list):
+        return [_without_addresses(item) for item in config]
+    return config
+
+
+@contextlib.contextmanager
+def _explained(path: Path, expected: str) -> Iterator[None]:
+    if not path.is_file():
+        raise PipelineError(f"{path}: expected {expected}, but the file is missing. Run `dvc repro` to make it.")
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+        raise PipelineError(
+            f"{path}: expected {expected}, but the file is damaged ({error}). "
+            "Delete it, then run `dvc repro` to make it again."
+        ) from error

@@ -1,0 +1,279 @@
+"""What a version must meet to become the champion: figures in, checks out.
+
+Every check states what was measured and what is required, so that a refusal explains itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config.studies import Gate
+from pipeline.evaluation import statistics
+
+# Another backend and other batches sum float32 numbers in another order, which makes 1e-6 or so.
+PREDICTION_TOLERANCE = 1e-4
+CONFIDENCE = 0.95
+NOT_LOADED = "the model cannot be loaded"
+MAX_LISTED = 3
+
+
+@dataclass(frozen=True)
+class Check:
+    """One condition of a promotion; `measured` and `required` are for people."""
+
+    name: str
+    passed: bool
+    measured: str
+    required: str
+
+
+@dataclass(frozen=True)
+class Served:
+    """A logged model as it is served: its size, the median time of one prediction, its signature, what it predicts.
+
+    `outputs` are (n, num_outputs), of the test inputs.
+    """
+
+    num_bytes: int
+    milliseconds: float
+    signature: str
+    outputs: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class WorkTree:
+    """The commit that is checked out, None outside a git repository, and what differs from it."""
+
+    commit: str | None
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known of a candidate when it is judged.
+
+    `outputs` (n, num_outputs) are what its figures are taken from and `targets` what is true of the test set: labels
+    (n,), or parameters (n, num_outputs). `champion_outputs` is None where there is nothing to compare with, `champion`
+    says with what, or why not; `must_compare` tells whether that is a fault. `stored_outputs` are the predictions that
+    the evaluation stored of this very model, None if there are none, which `stored` explains. `served` is None if the
+    model cannot be loaded, which `load_error` explains. The digests are of splits, by name: of those that the version
+    was made from, and of those that lie here.
+    """
+
+    outputs: NDArray[np.float32] | None
+    targets: NDArray[Any]
+    champion: str
+    champion_outputs: NDArray[np.float32] | None
+    must_compare: bool
+    stored: str
+    stored_outputs: NDArray[np.float32] | None
+    served: Served | None
+    load_error: str
+    expected_signature: str
+    version_digests: Mapping[str, str]
+    present_digests: Mapping[str, str]
+    work_tree: WorkTree
+
+
+def checks_of_classifier(gate: Gate, evidence: Evidence, classes: Sequence[str]) -> list[Check]:
+    """All checks of a classifier. Thresholds that the gate leaves out are not checked."""
+    return [*_figures_of_classifier(gate, evidence, classes), *common_checks(gate, evidence)]
+
+
+def checks_of_regressor(gate: Gate, evidence: Evidence) -> list[Check]:
+    """All checks of a regressor. Thresholds that the gate leaves out are not checked."""
+    return [*_figures_of_regressor(gate, evidence), *common_checks(gate, evidence)]
+
+
+def common_checks(gate: Gate, evidence: Evidence) -> list[Check]:
+    """What is asked of every model: to be light, quick, as declared, and made from what is here."""
+    return [
+        size(evidence.served, gate.max_megabytes),
+        latency(evidence.served, gate.max_milliseconds),
+        signature(evidence.served, evidence.expected_signature),
+        reloaded(evidence),
+        data_digests(evidence.version_digests, evidence.present_digests),
+        clean_commit(evidence.work_tree),
+    ]
+
+
+def _figures_of_classifier(gate: Gate, evidence: Evidence, classes: Sequence[str]) -> Iterator[Check]:
+    if evidence.outputs is None:
+        yield Check("figures", False, evidence.load_error or NOT_LOADED, "predictions of the test set")
+        return
+    correct = evidence.outputs.argmax(axis=1) == evidence.targets
+    if evidence.champion_outputs is None:
+        yield _without_champion(evidence)
+    else:
+        champion_correct = evidence.champion_outputs.argmax(axis=1) == evidence.targets
+        yield not_less_accurate(correct, champion_correct, gate.margin, evidence.champion)
+    if gate.min_accuracy is not None:
+        yield accuracy(correct, gate.min_accuracy)
+    if gate.min_recall is not None:
+        yield recall(evidence.targets, evidence.outputs.argmax(axis=1), classes, gate.min_recall)
+    if gate.max_calibration_error is not None:
+        yield calibration(evidence.outputs, evidence.targets, gate.max_calibration_error)
+
+
+def _figures_of_regressor(gate: Gate, evidence: Evidence) -> Iterator[Check]:
+    if evidence.outputs is None:
+        yield Check("figures", False, evidence.load_error or NOT_LOADED, "predictions of the test set")
+        return
+    errors = absolute_errors(evidence.outputs, evidence.targets)
+    if evidence.champion_outputs is None:
+        yield _without_champion(evidence)
+    else:
+        champion_errors = absolute_errors(evidence.champion_outputs, evidence.targets)
+        yield not_less_exact(errors, champion_errors, gate.margin, evidence.champion)
+    if gate.max_mean_absolute_error is not None:
+        yield mean_error(errors, gate.max_mean_absolute_error)
+
+
+def absolute_errors(outputs: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
+    """The mean absolute error of each row (n,)."""
+    return np.abs(outputs.astype(np.float64) - targets).mean(axis=1)
+
+
+def _without_champion(evidence: Evidence) -> Check:
+    return Check("not worse than the champion", not evidence.must_compare, evidence.champion, "the paired comparison")
+
+
+def not_less_accurate(
+    correct: NDArray[np.bool_], champion_correct: NDArray[np.bool_], margin: float, champion: str
+) -> Check:
+    """Whether even the lower end of Tango's interval of the paired difference stays within the margin."""
+    pairs = statistics.discordance(correct, champion_correct)
+    low, high = statistics.tango_interval(pairs, CONFIDENCE)
+    return Check(
+        "not worse than the champion",
+        low >= -margin,
+        f"{100 * pairs.difference:+.2f} points ({100 * low:+.2f} to {100 * high:+.2f}) against {champion}, "
+        f"p = {statistics.mcnemar_p_value(pairs):.2g}",
+        f"{-100 * margin:+.2f} at the lower end",
+    )
+
+
+def not_less_exact(
+    errors: NDArray[np.float64], champion_errors: NDArray[np.float64], margin: float, champion: str
+) -> Check:
+    """Whether even the upper end of the paired bootstrap interval of the difference of errors is within the margin."""
+    differences = errors - champion_errors
+    low, high = statistics.mean_interval(differences, CONFIDENCE)
+    return Check(
+        "not worse than the champion",
+        high <= margin,
+        f"{differences.mean():+.4f} ({low:+.4f} to {high:+.4f}) mean absolute error against {champion}",
+        f"{margin:+.4f} at the upper end",
+    )
+
+
+def accuracy(correct: NDArray[np.bool_], minimum: float) -> Check:
+    """The accuracy on the test set, with its Wilson interval."""
+    num_correct = int(np.count_nonzero(correct))
+    low, high = statistics.wilson_interval(num_correct, len(correct), CONFIDENCE)
+    value = num_correct / len(correct)
+    return Check(
+        "accuracy", value >= minimum, f"{value:.2%} ({100 * low:.2f}–{100 * high:.2f})", f"at least {minimum:.2%}"
+    )
+
+
+def recall(labels: NDArray[Any], predicted: NDArray[Any], classes: Sequence[str], minimum: float) -> Check:
+    """The lowest recall of a class."""
+    recalls = statistics.per_class(labels, predicted, len(classes)).recall
+    weakest = int(recalls.argmin())
+    num_below = int(np.count_nonzero(recalls < minimum))
+    return Check(
+        "recall of every class",
+        num_below == 0,
+        f"lowest {recalls[weakest]:.2%} ({classes[weakest]}), {num_below} of {len(classes)} below",
+        f"at least {minimum:.2%}",
+    )
+
+
+def calibration(probabilities: NDArray[Any], labels: NDArray[Any], maximum: float) -> Check:
+    """The expected calibration error."""
+    value = statistics.calibration(probabilities, labels).expected_calibration_error
+    return Check("calibration error", value <= maximum, f"{value:.2%}", f"at most {maximum:.2%}")
+
+
+def mean_error(errors: NDArray[np.float64], maximum: float) -> Check:
+    """The mean absolute error, with its bootstrap interval."""
+    low, high = statistics.mean_interval(errors, CONFIDENCE)
+    value = float(errors.mean())
+    return Check(
+        "mean absolute error", value <= maximum, f"{value:.4f} ({low:.4f}–{high:.4f})", f"at most {maximum:.4f}"
+    )
+
+
+def size(served: Served | None, max_megabytes: float) -> Check:
+    """The size of the saved model."""
+    required = f"at most {max_megabytes:g} MB"
+    if served is None:
+        return Check("size", False, NOT_LOADED, required)
+    megabytes = served.num_bytes / 1e6
+    return Check("size", megabytes <= max_megabytes, f"{megabytes:.2f} MB", required)
+
+
+def latency(served: Served | None, max_milliseconds: float) -> Check:
+    """The median time of one prediction, on the machine that judges."""
+    required = f"at most {max_milliseconds:g} ms"
+    if served is None:
+        return Check("latency", False, NOT_LOADED, required)
+    return Check(
+        "latency", served.milliseconds <= max_milliseconds, f"{served.milliseconds:.1f} ms per prediction", required
+    )
+
+
+def signature(served: Served | None, expected: str) -> Check:
+    """Whether a model declares the inputs and outputs of its task."""
+    if served is None:
+        return Check("signature", False, NOT_LOADED, expected)
+    return Check("signature", served.signature == expected, served.signature, expected)
+
+
+def reloaded(evidence: Evidence) -> Check:
+    """Whether the logged model predicts what the evaluation stored."""
+    name, required = "reloaded model", f"as stored, to {PREDICTION_TOLERANCE:g}"
+    if evidence.served is None:
+        return Check(name, False, evidence.load_error or NOT_LOADED, required)
+    if evidence.stored_outputs is None:
+        return Check(name, False, evidence.stored, required)
+    stored, outputs = evidence.stored_outputs, evidence.served.outputs
+    if stored.shape != outputs.shape:
+        return Check(name, False, f"{outputs.shape} values, against {stored.shape} stored", required)
+    largest = float(np.abs(stored.astype(np.float64) - outputs).max())
+    # NaN is no agreement: it compares as false.
+    return Check(
+        name, largest <= PREDICTION_TOLERANCE, f"{len(stored):,} predictions, at most {largest:.1g} apart", required
+    )
+
+
+def data_digests(of_version: Mapping[str, str], present: Mapping[str, str]) -> Check:
+    """Whether the data here are those that the version was trained and evaluated on."""
+    required = "those of the version"
+    different = [split for split, digest in present.items() if of_version.get(split) != digest]
+    if different:
+        text = ", ".join(
+            f"{split} {present[split][:8]} here, {of_version.get(split, 'unknown')[:8]} of the version"
+            for split in different
+        )
+        return Check("data digests", False, text, required)
+    shown = ", ".join(f"{split} {digest[:8]}" for split, digest in present.items())
+    return Check("data digests", bool(present), shown or "no data here", required)
+
+
+def clean_commit(tree: WorkTree) -> Check:
+    """Whether what is here is what a commit says."""
+    required = "a commit without changes"
+    if tree.commit is None:
+        return Check("git commit", False, "no commit: not in a git repository", required)
+    if tree.changes:
+        listed = ", ".join(tree.changes[:MAX_LISTED])
+        more = f" and {len(tree.changes) - MAX_LISTED} more" if len(tree.changes) > MAX_LISTED else ""
+        return Check("git commit", False, f"{tree.commit[:8]}, but uncommitted: {listed}{more}", required)
+    return Check("git commit", True, f"{tree.commit[:8]}, clean", required)

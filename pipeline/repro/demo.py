@@ -1,0 +1,66 @@
+"""The demonstration: all stages on small embedded data, in a workspace of its own below the project."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from pipeline.config.load import FILES
+from pipeline.errors import PipelineError
+from pipeline.io.paths import Workspace
+from pipeline.repro import reproduce as reproduction
+
+FOLDER = ".demo"
+# Where the demo's parameters are: in files of the same names as those of the full study.
+PARAMS = "demo"
+# What the workspace has in common with the full study.
+SHARED = ("dvc.yaml", "reported_results.yaml", "pipeline", "benchmarks/block_costs.csv")
+DVC_CONFIG = "[core]\n    no_scm = True\n    analytics = false\n    check_update = false\n"
+
+
+def prepare(project: Path) -> Workspace:
+    """Make or refresh the demo's workspace, and return it; what its stages have made stays.
+
+    Raises PipelineError when `project` is not the project's root.
+    """
+    require_project(project)
+    folder = project / FOLDER
+    try:
+        fill(project, folder)
+    except OSError as error:
+        raise PipelineError(
+            f"{folder}: cannot be written: {error}. Free space or permissions, then run it again."
+        ) from None
+    return Workspace(folder)
+
+
+def fill(project: Path, folder: Path) -> None:
+    """Copy into a folder what the stages of the demo begin with, in place of what was copied before."""
+    for name in SHARED:
+        _replace(project / name, folder / name)
+    for file in FILES:
+        _replace(project / PARAMS / file, folder / file)
+    config = folder / ".dvc" / "config"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(DVC_CONFIG)
+
+
+def require_project(project: Path) -> None:
+    """Raises PipelineError when `project` is not the project's root."""
+    missing = [name for name in (*SHARED, *(f"{PARAMS}/{file}" for file in FILES)) if not (project / name).exists()]
+    if missing:
+        raise PipelineError(f"{project}: expected the project's root, but {', '.join(missing)} is missing there.")
+
+
+def reproduce(workspace: Workspace) -> None:
+    """Run the stages that are not up to date. Raises PipelineError when one fails."""
+    reproduction.reproduce(workspace, subject="the demo", advice=f"To begin anew, delete {workspace.root}.")
+
+
+def _replace(source: Path, destination: Path) -> None:
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.rmtree(destination, ignore_errors=True)
+        shutil.copytree(source, destination, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy2(source, destination)

@@ -1,0 +1,302 @@
+"""From a registered model back to what it was made of, and from a variant or an output on to what came of it.
+
+MLflow's runs say which outputs they are of, by DVC's hashes; dvc.lock, now and in Git's history, says what those were
+made from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import tracking
+from pipeline.errors import PipelineError
+from pipeline.io import dvc_lock, git
+from pipeline.io.dvc_lock import LockedStage
+from pipeline.io.paths import Workspace
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+    from pipeline.tracking.lineage import TrackedRun, TrackedVersion
+
+MODEL = re.compile(r"models:/(?P<name>[^/@]+)(?P<version>@[^/@]+|/[0-9]+)")
+HASH = re.compile(r"[0-9a-f]{6,32}(\.dir)?")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a registered version comes from.
+
+    `inputs` are what its stage was made from as dvc.lock has it, empty if no dvc.lock is known that has these outputs.
+    `commit` is the first one whose dvc.lock has them, `recorded_at` what was checked out when the run was recorded.
+    `commands` reproduce the model; `note` says what stands in the way of that.
+    """
+
+    version: TrackedVersion
+    run: TrackedRun
+    commit: str | None
+    recorded_at: str | None
+    inputs: Mapping[str, str]
+    commands: tuple[str, ...]
+    note: str
+
+
+@dataclass(frozen=True)
+class Descent:
+    """What came of a variant or an output: runs, oldest first, and versions of registered models.
+
+    `output` is the path of the output, if a hash was asked for; `current` are the ids of the runs whose outputs the
+    workspace's dvc.lock has.
+    """
+
+    asked: str
+    output: str | None
+    stages: tuple[str, ...]
+    runs: tuple[TrackedRun, ...]
+    versions: tuple[TrackedVersion, ...]
+    current: frozenset[str]
+
+
+def trace(workspace: Workspace, what: str) -> Origin | Descent:
+    """The lineage of `models:/NAME@ALIAS` or `models:/NAME/VERSION`, of a variant, or of a DVC output by its hash.
+
+    Six digits of a hash are enough. Raises PipelineError when it is unknown, or MLflow cannot be reached.
+    """
+    if what.startswith("models:"):
+        return _origin(workspace, what)
+    found = tracking.all_runs(workspace)
+    of_variant = [run for run in found if run.variant == what]
+    if not of_variant and HASH.fullmatch(what):
+        return _descent_of_output(workspace, what, found)
+    if not of_variant:
+        variants = sorted({run.variant for run in found if run.variant})
+        raise PipelineError(
+            f"{what!r}: expected models:/NAME@ALIAS, models:/NAME/VERSION, the hash of an output in dvc.lock (six "
+            f"digits or more), or a variant with runs in MLflow: {', '.join(variants) or '(none)'}. "
+            "`python -m pipeline sync` records what the workspace holds."
+        )
+    versions = [version for version in tracking.all_versions(workspace) if version.variant == what]
+    stages = tuple(dict.fromkeys(run.stage for run in of_variant))
+    return _descent(workspace, what, None, stages, of_variant, versions)
+
+
+def as_json(lineage: Origin | Descent) -> dict[str, Any]:
+    """The lineage as JSON values."""
+    content = asdict(lineage)
+    if isinstance(lineage, Descent):
+        content["current"] = sorted(lineage.current)
+    return content
+
+
+def as_text(lineage: Origin | Descent) -> Group:
+    """The lineage for a terminal."""
+    return _origin_text(lineage) if isinstance(lineage, Origin) else _descent_text(lineage)
+
+
+# Back.
+
+
+def _origin(workspace: Workspace, what: str) -> Origin:
+    match = MODEL.fullmatch(what)
+    if match is None:
+        raise PipelineError(f"{what!r}: expected models:/NAME@ALIAS or models:/NAME/VERSION.")
+    version, run = tracking.version_at(workspace, match["name"], match["version"].removeprefix("/"))
+    root = workspace.root.resolve()
+    commit, stage = _committed(root, run)
+    current = dvc_lock.read(root).get(run.stage)
+    repro, again = f"dvc repro {run.stage}", f"python -m pipeline verify {run.stage}"
+    if stage is not None:
+        return Origin(
+            version, run, commit, run.commit, stage.dependencies, (f"git checkout {commit} && {repro}", again), ""
+        )
+    if current is not None and _made(current, run):
+        note = "No commit has these outputs in its dvc.lock yet: commit it, so that this state can be found again."
+        return Origin(version, run, None, run.commit, current.dependencies, (repro, again), note)
+    note = (
+        "No dvc.lock is known, here or in Git's history, that has these outputs: what was checked out when the run was "
+        "recorded may have had other changes."
+        if run.outputs
+        else "The run does not say which outputs it is of. `python -m pipeline sync` adds that if they are still here."
+    )
+    commands = (f"git checkout {run.commit} && {repro}",) if run.commit else (repro,)
+    return Origin(version, run, None, run.commit, {}, commands, note)
+
+
+def _made(stage: LockedStage, run: TrackedRun) -> bool:
+    """Whether a run is of the outputs of a stage in a dvc.lock; it may tell of more, made from them."""
+    return bool(stage.outputs) and stage.outputs.items() <= run.outputs.items()
+
+
+def _committed(root: Path, run: TrackedRun) -> tuple[str | None, LockedStage | None]:
+    """The first commit whose dvc.lock has the outputs of a run, and the stage there."""
+    digest = next(iter(run.outputs.values()), None)
+    if digest is None:
+        return None, None
+    for commit in _commits_with(root, digest):
+        stage = _lock_at(root, commit, having=digest).get(run.stage)
+        if stage is not None and _made(stage, run):
+            return commit, stage
+    return None, None
+
+
+def _commits_with(root: Path, digest: str) -> list[str]:
+    """The commits that brought a hash into dvc.lock or took it out, oldest first; none outside a Git repository."""
+    return (git.output(root, "log", "--format=%H", "--reverse", f"-S{digest}", "--", dvc_lock.NAME) or "").split()
+
+
+def _lock_at(root: Path, commit: str, *, having: str) -> dict[str, LockedStage]:
+    """The stages of dvc.lock at a commit; none where it is missing, damaged or without a text."""
+    text = git.output(root, "show", f"{commit}:./{dvc_lock.NAME}") or ""
+    try:
+        # A second is saved where it need not be parsed.
+        return dvc_lock.parse(text, f"{commit}:{dvc_lock.NAME}") if having in text else {}
+    except PipelineError:
+        return {}
+
+
+# On.
+
+
+def _descent_of_output(workspace: Workspace, prefix: str, found: list[TrackedRun]) -> Descent:
+    """Which runs came of an output: that of its stage, and those of all stages after it in the same dvc.lock."""
+    root = workspace.root.resolve()
+    locks = _locks_with(root, prefix)
+    matches = {
+        (digest, path): address
+        for lock in locks
+        for address, stage in lock.items()
+        for path, digest in stage.outputs.items()
+        if digest.startswith(prefix)
+    }
+    if not matches:
+        raise PipelineError(
+            f"{prefix}: expected the hash of an output in dvc.lock, or a variant with runs in MLflow; neither dvc.lock "
+            "nor Git's history of it has an output with it."
+        )
+    if len({digest for digest, _ in matches}) > 1:
+        listed = ", ".join(f"{digest} ({path})" for digest, path in sorted(matches))
+        raise PipelineError(f"{prefix}: expected more digits, because several outputs begin so: {listed}.")
+    after = [stages_after(lock, address) for lock in locks for address in matches.values() if address in lock]
+    runs = [run for run in found if any(_is_of(lock, run) for lock in after)]
+    ids = {run.run_id for run in runs}
+    versions = [version for version in tracking.all_versions(workspace) if version.run_id in ids]
+    stages = tuple(dict.fromkeys(address for lock in after for address in lock))
+    ((digest, path), *_) = matches
+    return _descent(workspace, digest, path, stages, runs, versions)
+
+
+def _locks_with(root: Path, prefix: str) -> list[dict[str, LockedStage]]:
+    """Every dvc.lock, that of the workspace and those of Git's history, with an output whose hash begins so."""
+    commits = (git.output(root, "log", "--format=%H", "--", dvc_lock.NAME) or "").split()
+    # What came of an output may have changed while the output did not, so every commit counts.
+    locks = [dvc_lock.read(root), *(_lock_at(root, commit, having=prefix) for commit in commits)]
+    return [
+        lock
+        for lock in locks
+        if any(digest.startswith(prefix) for stage in lock.values() for digest in stage.outputs.values())
+    ]
+
+
+def stages_after(lock: Mapping[str, LockedStage], address: str) -> dict[str, LockedStage]:
+    """A stage, and every stage that reads what it or another of them wrote, in the order of the lock file."""
+    reached = {address}
+    while True:
+        outputs = [path for name in reached for path in lock[name].outputs]
+        reading = {
+            name
+            for name, stage in lock.items()
+            if any(dvc_lock.overlap(path, output) for path in stage.dependencies for output in outputs)
+        }
+        if reading <= reached:
+            return {name: stage for name, stage in lock.items() if name in reached}
+        reached |= reading
+
+
+def _is_of(stages: Mapping[str, LockedStage], run: TrackedRun) -> bool:
+    stage = stages.get(run.stage)
+    return stage is not None and _made(stage, run)
+
+
+def _descent(
+    workspace: Workspace,
+    asked: str,
+    output: str | None,
+    stages: tuple[str, ...],
+    runs: list[TrackedRun],
+    versions: list[TrackedVersion],
+) -> Descent:
+    lock = dvc_lock.read(workspace.root)
+    current = frozenset(run.run_id for run in runs if _is_of(lock, run))
+    return Descent(asked, output, stages, tuple(runs), tuple(versions), current)
+
+
+# For a terminal.
+
+
+def _origin_text(origin: Origin) -> Group:
+    from rich.console import Group
+    from rich.text import Text
+
+    run, version = origin.run, origin.version
+    aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
+    facts = {
+        "model": f"models:/{version.model}/{version.version}{aliases}",
+        "run": f"{run.run_id} ({run.experiment}: {run.name})",
+        "variant": run.variant or "",
+        "DVC stage": run.stage,
+        "Git commit": origin.commit or "(none has this dvc.lock)",
+        "recorded at": origin.recorded_at or "(outside Git)",
+    }
+    parts: list[Any] = [_grid(facts)]
+    data = {path: digest for path, digest in origin.inputs.items() if not path.startswith("pipeline/")}
+    code = len(origin.inputs) - len(data)
+    for title, entries in (
+        ("made by DVC, by MD5", run.outputs),
+        (f"made from, by MD5 (and {code} files of code)", data),
+        ("datasets, by SHA-256 of their arrays", run.datasets),
+    ):
+        if entries:
+            parts += [Text(f"\n{title}", style="bold"), _grid(entries)]
+    parts.append(Text("\nto make it again, and to compare the bytes", style="bold"))
+    parts += [Text(f"  {command}", no_wrap=True, overflow="ignore") for command in origin.commands]
+    if origin.note:
+        parts.append(Text(f"\n{origin.note}", style="yellow"))
+    return Group(*parts)
+
+
+def _grid(entries: Mapping[str, str]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2))
+    for name, value in entries.items():
+        grid.add_row(Text(f"  {name}"), Text(value, overflow="fold"))
+    return grid
+
+
+def _descent_text(descent: Descent) -> Group:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    what = f"{descent.output} ({descent.asked})" if descent.output else descent.asked
+    runs = Table(title=f"Runs that came of {what}", title_justify="left")
+    for column in ("experiment", "run", "id", "DVC stage", "in dvc.lock"):
+        runs.add_column(column, overflow="fold")
+    for run in descent.runs:
+        state = "now" if run.run_id in descent.current else "before"
+        runs.add_row(*map(Text, (run.experiment, run.name, run.run_id, run.stage, state)))
+    versions = Table(title="Model versions", title_justify="left")
+    for column in ("version", "aliases", "variant", "run"):
+        versions.add_column(column, overflow="fold")
+    for version in descent.versions:
+        name = f"models:/{version.model}/{version.version}"
+        versions.add_row(*map(Text, (name, ", ".join(version.aliases), version.variant or "", version.run_id)))
+    silent = [stage for stage in descent.stages if stage not in {run.stage for run in descent.runs}]
+    note = [Text(f"Stages after it without a run of their own: {', '.join(silent)}")] if silent else []
+    return Group(runs, versions if descent.versions else Text("No model version."), *note)

@@ -1,0 +1,374 @@
+"""Run stages again in a clean copy of the project, and compare what they write with dvc.lock.
+
+The copy lies in the system's temporary folder and has an MLflow store of its own; inputs that DVC keeps are links to
+its cache. Nothing of the workspace is written, however this ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import secrets
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from filelock import FileLock, Timeout
+from ruamel.yaml import YAML
+
+from pipeline.errors import PipelineError
+from pipeline.io import dvc_lock
+from pipeline.io.dvc_lock import LockedStage
+from pipeline.io.paths import Workspace
+from pipeline.runtime import process
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+# Copied whole: of the package, DVC watches only what can change a result.
+COPIED = ("pipeline", "dvc.yaml", dvc_lock.NAME, "params.yaml", "params")
+SCRATCH = "regularization-verify-"
+LAST_LINES = 12
+
+Outcome = Literal["same", "different", "failed"]
+
+
+@dataclass(frozen=True)
+class Project:
+    """What can be verified: the stages of dvc.yaml that dvc.lock has results of, in the order of dvc.yaml.
+
+    `not_run` are those that it has none of. `cache` is the folder where DVC keeps contents by their hash.
+    """
+
+    root: Path
+    stages: Mapping[str, LockedStage]
+    not_run: tuple[str, ...]
+    cache: Path
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a stage's outputs came out: what differs first, or how it failed.
+
+    `changed_inputs` are files and keys that are no longer what dvc.lock was made from; with them another result is no
+    surprise. `seconds` is what the stage took.
+    """
+
+    stage: str
+    outcome: Outcome
+    num_outputs: int
+    seconds: float
+    detail: str = ""
+    changed_inputs: tuple[str, ...] = ()
+
+
+def open_project(workspace: Workspace) -> Project:
+    """Read dvc.yaml and dvc.lock. Raises PipelineError when there are none, or they are damaged."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.stage import PipelineStage
+
+    root = workspace.root.resolve()
+    if not (root / "dvc.yaml").is_file():
+        raise PipelineError(f"{root / 'dvc.yaml'}: not found. Run the command in the folder that holds dvc.yaml.")
+    try:
+        with Repo(str(root)) as repository:
+            # A stage's `addressing` would depend on the working folder.
+            addresses = [stage.name for stage in repository.index.stages if isinstance(stage, PipelineStage)]
+            cache = Path(repository.cache.local.path)
+    except DvcException as error:
+        raise PipelineError(f"{root}: DVC cannot read the project: {error}. Run `dvc status` there.") from None
+    locked = dvc_lock.read(root)
+    return Project(
+        root,
+        stages={address: locked[address] for address in addresses if address in locked},
+        not_run=tuple(address for address in addresses if address not in locked),
+        cache=cache,
+    )
+
+
+def choose(project: Project, names: Sequence[str], *, sample: int | None = None, seed: int = 0) -> list[str]:
+    """The stages to verify, in the order of dvc.yaml: those named by address (`train@digits_64x64`) or group (`train`).
+
+    Without names all that have run. Of these, `sample` picks as many at random. Raises PipelineError when a name is
+    unknown, a named stage has not run, or none is left.
+    """
+    known = [*project.stages, *project.not_run]
+    for name in names:
+        if not any(_is_named(address, name) for address in known):
+            groups = sorted({address.partition("@")[0] for address in known})
+            raise PipelineError(
+                f"unknown stage {name!r}; expected an address such as {known[0] if known else 'train@name'}, or one of "
+                f"the groups: {', '.join(groups) or '(none)'}. `dvc stage list` has all addresses."
+            )
+    missing = [address for address in project.not_run if address in names]
+    chosen = [address for address in project.stages if not names or any(_is_named(address, name) for name in names)]
+    if missing or not chosen:
+        raise PipelineError(
+            f"{project.root / dvc_lock.NAME}: expected {', '.join(missing or names) or 'a stage'}, got none. "
+            f"Run `dvc repro{''.join(f' {name}' for name in missing or names)}` first."
+        )
+    if sample is None or sample >= len(chosen):
+        return chosen
+    picked = set(random.Random(seed).sample(chosen, sample))
+    return [address for address in chosen if address in picked]
+
+
+def verify(project: Project, addresses: Sequence[str]) -> Iterator[Verdict]:
+    """Run each stage in a fresh copy of its own, and compare its outputs with dvc.lock.
+
+    Raises PipelineError when an input is neither in DVC's cache nor in the workspace, or the copy cannot be written.
+    """
+    with _scratch() as scratch:
+        for address in addresses:
+            with _copy_errors(scratch):
+                copy = scratch / "copy"
+                changed = _fill(project, project.stages[address], copy)
+            yield _verify(project, project.stages[address], copy, scratch, changed)
+            shutil.rmtree(copy)
+
+
+def table(verdicts: Sequence[Verdict]) -> Table:
+    """The verdicts for a terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    colours: dict[Outcome, str] = {"same": "green", "different": "red", "failed": "red"}
+    shown = Table(title="Run again in a clean copy, and compared with dvc.lock", title_justify="left")
+    shown.add_column("stage", overflow="fold")
+    for number in ("outputs", "seconds"):
+        shown.add_column(number, justify="right")
+    shown.add_column("bytes")
+    shown.add_column("first difference", overflow="fold")
+    for verdict in verdicts:
+        shown.add_row(
+            Text(verdict.stage),
+            str(verdict.num_outputs),
+            f"{verdict.seconds:.1f}",
+            Text(verdict.outcome, style=colours[verdict.outcome]),
+            Text("\n".join(filter(None, (verdict.detail, _changes(verdict))))),
+        )
+    return shown
+
+
+def _changes(verdict: Verdict) -> str:
+    if not verdict.changed_inputs:
+        return ""
+    return f"changed since dvc.lock was written: {', '.join(verdict.changed_inputs)}"
+
+
+def _is_named(address: str, name: str) -> bool:
+    return name in (address, address.partition("@")[0])
+
+
+def _verify(project: Project, stage: LockedStage, copy: Path, scratch: Path, changed: tuple[str, ...]) -> Verdict:
+    log = scratch / "output.txt"
+    start = time.monotonic()
+    with log.open("wb") as output:
+        # The command that `dvc repro` runs, as it runs it: by a shell.
+        status = subprocess.run(
+            stage.command,
+            shell=True,
+            cwd=copy,
+            env=_environment(project.root, stage, scratch),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode
+    seconds = time.monotonic() - start
+    outcome: Outcome = "failed"
+    detail = f"exit status {status}: {_last_lines(log)}"
+    if status == 0:
+        difference = next(_differences(project, stage, copy), "")
+        outcome, detail = ("different", difference) if difference else ("same", "")
+    return Verdict(stage.address, outcome, len(stage.outputs), seconds, detail, changed)
+
+
+def _environment(root: Path, stage: LockedStage, scratch: Path) -> dict[str, str]:
+    """The user's, but with an MLflow store that is thrown away, and of DVC's variables the name of the stage alone."""
+    foreign = ("DVC_", "MLFLOW_", "PIPELINE_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{scratch / 'mlflow' / 'mlflow.db'}"
+    environment["DVC_STAGE"] = stage.address
+    mirror = environment.get("DATASET_MIRROR")
+    if mirror and (root / mirror).is_dir():
+        environment["DATASET_MIRROR"] = str((root / mirror).resolve())
+    return process.environment_of_stages(environment)
+
+
+def _last_lines(log: Path) -> str:
+    lines = log.read_text(errors="replace").replace("\r", "\n").strip().splitlines()
+    return "\n".join(lines[-LAST_LINES:]) or "(no output)"
+
+
+# The copy.
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder that is gone afterwards; those of processes that were killed go first."""
+    base = Path(tempfile.gettempdir())
+    with _copy_errors(base):
+        _sweep(base)
+        folder = base / f"{SCRATCH}{secrets.token_hex(8)}"
+        # Locked before it is there, so that nobody takes it for one that was left behind.
+        lock = FileLock(f"{folder}.lock", timeout=0)
+        lock.acquire()
+        folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def _sweep(base: Path) -> None:
+    for folder in base.glob(f"{SCRATCH}*"):
+        if folder.suffix == ".lock" or folder.stat().st_uid != os.getuid():
+            continue
+        with contextlib.suppress(Timeout), FileLock(f"{folder}.lock", timeout=0) as lock:
+            shutil.rmtree(folder, ignore_errors=True)
+            Path(lock.lock_file).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _copy_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PipelineError(
+            f"{error.filename or folder}: the clean copy cannot be made: {error.strerror or error}. "
+            "Free space there, or set TMPDIR to another folder."
+        ) from error
+
+
+def _fill(project: Project, stage: LockedStage, copy: Path) -> tuple[str, ...]:
+    """Make the copy; returns the inputs of the stage that are not what dvc.lock was made from."""
+    for name in COPIED:
+        _copy(project.root / name, copy / name)
+    outputs = {path: digest for item in project.stages.values() for path, digest in item.outputs.items()}
+    for path in {path for item in project.stages.values() for path in item.dependencies}:
+        if not any(dvc_lock.overlap(path, output) for output in outputs):
+            _copy(project.root / path, copy / path)
+    absent = [
+        path
+        for path, digest in outputs.items()
+        if path not in stage.outputs and not _place(project, path, digest, copy / path)
+    ]
+    for dependency in stage.dependencies:
+        _refuse_missing(project, stage, dependency, absent, copy)
+    changed = [path for path, digest in stage.dependencies.items() if dvc_lock.hash_of(copy / path) != digest]
+    return (*changed, *_changed_parameters(stage, copy))
+
+
+def _refuse_missing(project: Project, stage: LockedStage, dependency: str, absent: Sequence[str], copy: Path) -> None:
+    missing = [path for path in absent if dvc_lock.overlap(path, dependency)]
+    if missing:
+        raise PipelineError(
+            f"{missing[0]}: an input of {stage.address} that is neither in DVC's cache ({project.cache}) nor in the "
+            f"workspace. Run `dvc pull` where there is a remote, otherwise `dvc repro {stage.address}`."
+        )
+    if not (copy / dependency).exists():
+        raise PipelineError(
+            f"{project.root / dependency}: an input of {stage.address}, but the file is missing. Restore it from Git."
+        )
+
+
+def _copy(source: Path, destination: Path) -> None:
+    """Copy a file or folder, without compiled code; nothing where there is none."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source, destination, ignore=ignored, dirs_exist_ok=True)
+    elif source.exists():
+        shutil.copy2(source, destination)
+
+
+def _place(project: Project, path: str, digest: str, destination: Path) -> bool:
+    """Put an output of another stage into the copy: linked to DVC's cache, or else copied. Returns whether it is there.
+
+    A link costs nothing for hundreds of megabytes, and is safe: cached files are read-only, and stages replace files,
+    they never write into them.
+    """
+    cached = _cached(project, digest)
+    if cached is None:
+        _copy(project.root / path, destination)
+        return destination.exists()
+    for name, content in cached.items():
+        file = destination / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.symlink_to(content)
+    return True
+
+
+def _cached(project: Project, digest: str) -> dict[str, Path] | None:
+    """The files in the cache of an output, by their path below it (`.` of a file itself); None unless all are there."""
+    files = {".": digest}
+    if digest.endswith(dvc_lock.FOLDER_SUFFIX):
+        listed = _listed(project, digest)
+        if listed is None:
+            return None
+        files = listed
+    paths = {name: _cache_path(project, value) for name, value in files.items()}
+    return paths if all(path.is_file() for path in paths.values()) else None
+
+
+def _listed(project: Project, digest: str) -> dict[str, str] | None:
+    """The files of a cached folder with their hashes; None if the cache does not have it."""
+    try:
+        entries = json.loads(_cache_path(project, digest).read_text())
+        return {process["relpath"]: process["md5"] for process in entries}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _cache_path(project: Project, digest: str) -> Path:
+    return project.cache / digest[:2] / digest[2:]
+
+
+def _changed_parameters(stage: LockedStage, root: Path) -> Iterator[str]:
+    for file, values in stage.parameters.items():
+        content = YAML(typ="safe").load(root / file)
+        yield from (f"{file}: {key}" for key, value in values.items() if _value(content, key) != value)
+
+
+def _value(content: Any, key: str) -> Any:
+    for part in key.split("."):
+        content = content.get(part) if isinstance(content, Mapping) else None
+    return content
+
+
+# The comparison.
+
+
+def _differences(project: Project, stage: LockedStage, copy: Path) -> Iterator[str]:
+    """Each output that differs from dvc.lock; of a folder, its first file that does, if that can be known."""
+    for path, expected in stage.outputs.items():
+        made = copy / path
+        if not made.exists():
+            yield f"{path}: not written"
+        elif (received := dvc_lock.hash_of(made)) != expected:
+            yield f"{path}{_first_file(project, path, expected, made)}: {received}, expected {expected}"
+
+
+def _first_file(project: Project, path: str, expected: str, made: Path) -> str:
+    if not made.is_dir():
+        return ""
+    listed = _listed(project, expected)
+    kept = project.root / path
+    if listed is None and kept.is_dir() and dvc_lock.hash_of(kept) == expected:
+        listed = dvc_lock.manifest(kept)
+    if listed is None:
+        return ""
+    found = dvc_lock.manifest(made)
+    names = sorted(name for name in listed.keys() | found.keys() if listed.get(name) != found.get(name))
+    return f" ({names[0]})"

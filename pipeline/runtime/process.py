@@ -1,0 +1,88 @@
+"""What the processes of the pipeline begin with and end like, the stages above all.
+
+Nothing that takes time is imported until a stage runs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    from pipeline.config.params import Params
+    from pipeline.io.paths import Workspace
+
+# <linux/prctl.h>: the signal that this process gets when its parent dies.
+PR_SET_PDEATHSIG = 1
+
+# New objects until Python looks for cycles again, 700 by default. Imports make a million objects that stay, as does
+# DVC when it reads its lock: looking through them again and again took a quarter of the seconds.
+OBJECTS_BETWEEN_COLLECTIONS = 50_000
+
+Stage = Callable[["Workspace", "Params", str], None]
+
+
+def run(stage: Stage, name: str) -> None:
+    """Load the parameters and run the stage on an item, or DVC's STAGE@ITEM. A user's mistake ends in one message."""
+    from pipeline.config.load import load_params
+    from pipeline.io.paths import Workspace
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _terminate)
+    workspace = Workspace(Path.cwd())
+    try:
+        # What comes before may hold the path of dvc.yaml; no item's name has an @.
+        stage(workspace, load_params(workspace.root), name.rpartition("@")[2])
+    except PipelineError as error:
+        sys.exit(f"error: {error}")
+
+
+def environment_of_stages(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment to run DVC or a stage in: stages are started as `python -m ...`, which must be this Python."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+    return {**environment, "PATH": path}
+
+
+def prepare_process() -> None:
+    """What each process of the pipeline begins with: it ends with its parent, and seldom looks for reference cycles."""
+    die_with_parent()
+    collect_garbage_seldom()
+
+
+def collect_garbage_seldom() -> None:
+    """Look for reference cycles less often than Python does by itself."""
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, *gc.get_threshold()[1:])
+
+
+def die_with_parent() -> None:
+    """End this process when DVC is killed: an orphan would write on while the next repro runs the same stage."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() == 1 and "DVC_STAGE" in os.environ and not _starts_stages(1):
+            sys.exit("error: DVC has ended before its stage began.")
+
+
+def _starts_stages(process: int) -> bool:
+    """Whether a process is DVC or this package's: in a container it may be the first one, to which orphans go too."""
+    try:
+        command = Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return any(name in command for name in (b"dvc", b"pipeline"))
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    # What comes after the first one must not stop the cleaning up that it starts.
+    for further in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(further, signal.SIG_IGN)
+    # As an exception, so that open runs are closed and temporary files removed on the way out.
+    sys.exit(128 + number)

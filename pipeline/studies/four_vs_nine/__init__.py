@@ -1,0 +1,1 @@
+"""4 against 9: each regularized network against the baseline that overfits."""

@@ -1,0 +1,225 @@
+"""Pictures of grid searches: cross-validated accuracies against a source's, and over the grid."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MultipleLocator, NullLocator, PercentFormatter
+
+from pipeline.config.models import units_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# The palette of Okabe and Ito, which colour-blind people can tell apart, without its yellow, too pale on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+MARKERS = ("o", "^", "s", "D", "v", "P", "X")
+# The smallest part of the scale, in fractions, that holds this share of the configurations is enlarged.
+ENLARGED_SHARE = 0.75
+# Up to so many configurations each is labelled with its units.
+NUM_LABELLED = 40
+# Grids with more columns are shown one below the other, not side by side.
+NUM_COLUMNS_BESIDE = 4
+# On the scale of colours.
+NUM_TICKS = 5
+
+
+def reported_against_measured(
+    scores: pd.DataFrame, *, correlations: Mapping[str, float | None], correlation: float | None, title: str
+) -> Figure:
+    """Cross-validated accuracy of every configuration, the source's against the measured one, a marker per search.
+
+    `scores` has the columns `search`, `units`, `mean_accuracy`, `std_accuracy` and `reported_cv_accuracy` (fractions),
+    `correlations` the rank correlation of each search, `correlation` that of all. Bars are the standard deviation over
+    the folds. Where nothing is reported, the picture says so, and shows the measured accuracies.
+    """
+    reported = scores.dropna(subset=["reported_cv_accuracy"]).astype({"reported_cv_accuracy": float})
+    if reported.empty:
+        return _measured_only(scores, title=title)
+    figure = Figure(figsize=(13, 6.6), layout="constrained")
+    figure.suptitle(f"{title}\n{len(reported)} configurations, Spearman's rank correlation {_correlation(correlation)}")
+    whole, enlarged = figure.subplots(1, 2)
+    pairs = reported[["mean_accuracy", "reported_cv_accuracy"]].to_numpy()
+    part = _limits(pairs[pairs.min(axis=1) >= np.quantile(pairs.min(axis=1), 1 - ENLARGED_SHARE)])
+    for axes, limits in ((whole, _limits(pairs)), (enlarged, part)):
+        for (name, table), (colour, marker) in zip(_by_search(reported), itertools.cycle(_styles()), strict=False):
+            axes.errorbar(
+                table["mean_accuracy"],
+                table["reported_cv_accuracy"],
+                xerr=table["std_accuracy"],
+                ls="none",
+                marker=marker,
+                markersize=6,
+                mfc="none",
+                color=colour,
+                elinewidth=0.8,
+                alpha=0.85,
+                label=f"{name}  {_correlation(correlations.get(name))}",
+            )
+        axes.axline((1, 1), slope=1, color="0.5", ls="--", lw=1, label="equal")
+        axes.set(xlim=limits, ylim=limits, xlabel="measured (%)", ylabel="reported by the source (%)")
+        axes.set_aspect("equal")
+        _percent_ticks(axes, limits)
+    enlarged.set_title("its outlined part enlarged", fontsize=10)
+    whole.set_title("all; bars: standard deviation over the folds", fontsize=10)
+    whole.add_patch(Rectangle((part[0], part[0]), part[1] - part[0], part[1] - part[0], fill=False, ec="0.4", lw=0.8))
+    handles, labels = whole.get_legend_handles_labels()
+    # The line comes first of its kind; searches are read more often.
+    order = sorted(range(len(labels)), key=lambda index: labels[index] == "equal")
+    figure.legend(
+        handles=[handles[index] for index in order],
+        labels=[labels[index] for index in order],
+        loc="outside lower center",
+        ncols=4,
+        frameon=False,
+        title="search, its rank correlation",
+    )
+    return figure
+
+
+def heat_map(scores: pd.DataFrame, grid: Sequence[Sequence[int]], *, title: str) -> Figure:
+    """Cross-validated accuracies over a grid of units, the best outlined; beside or below it the source's, if any.
+
+    Rows are the units of the first half of the layers, columns those of the rest. `scores` has a row for every
+    combination in `grid`, with the columns `units` (as `512-128`), `mean_accuracy`, `std_accuracy` and
+    `reported_cv_accuracy` (fractions, the last one may be empty).
+    """
+    split = max(1, len(grid) // 2)
+    rows, columns = _combinations(grid[:split]), _combinations(grid[split:])
+    panels = {"measured, with the standard deviation over the folds": "mean_accuracy"}
+    if scores["reported_cv_accuracy"].notna().any():
+        panels["reported by the source"] = "reported_cv_accuracy"
+    is_beside = len(columns) <= NUM_COLUMNS_BESIDE
+    shape = (1, len(panels)) if is_beside else (len(panels), 1)
+    width, height = 1.6 + 1.05 * len(columns), 1.5 + 0.62 * len(rows)
+    figure = Figure(figsize=(max(6.5, width * shape[1] + 1.2), height * shape[0] + 0.6), layout="constrained")
+    figure.suptitle(title)
+    all_axes = figure.subplots(*shape, squeeze=False).ravel()
+    shown = scores[list(panels.values())].to_numpy(dtype=float)
+    norm = _error_norm(100 * (1 - shown[np.isfinite(shown)]))
+    for axes, (name, column) in zip(all_axes, panels.items(), strict=True):
+        image = _draw_grid(axes, scores, column, rows, columns, norm)
+        axes.set_title(name, fontsize=10)
+        axes.set(xlabel=f"units of {_layers(split, len(grid))}", ylabel=f"units of {_layers(0, split)}")
+    scale = figure.colorbar(image, ax=list(all_axes), label="error: what lacks to 100 % accuracy", shrink=0.9)
+    scale.ax.yaxis.set_minor_locator(NullLocator())
+    ticks = np.geomspace(*image.get_clim(), NUM_TICKS).tolist()
+    scale.set_ticks(ticks, labels=[f"{tick:.3g} %" for tick in ticks])
+    return figure
+
+
+def _draw_grid(
+    axes: Axes,
+    scores: pd.DataFrame,
+    column: str,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    norm: LogNorm,
+) -> AxesImage:
+    by_units = scores.set_index("units")
+    units = np.array([["-".join(filter(None, (row, end))) for end in columns] for row in rows])
+    accuracies = by_units[column].astype(float).reindex(units.ravel()).to_numpy().reshape(units.shape)
+    deviations = by_units["std_accuracy"].reindex(units.ravel()).to_numpy(dtype=float).reshape(units.shape)
+    image = axes.imshow(100 * (1 - accuracies), cmap="viridis_r", norm=norm, aspect="auto")
+    for row, place in np.ndindex(accuracies.shape):
+        accuracy = float(accuracies[row, place])
+        if np.isfinite(accuracy):
+            text = f"{100 * accuracy:.2f}"
+            if column == "mean_accuracy" and np.isfinite(deviations[row, place]):
+                text += f"\n±{100 * deviations[row, place]:.2f}"
+            is_dark = norm(100 * (1 - accuracy)) > 0.5
+            axes.text(place, row, text, ha="center", va="center", fontsize=9, color="white" if is_dark else "black")
+    if np.isfinite(accuracies).any():
+        row, place = np.unravel_index(np.nanargmax(accuracies), accuracies.shape)
+        axes.add_patch(Rectangle((place - 0.5, row - 0.5), 1, 1, fill=False, ec="#D55E00", lw=3, clip_on=False))
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.tick_params(length=0)
+    return image
+
+
+def _measured_only(scores: pd.DataFrame, *, title: str) -> Figure:
+    """Every configuration with the spread of its folds, in the order of the table."""
+    figure = Figure(figsize=(max(7.0, min(16.0, 3 + 0.32 * len(scores))), 5), layout="constrained")
+    axes = figure.subplots()
+    start = 0
+    for (name, table), (colour, marker) in zip(_by_search(scores), itertools.cycle(_styles()), strict=False):
+        axes.errorbar(
+            np.arange(start, start + len(table)),
+            table["mean_accuracy"],
+            yerr=table["std_accuracy"],
+            ls="none",
+            marker=marker,
+            mfc="none",
+            color=colour,
+            capsize=2,
+            label=name,
+        )
+        start += len(table)
+    figure.suptitle(f"{title}\nno source reports figures on this data")
+    axes.set(ylabel="measured (%)", xlabel="units")
+    if len(scores) <= NUM_LABELLED:
+        axes.set_xticks(range(len(scores)), scores["units"], rotation=60, ha="right", rotation_mode="anchor")
+    else:
+        axes.set(xlabel="configuration")
+    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, title="search; bars: standard deviation of folds")
+    return figure
+
+
+def _by_search(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    return [(str(name), table) for name, table in scores.groupby("search", sort=False)]
+
+
+def _styles() -> list[tuple[str, str]]:
+    """49 pairs of colour and marker, of which neighbours differ in both."""
+    return [
+        (colour, MARKERS[(place + shift) % len(MARKERS)])
+        for shift in range(len(MARKERS))
+        for place, colour in enumerate(COLOURS)
+    ]
+
+
+def _correlation(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.2f}"
+
+
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    margin = 0.04 * max(float(values.max() - values.min()), 0.01)
+    return float(values.min()) - margin, float(values.max()) + margin
+
+
+def _percent_ticks(axes: Axes, limits: tuple[float, float]) -> None:
+    """The same ticks on both axes."""
+    span = limits[1] - limits[0]
+    step = next((step for step in (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05) if span / step <= 8), 0.1)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MultipleLocator(step))
+        axis.set_major_formatter(PercentFormatter(1, symbol=""))
+    axes.grid(alpha=0.3)
+
+
+def _error_norm(errors: np.ndarray) -> LogNorm:
+    """Logarithmic, because the best accuracies differ by tenths of a point and the worst by tens."""
+    low = max(float(errors.min()), 0.01)
+    return LogNorm(low, max(float(errors.max()), 1.05 * low))
+
+
+def _combinations(grid: Sequence[Sequence[int]]) -> list[str]:
+    return [units_text(units) for units in itertools.product(*grid)]
+
+
+def _layers(first: int, end: int) -> str:
+    numbers = [str(number) for number in range(first + 1, end + 1)]
+    if len(numbers) < 2:
+        return f"layer {''.join(numbers)}".strip()
+    return f"layers {', '.join(numbers[:-1])} and {numbers[-1]}"

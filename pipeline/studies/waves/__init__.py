@@ -1,0 +1,1 @@
+"""The sine waves: data, error measures, the source's questions and reported predictions, plots."""

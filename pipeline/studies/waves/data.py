@@ -1,0 +1,67 @@
+"""Waves a sin(b x) + c cos(d x), and rows of them with known parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pipeline.config.data import Signal
+from pipeline.errors import PipelineError
+from pipeline.io import storage
+
+PARAMETERS = ("a", "b", "c", "d")
+
+# Inputs (n, num_points) and targets (n, 4), both float32.
+Rows = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def axis(signal: Signal) -> NDArray[np.float64]:
+    """The points x (num_points,) of a signal, in radians: equally spaced, both ends included."""
+    return np.linspace(0, signal.length_in_pi * np.pi, signal.num_points)
+
+
+def waves(parameters: ArrayLike, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The waves (n, num_points) of parameters (n, 4), in the order of PARAMETERS, at x (num_points,) in radians."""
+    a, b, c, d = np.asarray(parameters, dtype=np.float64).T[:, :, np.newaxis]
+    return a * np.sin(b * x) + c * np.cos(d * x)
+
+
+def generate(signal: Signal) -> dict[str, Rows]:
+    """Training, validation and test rows, drawn in this order from one seeded stream, and the extended test rows."""
+    sizes = {"train": signal.train_size, "validation": signal.validation_size, "test": signal.test_size}
+    random = np.random.default_rng(signal.seed)
+    x = axis(signal)
+    drawn = {split: random.uniform(size=(size, len(PARAMETERS))) for split, size in sizes.items()}
+    return {
+        split: rows(parameters, x) for split, parameters in {**drawn, "extended": np.array(signal.extended)}.items()
+    }
+
+
+def rows(parameters: ArrayLike, x: NDArray[np.float64]) -> Rows:
+    """What a network learns from: the waves (n, num_points), and their parameters (n, 4), both float32."""
+    # The wave of the rounded parameters: a row and its targets must agree.
+    targets = np.asarray(parameters, dtype=np.float32)
+    return waves(targets, x).astype(np.float32), targets
+
+
+def read(path: Path, *, num_points: int) -> Rows:
+    """Read the rows of a split.
+
+    Raises PipelineError when the file is missing, damaged, empty, or does not fit the number of points.
+    """
+    inputs, targets = storage.read_arrays(path, "inputs", "targets")
+    problem = _problem(inputs, targets, num_points)
+    if problem:
+        raise PipelineError(f"{path}: expected {problem}. Delete it, then run `dvc repro` to make it again.")
+    return inputs, targets
+
+
+def _problem(inputs: NDArray[Any], targets: NDArray[Any], num_points: int) -> str | None:
+    if inputs.ndim != 2 or len(inputs) == 0 or inputs.shape[1] != num_points or inputs.dtype != np.float32:
+        return f"inputs (n, {num_points}) of float32, got {inputs.shape} of {inputs.dtype}"
+    if targets.shape != (len(inputs), len(PARAMETERS)) or targets.dtype != np.float32:
+        return f"targets ({len(inputs)}, {len(PARAMETERS)}) of float32, got {targets.shape} of {targets.dtype}"
+    return None

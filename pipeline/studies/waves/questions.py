@@ -1,0 +1,149 @@
+"""The questions that the source asks of a signal's regressor, answered from its figures by stated rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.studies.waves import data as waves
+from pipeline.studies.waves import metrics as wave_metrics
+
+if TYPE_CHECKING:
+    import keras
+
+NUM_WORST = 3
+# A factor of a wave below this is small: what it multiplies hardly shows in the curve.
+SMALL = 0.1
+# Which factor must not be small for a parameter to show.
+FACTORS = {"a": "b", "b": "a", "d": "c"}
+# See the rules below.
+AT_MOST_OF_ALWAYS_MEAN, AT_MOST_OF_TEST, AT_MOST_OF_TRAINING = 0.5, 2.0, 1.25
+LEARNED_RULE = (
+    f"yes: the mean test curve error is at most {AT_MOST_OF_ALWAYS_MEAN:g} times that of always predicting the mean "
+    f"training parameters, and the mean curve error on the extended rows at most {AT_MOST_OF_TEST:g} times the one on "
+    "the test rows; within the training range only: just the first holds; no: otherwise"
+)
+FIT_RULE = (
+    f"underfit: the mean absolute error on the training rows is above {AT_MOST_OF_ALWAYS_MEAN:g} times that of always "
+    f"predicting the mean training parameters; overfit: the validation or the test error is above "
+    f"{AT_MOST_OF_TRAINING:g} times the training one; neither: otherwise"
+)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a network makes of rows: true and predicted parameters (n, 4), true and implied curves (n, num_points)."""
+
+    true: NDArray[np.float32]
+    predicted: NDArray[np.float32]
+    true_curves: NDArray[np.float32]
+    implied_curves: NDArray[np.float64]
+
+    @property
+    def curve_errors(self) -> NDArray[np.float64]:
+        """Absolute differences (n, num_points)."""
+        return wave_metrics.curve_errors(self.true_curves, self.implied_curves)
+
+
+def named(values: Sequence[float] | NDArray[Any]) -> dict[str, float]:
+    """Four numbers by the names of the parameters."""
+    return {name: float(value) for name, value in zip(waves.PARAMETERS, values, strict=True)}
+
+
+def first_layer(model: keras.Model) -> dict[str, int]:
+    """Where the parameters of the first layer come from: a weight per point and unit, and a bias per unit."""
+    layer = next(layer for layer in model.layers if layer.weights)
+    num_points, num_units = layer.weights[0].shape
+    num_weights = num_points * num_units
+    total = layer.count_params()
+    return {
+        "points": num_points,
+        "units": num_units,
+        "weights": num_weights,
+        "biases": total - num_weights,
+        "parameters": total,
+    }
+
+
+def fails_on(test: Predictions, extended: Predictions) -> dict[str, Any]:
+    """The mean curve errors at the edge of the training range and beyond it, the worst rows, and what hardly shows."""
+    errors = extended.curve_errors.mean(axis=1)
+    is_beyond = ((extended.true < 0) | (extended.true > 1)).any(axis=1)
+    worst = np.argsort(-errors, kind="stable")[:NUM_WORST]
+    return {
+        "mean_curve_error": {
+            "test": float(test.curve_errors.mean()),
+            "extended_at_the_edge": _mean(errors[~is_beyond]),
+            "extended_beyond": _mean(errors[is_beyond]),
+        },
+        "worst_extended": [
+            {
+                "true": named(extended.true[row]),
+                "predicted": named(extended.predicted[row]),
+                "curve_error": float(errors[row]),
+            }
+            for row in worst
+        ],
+        "test_error_where_the_factor_is_small": _by_factor(test),
+    }
+
+
+def learned_the_transform(
+    test: Predictions, extended: Predictions, always_mean: Mapping[str, NDArray[np.float64]]
+) -> dict[str, Any]:
+    """Whether implied curves are right in the training range, and beyond it.
+
+    `always_mean` are the curve errors (n, num_points) of always predicting the mean training parameters, on the rows of
+    `test` and of `extended`.
+    """
+    measured = {"test": float(test.curve_errors.mean()), "extended": float(extended.curve_errors.mean())}
+    reference = {split: float(errors.mean()) for split, errors in always_mean.items()}
+    learned = measured["test"] <= AT_MOST_OF_ALWAYS_MEAN * reference["test"]
+    extrapolates = measured["extended"] <= AT_MOST_OF_TEST * measured["test"]
+    return {
+        "curve_error": measured,
+        "curve_error_of_always_the_mean": reference,
+        "rule": LEARNED_RULE,
+        "verdict": "no" if not learned else "yes" if extrapolates else "within the training range only",
+    }
+
+
+def fit(*, train: float, validation: float, test: float, always_mean: float) -> dict[str, Any]:
+    """Whether a network over- or underfits, from mean absolute errors of its last weights, dropout off.
+
+    `always_mean` is that of always predicting the mean training parameters, on the test rows.
+    """
+    if train > AT_MOST_OF_ALWAYS_MEAN * always_mean:
+        verdict = "underfit"
+    else:
+        verdict = "overfit" if max(validation, test) > AT_MOST_OF_TRAINING * train else "neither"
+    return {
+        "mean_absolute_error": {"train": train, "validation": validation, "test": test, "always_the_mean": always_mean},
+        "rule": FIT_RULE,
+        "verdict": verdict,
+    }
+
+
+def _by_factor(test: Predictions) -> dict[str, dict[str, Any]]:
+    """The mean errors of a, b and d, signs fixed, where the factor that they need to show is small, and elsewhere."""
+    errors = wave_metrics.parameter_errors(test.true, wave_metrics.with_nearest_signs(test.true, test.predicted))
+    places = {name: place for place, name in enumerate(waves.PARAMETERS)}
+    found = {}
+    for name, factor in FACTORS.items():
+        is_small = np.abs(test.true[:, places[factor]]) < SMALL
+        of_name = errors[:, places[name]]
+        found[name] = {
+            "factor": factor,
+            "below": SMALL,
+            "small": _mean(of_name[is_small]),
+            "else": _mean(of_name[~is_small]),
+        }
+    return found
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    return float(values.mean()) if len(values) else None

@@ -1,0 +1,85 @@
+"""What every trained model tells of itself, whatever it was trained for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config.models import CnnVariant, ConvBlock, DenseLayer, MlpVariant, Objective
+from pipeline.errors import PipelineError
+from pipeline.evaluation import scoring
+from pipeline.models import Trainable
+from pipeline.training import Examples
+
+if TYPE_CHECKING:
+    import keras
+
+CLASSIFIER_FIGURES = ("loss", "cross_entropy", "accuracy")
+
+
+def check_converged(history: pd.DataFrame, key: str) -> None:
+    """Raises PipelineError naming the variant's key when training has diverged to NaN or infinity."""
+    epochs = history["epoch"][~np.isfinite(history.to_numpy(dtype=float)).all(axis=1)]
+    if len(epochs):
+        raise PipelineError(
+            f"{key}: training diverged, its figures are NaN or infinite from epoch {epochs.iloc[0]} on. "
+            "Lower optimizer.learning_rate."
+        )
+
+
+def active_in_training(spec: Trainable) -> tuple[str, ...]:
+    """What changes images or activations in training only."""
+    layers: list[ConvBlock | DenseLayer] = [*spec.layers, *(spec.blocks if isinstance(spec, CnnVariant) else ())]
+    is_active = {
+        "dropout": any(layer.dropout for layer in layers),
+        "augmentation": isinstance(spec, MlpVariant) and spec.augmentation is not None,
+    }
+    return tuple(name for name, value in is_active.items() if value)
+
+
+def parameter_counts(model: keras.Model) -> dict[str, int]:
+    """Number of weights: all, and those that training changes."""
+    return {
+        "total": model.count_params(),
+        "trainable": sum(math.prod(weight.shape) for weight in model.trainable_weights),
+    }
+
+
+def epoch_figures(history: pd.DataFrame, figures: Sequence[str], *, best_row: int) -> dict[str, Any]:
+    """The number of epochs, and the figures of the last and of the best epoch, in training and validation.
+
+    `best_row` counts the rows of the history from 0.
+    """
+    moments = {"last": history.iloc[-1], "best": history.iloc[best_row]}
+    return {
+        "epochs": len(history),
+        "best_epoch": int(moments["best"]["epoch"]),
+        **{
+            section: {
+                moment: {figure: float(row[f"{prefix}{figure}"]) for figure in figures}
+                for moment, row in moments.items()
+            }
+            for section, prefix in (("train", ""), ("validation", "val_"))
+        },
+    }
+
+
+def classifier_figures(
+    history: pd.DataFrame, model: keras.Model, fitted: keras.Model, examples: Examples, objective: Objective
+) -> dict[str, Any]:
+    """The figures of a trained classifier: its size, its last epoch, its best epoch by validation accuracy.
+
+    `fitted` is the part of `model` that was trained on the examples, which may be all of it. `train_evaluated` are its
+    final weights on all of them, with dropout off.
+    """
+    probabilities, penalty = scoring.predict_in_batches(fitted, examples.inputs)
+    return {
+        "parameters": parameter_counts(model),
+        **epoch_figures(history, CLASSIFIER_FIGURES, best_row=int(history["val_accuracy"].argmax())),
+        "train_evaluated": asdict(scoring.score(probabilities, examples.targets, penalty, objective)),
+    }

@@ -1,0 +1,90 @@
+"""What the parameters say of repeats, and the errors about it."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from pipeline.config.params import Params
+
+VARIANT = {
+    "family": "mlp",
+    "engine": "jax",
+    "dataset": "shapes",
+    "layers": [{"units": 4}],
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    "batch_size": 1,
+    "epochs": 1,
+}
+DATASET = {
+    "title": "Shapes",
+    "source": "files",
+    "classes": ["disc", "star"],
+    "split": {"validation_size": 10, "seed": 0},
+    "example": 0,
+}
+STUDY = {"dataset": "shapes", "shared_from": "first"}
+REPEATED = {"dataset": "shapes", "family": "mlp", "engine": "jax", "study": "second"}
+CONTENT: dict[str, Any] = {
+    "compute": {"seed": 7, "threads": 1},
+    "sources": {"files": {"kind": "idx_files", "folder": "shapes", "urls": [], "sha256": {}}},
+    "datasets": {"shapes": DATASET, "others": DATASET},
+    "studies": {
+        "first": {**STUDY, "title": "First", "variants": ["narrow", "wide", "longer"]},
+        "second": {**STUDY, "title": "Second", "variants": ["wide", "deep"]},
+    },
+    "tasks": {},
+    "variants": {
+        "narrow": {**VARIANT, "study": "first"},
+        "wide": {**VARIANT, "study": "first"},
+        "deep": {**VARIANT, "study": "second"},
+    },
+    "warm_started": {"longer": {**VARIANT, "study": "first", "start_from": "narrow"}},
+    "repeats": {"second": {"dataset": "shapes", "repeats": 3}},
+    "repeated": {"wide": REPEATED, "deep": REPEATED},
+}
+
+
+def params_with(**changes: Any) -> Params:
+    return Params.model_validate({**copy.deepcopy(CONTENT), **changes})
+
+
+def test_the_seeds_are_that_of_all_trainings_and_those_that_follow() -> None:
+    assert list(params_with().seeds_of("second")) == [7, 8, 9]
+
+
+def test_shared_variants_are_repeated_like_the_studys_own() -> None:
+    assert list(params_with().repeated_in("second")) == ["wide", "deep"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"repeats": {"second": {"dataset": "shapes", "repeats": 1}}}, "greater than or equal to 2"),
+        (
+            {"repeats": {"second": {"dataset": "others", "repeats": 2}}},
+            "repeats.second: study second is about shapes, got a variant on others.",
+        ),
+        ({"repeated": {}}, "repeats.second: expected a variant under repeated that names it, got none. Add one."),
+        ({"repeats": {}}, r"repeated.wide.study: expected one of \(none\), got 'second'."),
+        (
+            {"repeated": {"longer": REPEATED}},
+            "repeated.longer: expected one of deep, narrow, wide, got 'longer'.",
+        ),
+        ({"repeated": {"narrow": REPEATED}}, "repeated.narrow.study: expected one of first, got 'second'."),
+        (
+            {"repeated": {"deep": {**REPEATED, "family": "cnn", "engine": "tensorflow"}}},
+            "repeated.deep.family: expected 'mlp', as variants.deep has it, got 'cnn'.",
+        ),
+        (
+            {"repeated": {"deep": {**REPEATED, "dataset": "others"}}},
+            "repeated.deep.dataset: expected 'shapes', as variants.deep has it, got 'others'.",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        params_with(**changes)

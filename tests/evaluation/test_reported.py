@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.config.load import load_params
+from pipeline.config.params import Params
+from pipeline.errors import PipelineError
+from pipeline.evaluation.reported import ReportedFigure, reported_figures
+
+SOURCES = {
+    "idx_files": {"kind": "idx_files", "folder": "shapes", "urls": [], "sha256": {}},
+    "embedded": {"kind": "embedded", "images": "digits", "train_size": 9, "test_size": 9, "seed": 0},
+}
+
+
+def params(source: str = "idx_files", **groups: Any) -> Params:
+    variant: dict[str, Any] = {
+        "family": "mlp",
+        "engine": "jax",
+        "study": "first",
+        "dataset": "shapes",
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+        "batch_size": 8,
+        "epochs": 3,
+        "layers": [{"units": 4}],
+    }
+    dataset = {
+        "title": "Shapes",
+        "source": "shapes",
+        "classes": ["disc", "star"],
+        "split": {"validation_size": 10, "seed": 0},
+        "example": 0,
+    }
+    variants = {"narrow": variant, "wide": variant}
+    listed = [*variants, *(name for group in ("swept", "derived") for name in groups.get(group, {}))]
+    study = {"title": "First", "dataset": "shapes", "shared_from": "first", "tolerance": 0.004, "variants": listed}
+    return Params.model_validate(
+        {
+            "compute": {"seed": 1, "threads": 1},
+            "sources": {"shapes": SOURCES[source]},
+            "datasets": {"shapes": dataset},
+            "studies": {"first": study},
+            "tasks": {},
+            "variants": variants,
+            **groups,
+        }
+    )
+
+
+def test_figures_are_by_study_and_variant(tmp_path: Path) -> None:
+    path = tmp_path / "reported_results.yaml"
+    path.write_text(
+        "first:\n"
+        "  narrow: {reported: {test_accuracy: 0.97, test_loss: 0.1}}\n"
+        "  wide: {reported: {test_accuracy: 0.1}, fault: The network was dead.}\n"
+        "  gone: {reported: {test_accuracy: 0.5}}\n"
+        "other: {cv_accuracy: [1, 2]}\n"
+    )
+    assert reported_figures(path, params()) == {
+        ("first", "narrow"): ReportedFigure(0.97, None),
+        ("first", "wide"): ReportedFigure(0.1, "The network was dead."),
+    }
+
+
+DERIVED = {
+    "family": "mlp",
+    "engine": "jax",
+    "study": "first",
+    "dataset": "shapes",
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    "batch_size": 8,
+    "epochs": 3,
+}
+SEARCH = {
+    "study": "first",
+    "dataset": "shapes",
+    "grid": [[4, 8]],
+    "block": {},
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    "batch_size": 8,
+    "epochs": 3,
+    "folds": 2,
+}
+
+
+def test_a_refit_shares_its_row_with_its_search_and_one_from_a_sweep_does_not(tmp_path: Path) -> None:
+    project = params(
+        searches={"grid": SEARCH},
+        sweeps={"rates": {"study": "first", "dataset": "shapes"}},
+        swept={"slow": {**DERIVED, "layers": [{"units": 4}], "sweep": "rates"}},
+        derived={"grid": {**DERIVED, "layers_from": "grid"}, "augmented": {**DERIVED, "layers_from": "rates"}},
+    )
+    path = tmp_path / "reported_results.yaml"
+    path.write_text(
+        "first:\n"
+        "  grid: {reported: {test_accuracy: 0.1, refit_test_accuracy: 0.97}}\n"
+        "  augmented: {reported: {test_accuracy: 0.96, refit_test_accuracy: 0.1}}\n"
+    )
+    assert reported_figures(path, project) == {
+        ("first", "grid"): ReportedFigure(0.97, None),
+        ("first", "augmented"): ReportedFigure(0.96, None),
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "first: {}",
+        "first: {narrow: {reported: null}}",
+        "first: {narrow: {reported: {test_loss: 0.1}}}",
+    ],
+)
+def test_what_a_source_does_not_report_is_absent(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "reported_results.yaml"
+    path.write_text(text)
+    assert reported_figures(path, params()) == {}
+
+
+def test_nothing_is_reported_of_embedded_data_and_the_file_is_not_needed(tmp_path: Path) -> None:
+    assert reported_figures(tmp_path / "missing.yaml", params("embedded")) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "first: {narrow: {reported: {test_accuracy: 97}}}",
+            "first.narrow.reported.test_accuracy: expected a fraction",
+        ),
+        ("first: {narrow: {reported: {test_accuracy: high}}}", "from 0 to 1, got 'high'"),
+        ("first: {narrow: {reported: {test_accuracy: yes}}}", "from 0 to 1, got"),
+        ("first: {narrow: [0.97]}", r"narrow: expected a mapping, got \[0.97\]"),
+        ("[1, 2]", "expected a mapping of studies, got list"),
+        ("first: {", "expected YAML, but it cannot be parsed"),
+    ],
+)
+def test_a_malformed_file_is_named_with_its_key(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "reported_results.yaml"
+    path.write_text(text)
+    with pytest.raises(PipelineError, match=f"{path}: .*{problem}"):
+        reported_figures(path, params())
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "reported_results.yaml"
+    with pytest.raises(PipelineError, match=f"{path}: expected the figures that the sources report, but the file is"):
+        reported_figures(path, params())
+
+
+def test_the_figures_of_the_project_itself_are_complete(repository: Path) -> None:
+    """Every variant of the full study has its source's figure, but for those that no source has in numbers."""
+    project = load_params(repository)
+    figures = reported_figures(repository / "reported_results.yaml", project)
+    listed = {(study, variant) for study in project.studies for variant in project.variants_of(study)}
+    # A control and a correction of this project; bars without numbers.
+    bars = {("four-vs-nine", name) for name in project.variants_of("four-vs-nine") if "_l1_" in name or "_l2_" in name}
+    bars |= {("four-vs-nine", name) for name in project.members_of("four_nine_dropout")}
+    assert listed - figures.keys() == bars | {
+        ("handwritten-digits", "digits_64x64_low_lr_scratch"),
+        ("fashion-transfer", "fashion_mobilenet_v2"),
+    }
+    assert figures["fashion", "fashion_128"].test_accuracy == 0.8848
+    assert figures["digits-grid-search", "digits_grid_2_dropout_30_epochs"].test_accuracy == 0.9845
+    assert {name for (_, name), figure in figures.items() if figure.fault} == {
+        "digits_64x64_low_lr",
+        "fashion_cnn_batchnorm",
+        "fashion_mobilenet_v2_32",
+        "four_nine_baseline",
+        "four_nine_dropout_augment",
+    }
+
+
+def test_every_row_of_the_file_belongs_to_the_project(repository: Path) -> None:
+    """A misspelt study or variant would silently have no figure."""
+    project = load_params(repository)
+    content = YAML(typ="safe").load(repository / "reported_results.yaml")
+    for study, rows in content.items():
+        known = {*project.searches, *project.all_variants, "extended_test", "sweeps"}
+        assert study in {*project.studies, *project.signals}
+        assert set(rows) <= known

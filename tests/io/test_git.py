@@ -1,0 +1,44 @@
+"""What git prints, and what comes of a folder where it has nothing to say."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline.io import git
+
+
+@pytest.fixture
+def repository_with_a_commit(tmp_path: Path) -> Path:
+    identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    for arguments in (("init", "--quiet"), (*identity, "commit", "--quiet", "--allow-empty", "-m", "First")):
+        subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True)
+    return tmp_path
+
+
+def test_what_a_command_prints(repository_with_a_commit: Path) -> None:
+    assert git.output(repository_with_a_commit, "log", "--format=%s") == "First\n"
+
+
+def test_the_commit_is_the_one_checked_out(repository_with_a_commit: Path) -> None:
+    commit = git.commit(repository_with_a_commit)
+    assert commit == (git.output(repository_with_a_commit, "log", "--format=%H") or "").strip()
+    assert commit is not None
+    assert len(commit) == 40
+
+
+def test_a_command_that_fails_says_nothing(repository_with_a_commit: Path) -> None:
+    assert git.output(repository_with_a_commit, "show", "HEAD:missing") is None
+
+
+def test_a_repository_without_a_commit_has_none(tmp_path: Path) -> None:
+    subprocess.run(["git", "-C", str(tmp_path), "init", "--quiet"], check=True)
+    assert git.commit(tmp_path) is None
+
+
+def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert git.commit(tmp_path) is None
+    assert git.output(tmp_path, "--version") is None

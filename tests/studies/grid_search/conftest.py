@@ -1,0 +1,137 @@
+"""Evidence made up of chosen accuracies, so that each verdict can be foreseen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.config.models import Search
+from pipeline.studies.grid_search.evidence import Evidence, Refit
+
+BLOCKS: dict[str, dict[str, Any]] = {
+    "bn_dropout": {"batch_norm": True, "dropout": 0.5},
+    "bn": {"batch_norm": True},
+    "dropout": {"dropout": 0.5},
+    "none": {},
+}
+GRIDS = {1: [[4, 8]], 2: [[4, 8], [2, 3]], 3: [[4, 8], [2, 3], [1, 2]], 5: [[4], [2, 3], [2], [2], [1]]}
+# What differs from fold to fold, the same for all, and from configuration to configuration.
+FOLDS = np.array([-0.002, 0.0, 0.002])
+NUM_IMAGES = 2000
+
+MakeEvidence = Callable[..., Evidence]
+
+
+@pytest.fixture
+def make_evidence() -> MakeEvidence:
+    """A function of accuracies by search, such as `2_bn_dropout`, that makes evidence with a refit of each.
+
+    `noise` is the standard deviation of single fold accuracies, `refits` replaces fields of refits by name,
+    `longer` makes a refit for more epochs with these fields, `costs` are the ratios (median, min, max) by engine.
+    """
+
+    def make(
+        accuracies: Mapping[str, float],
+        *,
+        noise: float = 0.0,
+        refits: Mapping[str, Mapping[str, Any]] | None = None,
+        longer: Mapping[str, Mapping[str, Any]] | None = None,
+        costs: Mapping[str, tuple[float, float, float]] | None = None,
+        without_refits: bool = False,
+    ) -> Evidence:
+        random = np.random.default_rng(3)
+        searches = {name: search(name) for name in accuracies}
+        scores = {name: table(name, searches[name], accuracy, random, noise) for name, accuracy in accuracies.items()}
+        chosen = {name: str(scores[name].loc[scores[name]["mean_accuracy"].idxmax(), "units"]) for name in accuracies}
+        made = {
+            name: refit(name, name, chosen[name], **{"accuracy": accuracy, **(refits or {}).get(name, {})})
+            for name, accuracy in accuracies.items()
+            if not without_refits
+        }
+        for name, fields in (longer or {}).items():
+            made[f"{name}_longer"] = refit(f"{name}_longer", name, chosen[name], **{"epochs": 30, **fields})
+        return Evidence(searches, scores, chosen, made, block_costs(costs or {}), {"3_bn": 105.0, "3_dropout": 66.0})
+
+    return make
+
+
+def search(name: str) -> Search:
+    depth, _, block = name.partition("_")
+    return Search.model_validate(
+        {
+            "study": "grids",
+            "dataset": "shapes",
+            "grid": GRIDS[int(depth)],
+            "block": BLOCKS[block],
+            "optimizer": {"name": "adam", "learning_rate": 0.001},
+            "batch_size": 8,
+            "epochs": 20,
+            "folds": 3,
+        }
+    )
+
+
+def table(name: str, spec: Search, accuracy: float, random: np.random.Generator, noise: float) -> pd.DataFrame:
+    """Rows as in searches.csv; the last configuration is the best."""
+    rows = []
+    for place, units in enumerate(spec.configurations):
+        folds = accuracy - 0.0001 * (len(spec.configurations) - 1 - place) + FOLDS + random.normal(0, noise, 3)
+        rows.append(
+            {
+                "search": name,
+                "units": "-".join(map(str, units)),
+                **{f"fold_{number}_accuracy": value for number, value in enumerate(folds, start=1)},
+                "mean_accuracy": folds.mean(),
+                "std_accuracy": folds.std(ddof=1),
+                "reported_cv_accuracy": accuracy,
+                "difference": 0.0,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def refit(
+    name: str,
+    search: str,
+    units: str,
+    *,
+    accuracy: float = 0.9,
+    epochs: int = 20,
+    train_accuracy: float = 1.0,
+    train_error: float = 0.01,
+    test_error: float = 0.08,
+    test_losses: Any = None,
+) -> Refit:
+    """Right on the first images, as many as its accuracy says."""
+    correct = np.arange(NUM_IMAGES) < round(accuracy * NUM_IMAGES)
+    return Refit(
+        name=name,
+        search=search,
+        units=units,
+        epochs=epochs,
+        parameters=100,
+        val_accuracy=accuracy,
+        test_accuracy=accuracy,
+        test_accuracy_low=accuracy - 0.003,
+        test_accuracy_high=accuracy + 0.003,
+        train_accuracy=train_accuracy,
+        train_error_dropout_active=0.2,
+        train_error=train_error,
+        test_error=test_error,
+        correct=correct,
+        test_losses=np.where(correct, 0.01, 3.0) if test_losses is None else test_losses,
+    )
+
+
+def block_costs(ratios: Mapping[str, tuple[float, float, float]]) -> pd.DataFrame:
+    columns = [f"ratio_to_dropout_{end}" for end in ("median", "min", "max")]
+    rows = [
+        {"engine": engine, "block": block, **dict(zip(columns, of, strict=True))}
+        for engine, own in ratios.items()
+        for block, of in (("bn", own), ("dropout", (1.0, 1.0, 1.0)))
+    ]
+    return pd.DataFrame(rows, columns=["engine", "block", *columns])
