@@ -369,7 +369,7 @@ def test_interrupt_while_transferring_leaves_nothing(server: Server, folder: Pat
     call = f"download.fetch_file({NAME!r}, [{server.url('stalls')!r}], {SHA256!r}, Path({str(folder / NAME)!r}))"
     # Whoever runs the tests in the background has Ctrl-C ignored, and so would what they start.
     hears = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"{hears}; from pathlib import Path; from pipeline.datasets import download; {call}"
+    code = f"{hears}; from pathlib import Path; from pipeline.data import download; {call}"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, stderr=subprocess.DEVNULL)
     try:
         assert server.requested.wait(30)
