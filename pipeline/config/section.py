@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -26,6 +26,9 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
+Item = TypeVar("Item")
+
+
 # Strict validation refuses a list where a tuple is declared; YAML has only lists.
 type_of_sequence = Field(strict=False)
 
@@ -36,7 +39,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-def require(mapping: Mapping[str, Any], name: str, what: str) -> Any:
+def require(mapping: Mapping[str, Item], name: str, what: str) -> Item:
     """Look up a name that a user gave. Raises PipelineError listing the known names."""
     if name not in mapping:
         raise PipelineError(f"unknown {what} {name!r}; expected one of: {', '.join(sorted(mapping)) or '(none)'}.")

@@ -38,7 +38,7 @@ ALWAYS_MEAN = "always_the_mean"
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Score every regressor of a signal on every test row, by parameters and by curves, and show what it gets wrong."""
-    signal: Signal = require(params.signals, name, "signal")
+    signal = require(params.signals, name, "signal")
     backend.configure("jax", threads=params.compute.threads)
     rows = {
         split: waves.read(workspace.prepared(name, split), num_points=signal.num_points)

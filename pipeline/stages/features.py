@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import tracking
-from pipeline.config.data import Features
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.io import storage
@@ -24,7 +23,7 @@ BATCH_SIZE = 250
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Compute the features of a dataset's training and validation images; save them with the labels."""
-    spec: Features = require(params.features, name, "features")
+    spec = require(params.features, name, "features")
     train, held_out = (workspace.prepared(spec.dataset, split) for split in ("train", "validation"))
     training, validation = storage.read_training_splits(train, held_out)
     splits = {"train": training, "validation": validation}

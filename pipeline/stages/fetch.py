@@ -18,7 +18,7 @@ EMBEDDED_IMAGES = {"digits": embedded.digits, "garments": embedded.garments}
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Fetch a source's raw files: training and test images and labels."""
-    source: IdxFiles | EmbeddedImages = require(params.sources, name, "source")
+    source = require(params.sources, name, "source")
     if isinstance(source, IdxFiles):
         _check_names(source, f"sources.{name}.sha256")
         download.fetch_files(source, workspace.raw(name), mirror=os.environ.get(download.MIRROR_VARIABLE))

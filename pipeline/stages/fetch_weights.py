@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from pipeline import tracking
-from pipeline.config.data import PublishedWeights, RandomWeights
+from pipeline.config.data import PublishedWeights
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.data import download
@@ -23,7 +23,7 @@ SIZE = 32
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Fetch the published weights of a frozen network, or draw random ones."""
-    spec: PublishedWeights | RandomWeights = require(params.weights, name, "weights")
+    spec = require(params.weights, name, "weights")
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(spec, PublishedWeights):
             file = download.fetch_weights(spec, Path(folder), mirror=os.environ.get(download.MIRROR_VARIABLE))

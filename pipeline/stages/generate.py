@@ -24,7 +24,7 @@ FINENESS = 10
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Generate a signal's rows from its seed, describe and draw what is there."""
-    signal: Signal = require(params.signals, name, "signal")
+    signal = require(params.signals, name, "signal")
     splits = waves.generate(signal)
     for split, (inputs, targets) in splits.items():
         storage.write_arrays(workspace.prepared(name, split), inputs=inputs, targets=targets)

@@ -25,7 +25,7 @@ Examples = tuple[np.ndarray, np.ndarray]
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Check a dataset's raw files, split off validation images, describe and draw what is there."""
-    dataset: Dataset = require(params.datasets, name, "dataset")
+    dataset = require(params.datasets, name, "dataset")
     raw = workspace.raw(dataset.source)
     published = _read(raw, idx.TRAIN_IMAGES, idx.TRAIN_LABELS, dataset)
     test = _read(raw, idx.TEST_IMAGES, idx.TEST_LABELS, dataset)

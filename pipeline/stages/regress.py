@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from pipeline import models
-from pipeline.config.models import RegressorVariant
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.evaluation import scoring
@@ -29,7 +28,7 @@ WATCHED = "val_mean_absolute_error"
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Train one regressor; save its model, history, metrics and curves."""
-    regressor: RegressorVariant = require(params.regressors, name, "regressor")
+    regressor = require(params.regressors, name, "regressor")
     backend.configure(regressor.engine, threads=params.compute.threads)
     num_points = params.signals[regressor.dataset].num_points
     examples, validation = (

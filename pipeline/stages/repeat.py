@@ -10,7 +10,6 @@ from pipeline import models, tracking, training
 from pipeline.config.models import CnnVariant, MlpVariant
 from pipeline.config.params import Params
 from pipeline.config.section import require
-from pipeline.config.studies import RepeatedVariant
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend, progress
@@ -25,7 +24,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
 
     The first seed is that of the variant's own training, whose model this one equals.
     """
-    item: RepeatedVariant = require(params.repeated, name, "repeated variant")
+    item = require(params.repeated, name, "repeated variant")
     variant = params.variants[name]
     backend.configure(variant.engine, threads=params.compute.threads)
     train, held_out = (workspace.prepared(variant.dataset, split) for split in ("train", "validation"))

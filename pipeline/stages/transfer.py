@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline import models
-from pipeline.config.models import MobileNetVariant
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.errors import PipelineError
@@ -19,16 +17,13 @@ from pipeline.runtime import backend
 from pipeline.stages import fitting
 from pipeline.training import Examples, summary
 
-if TYPE_CHECKING:
-    pass
-
 # Of the images that the complete model takes; the features do not tell.
 IMAGE_SHAPE = (28, 28)
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Train the head of one variant; save the complete model, history, metrics and curves."""
-    variant: MobileNetVariant = require(params.transfers, name, "transfer variant")
+    variant = require(params.transfers, name, "transfer variant")
     examples = read_features(workspace.features(variant.features, "train"))
     held_out = workspace.features(variant.features, "validation")
     validation = read_features(held_out, num_classes=examples.num_classes)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config.data import Dataset, EmbeddedImages, Features, IdxFiles, PublishedWeights, RandomWeights, Signal
+from pipeline.config.data import IdxFiles
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.io import storage
@@ -53,7 +53,7 @@ WAVE_PARAMETERS = Tensor("float32", (NUM_WAVE_PARAMETERS,))
 
 def fetch_record(workspace: Workspace, params: Params, source: str) -> RunRecord:
     """The raw files of a source: their sizes, hashes and origin."""
-    spec: IdxFiles | EmbeddedImages = require(params.sources, source, "source")
+    spec = require(params.sources, source, "source")
     files = files_of([workspace.raw(source)])
     # Whatever dataset is made of it has the same origin.
     users = [name for name, item in params.datasets.items() if item.source == source]
@@ -75,7 +75,7 @@ def fetch_record(workspace: Workspace, params: Params, source: str) -> RunRecord
 
 def fetch_weights_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     """The weights of a frozen network: their size, hash and origin."""
-    spec: PublishedWeights | RandomWeights = require(params.weights, name, "weights")
+    spec = require(params.weights, name, "weights")
     path = existing(workspace.weights(name))
     users = [features.dataset for features in params.features.values() if features.weights == name]
     dataset = next(iter(users or params.datasets))
@@ -97,7 +97,7 @@ def fetch_weights_record(workspace: Workspace, params: Params, name: str) -> Run
 
 def features_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     """What a frozen network made of a dataset's images: how, and how much of it."""
-    spec: Features = require(params.features, name, "features")
+    spec = require(params.features, name, "features")
     paths = {split: existing(workspace.features(name, split)) for split in FEATURE_SPLITS}
     shapes = {split: array_shape(path, "features") for split, path in paths.items()}
     return RunRecord(
@@ -125,7 +125,7 @@ def features_record(workspace: Workspace, params: Params, name: str) -> RunRecor
 
 def prepare_record(workspace: Workspace, params: Params, dataset: str) -> RunRecord:
     """The splits of a dataset: statistics, pictures and digests."""
-    spec: Dataset = require(params.datasets, dataset, "dataset")
+    spec = require(params.datasets, dataset, "dataset")
     described = {
         "title": spec.title,
         "source": spec.source,
@@ -137,7 +137,7 @@ def prepare_record(workspace: Workspace, params: Params, dataset: str) -> RunRec
 
 def generate_record(workspace: Workspace, params: Params, signal: str) -> RunRecord:
     """The rows of a signal: statistics, pictures and digests."""
-    spec: Signal = require(params.signals, signal, "signal")
+    spec = require(params.signals, signal, "signal")
     described = {
         **flatten.section_params(spec, without=("example", "extended")),
         "example": ", ".join(map(str, spec.example)),

@@ -10,7 +10,6 @@ import pandas as pd
 
 from pipeline.config.params import Params
 from pipeline.config.section import require
-from pipeline.config.studies import RepeatedVariant, Repeats
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
@@ -35,7 +34,7 @@ FILES = ("seeds.csv", "summary.csv", "differences.csv", "accuracy.png")
 
 def repeat_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     """The repeats of a variant in its study, and below it a run per seed, of validation figures alone."""
-    item: RepeatedVariant = require(params.repeated, name, "repeated variant")
+    item = require(params.repeated, name, "repeated variant")
     path = existing(workspace.repeated_training(item.study, name))
     table = _read(path, "seed")
     models = workspace.repeated_model(item.study, name, params.compute.seed).parent
@@ -65,7 +64,7 @@ def repeat_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
 
 def repeats_evaluation_record(workspace: Workspace, params: Params, study: str) -> RunRecord:
     """What the seeds change in a study: every seed, means and intervals, differences and a picture."""
-    spec: Repeats = require(params.repeats, study, "study under repeats")
+    spec = require(params.repeats, study, "study under repeats")
     paths = [existing(workspace.repeats(study) / name) for name in FILES]
     return RunRecord(
         experiment=experiment_name(params, spec.dataset, study),

@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.config.models import Search, Sweep
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.io import storage
@@ -45,7 +44,7 @@ REQUIRED_COLUMNS = (*IDENTITY_COLUMNS, "mean_accuracy")
 
 def search_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     """A search, and below it every configuration."""
-    spec: Search = require(params.searches, name, "search")
+    spec = require(params.searches, name, "search")
     outcome_path = existing(workspace.outcome(name))
     outcome = storage.read_json(outcome_path)
     folds = _folds(workspace.search_results(name) / "folds.csv")
@@ -106,7 +105,7 @@ def configuration_params(units: str) -> dict[str, str]:
 
 def sweep_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     """Which member of a sweep was chosen, and the figures that it was chosen by."""
-    spec: Sweep = require(params.sweeps, name, "sweep")
+    spec = require(params.sweeps, name, "sweep")
     path = existing(workspace.outcome(name))
     outcome = storage.read_json(path)
     selected, accuracies = str(entry_of(path, outcome, "selected")), entry_of(path, outcome, "accuracies")

@@ -11,7 +11,6 @@ import pandas as pd
 from pydantic import ValidationError
 
 from pipeline.config.models import (
-    Classifier,
     DenseLayer,
     DerivedVariant,
     MobileNetVariant,
@@ -83,7 +82,7 @@ def variant_record(
     workspace: Workspace, params: Params, name: str, study: str, *, with_kernels: bool = True
 ) -> RunRecord:
     """A trained variant: parameters, curves, figures and model, and its evaluation if it is of this very model."""
-    variant: Classifier | RegressorVariant = require(params.all_variants, name, "variant")
+    variant = require(params.all_variants, name, "variant")
     results, model = workspace.training_results(name, variant), workspace.model(name, variant)
     files = files_of([results])
     metrics = storage.read_json(existing(results / "metrics.json"))
