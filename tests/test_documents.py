@@ -1,0 +1,89 @@
+"""What is written for the people who work on the project, and for GitHub, agrees with the project itself."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.specifiers import SpecifierSet
+from ruamel.yaml import YAML
+
+# Not written by hand, so .editorconfig leaves it alone.
+GENERATED = ("dvc.lock", "requirements.lock", "results/*", "benchmarks/*.csv")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    return YAML(typ="safe").load(path)
+
+
+@pytest.fixture(scope="module")
+def project(repository: Path) -> dict[str, Any]:
+    return tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="module")
+def jobs(repository: Path) -> dict[str, Any]:
+    return read_yaml(repository / ".github" / "workflows" / "ci.yml")["jobs"]
+
+
+def commands(job: dict[str, Any]) -> list[str]:
+    return [step["run"] for step in job["steps"] if "run" in step]
+
+
+def test_the_workflow_checks_everything_on_linux_under_every_supported_python(
+    jobs: dict[str, Any], project: dict[str, Any], repository: Path
+) -> None:
+    supported = [f"3.{minor}" for minor in range(8, 30) if f"3.{minor}" in SpecifierSet(project["requires-python"])]
+    assert jobs["linux"]["strategy"]["matrix"]["python"] == supported
+    first, last = re.findall(r"\((\d+, \d+)\)", (repository / "Makefile").read_text())
+    assert [first, last] == [version.replace(".", ", ") for version in (supported[0], supported[-1])]
+    assert jobs["linux"]["runs-on"].startswith("ubuntu-")
+    assert commands(jobs["linux"]) == [".ci/run"]
+
+
+def test_the_workflow_runs_the_quick_tests_on_macos(jobs: dict[str, Any], repository: Path) -> None:
+    assert jobs["macos"]["runs-on"].startswith("macos-")
+    assert commands(jobs["macos"]) == ["make test"]
+    assert set(jobs["macos"]["strategy"]["matrix"]["python"]) <= set(jobs["linux"]["strategy"]["matrix"]["python"])
+    assert re.search(r"^test:", (repository / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_the_workflow_may_only_read_and_knows_no_secret(repository: Path) -> None:
+    path = repository / ".github" / "workflows" / "ci.yml"
+    assert read_yaml(path)["permissions"] == {"contents": "read"}
+    assert "secrets" not in path.read_text()
+
+
+@pytest.mark.parametrize("name", ["bug", "wrong_result", "new_study"])
+def test_issue_forms_ask_questions(repository: Path, name: str) -> None:
+    form = read_yaml(repository / ".github" / "ISSUE_TEMPLATE" / f"{name}.yml")
+    assert form["name"]
+    assert form["description"]
+    questions = [item for item in form["body"] if item["type"] != "markdown"]
+    assert len({item["id"] for item in questions}) == len(questions)
+    assert any(item.get("validations", {}).get("required") for item in questions)
+
+
+def test_the_citation_is_of_this_version(repository: Path, project: dict[str, Any]) -> None:
+    citation = read_yaml(repository / "CITATION.cff")
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"]
+    assert f"# {citation['title']}\n" in (repository / "README.md").read_text()
+    assert f"## [{project['version']}] - {citation['date-released']}\n" in (repository / "CHANGELOG.md").read_text()
+
+
+def test_files_are_written_as_the_editor_is_told(repository: Path) -> None:
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=repository, check=True, capture_output=True, text=True)
+    wrong = []
+    for name in filter(None, tracked.stdout.split("\0")):
+        content = (repository / name).read_bytes() if (repository / name).is_file() else b""
+        if not content or b"\0" in content or any(fnmatch(name, pattern) for pattern in GENERATED):
+            continue
+        if b"\r" in content or not content.endswith(b"\n") or re.search(rb"[ \t]$", content, re.MULTILINE):
+            wrong.append(name)
+    assert wrong == []
