@@ -11,7 +11,7 @@ from pipeline.config.models import Classifier
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.evaluation import statistics
-from pipeline.evaluation.reported import ReportedFigure, ReportedFigures
+from pipeline.evaluation.reported import ReportedAccuracies, ReportedAccuracy
 
 VARIANTS_COLUMNS = (
     "variant",
@@ -67,7 +67,7 @@ def study_rows(
     *,
     trained: Mapping[str, Mapping[str, Any]],
     tested: Mapping[str, Mapping[str, Any]],
-    reported: ReportedFigures,
+    reported: ReportedAccuracies,
 ) -> list[dict[str, Any]]:
     """A row per variant that a study lists or has set beside them, with the columns VARIANTS_COLUMNS.
 
@@ -101,7 +101,7 @@ def ranking(
     trained: Mapping[str, Mapping[str, Any]],
     tested: Mapping[str, Mapping[str, Any]],
     histories: Mapping[str, pd.DataFrame],
-    reported: ReportedFigures,
+    reported: ReportedAccuracies,
     tolerance: float | None,
 ) -> pd.DataFrame:
     """The ranking of one study's variants, best validation accuracy first, with the columns RANKING_COLUMNS.
@@ -134,7 +134,7 @@ def difference(measured: float, reported: float) -> float:
     return round(measured - reported, DIFFERENCE_DECIMALS)
 
 
-def within_tolerance(measured: float, reported: ReportedFigure | None, tolerance: float | None) -> bool | None:
+def within_tolerance(measured: float, reported: ReportedAccuracy | None, tolerance: float | None) -> bool | None:
     """Whether an accuracy reproduces the reported one.
 
     None without one, where a fault of its source made it, or in a study without a tolerance.
@@ -150,7 +150,7 @@ def _variant_row(
     variant: Classifier,
     trained: Mapping[str, Any],
     tested: Mapping[str, Any],
-    reported: ReportedFigure | None,
+    reported: ReportedAccuracy | None,
 ) -> dict[str, Any]:
     last = trained["validation"]["last"]
     return {

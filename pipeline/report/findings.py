@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.evaluation import tables
-from pipeline.evaluation.reported import ReportedFigures, reported_figures
+from pipeline.evaluation.reported import ReportedAccuracies, reported_accuracies
 from pipeline.io import history, storage
 from pipeline.io.paths import Workspace
 from pipeline.report.words import nats, percent, unsigned_points
@@ -31,7 +31,7 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     environment.filters.update(percent=percent, points=unsigned_points, nats=nats)
     variants = params.all_variants.items()
-    reported = reported_figures(workspace.reported_results, params)
+    reported = reported_accuracies(workspace.reported_results, params)
     try:
         return environment.from_string(template).render(
             trained={
@@ -71,7 +71,7 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
         raise PipelineError(f"template of the findings: {error}. Correct what it asks for.") from error
 
 
-def _judged(rows: list[dict[Hashable, Any]], params: Params, reported: ReportedFigures) -> list[dict[Hashable, Any]]:
+def _judged(rows: list[dict[Hashable, Any]], params: Params, reported: ReportedAccuracies) -> list[dict[Hashable, Any]]:
     found = []
     for row in rows:
         figure, tolerance = reported.get((row["study"], row["variant"])), params.studies[row["study"]].tolerance

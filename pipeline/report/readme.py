@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.evaluation import pairwise, tables
-from pipeline.evaluation.reported import ReportedFigures, reported_figures
+from pipeline.evaluation.reported import ReportedAccuracies, reported_accuracies
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.report.words import NOTHING, interval, line, percent, points, table
@@ -27,7 +27,7 @@ def results(workspace: Workspace, params: Params) -> str:
         results_table(
             storage.read_table(workspace.variants_table),
             params,
-            reported_figures(workspace.reported_results, params),
+            reported_accuracies(workspace.reported_results, params),
             remarks={study: _remarks(workspace, params, study) for study in params.studies},
         )
     ]
@@ -40,7 +40,7 @@ def results(workspace: Workspace, params: Params) -> str:
 def results_table(
     variants: pd.DataFrame,
     params: Params,
-    reported: ReportedFigures,
+    reported: ReportedAccuracies,
     remarks: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> str:
     """Markdown: a table per study of `variants` (the table of all variants), reported against measured test accuracy.
@@ -197,7 +197,7 @@ def update_readme(text: str, table: str) -> str:
     return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
 
 
-def _study_section(study: str, rows: list[dict[Hashable, Any]], params: Params, reported: ReportedFigures) -> str:
+def _study_section(study: str, rows: list[dict[Hashable, Any]], params: Params, reported: ReportedAccuracies) -> str:
     tolerance = params.studies[study].tolerance
     # Without a tolerance nothing is judged, but a figure may still not be comparable.
     judged = "comparable" if tolerance is None else f"within {100 * tolerance:g} points"

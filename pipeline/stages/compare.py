@@ -14,7 +14,7 @@ from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.evaluation import pairwise as verdicts
 from pipeline.evaluation import stored_predictions, tables
-from pipeline.evaluation.reported import reported_figures
+from pipeline.evaluation.reported import reported_accuracies
 from pipeline.io import history, storage
 from pipeline.io.paths import Workspace
 from pipeline.plots import comparison as plots
@@ -33,7 +33,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     folders = {variant: workspace.training_results(variant, spec) for variant, spec in variants.items()}
     trained = {variant: storage.read_json(folder / "metrics.json") for variant, folder in folders.items()}
     curves = {variant: history.read(folder / "history.csv", COMPARED) for variant, folder in folders.items()}
-    reported = reported_figures(workspace.reported_results, params)
+    reported = reported_accuracies(workspace.reported_results, params)
     tested = {
         **storage.read_json(workspace.evaluation(study.shared_from) / "metrics.json"),
         **storage.read_json(workspace.evaluation(name) / "metrics.json"),

@@ -6,7 +6,7 @@ from pipeline import tracking
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.evaluation import tables
-from pipeline.evaluation.reported import reported_figures
+from pipeline.evaluation.reported import reported_accuracies
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 
@@ -18,7 +18,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     """Write one row per variant and study that lists it: its size, its figures, and the source's."""
     if name != NAME:
         raise PipelineError(f"summarize: expected {NAME!r} as name, got {name!r}.")
-    reported = reported_figures(workspace.reported_results, params)
+    reported = reported_accuracies(workspace.reported_results, params)
     trained = {
         variant: storage.read_json(workspace.training_results(variant, spec) / "metrics.json")
         for variant, spec in params.all_variants.items()

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from pipeline.config.load import load_params
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.evaluation.reported import ReportedFigure, reported_figures
+from pipeline.evaluation.reported import ReportedAccuracy, reported_accuracies
 
 SOURCES = {
     "idx_files": {"kind": "idx_files", "folder": "shapes", "urls": [], "sha256": {}},
@@ -60,9 +60,9 @@ def test_figures_are_by_study_and_variant(tmp_path: Path) -> None:
         "  gone: {reported: {test_accuracy: 0.5}}\n"
         "other: {cv_accuracy: [1, 2]}\n"
     )
-    assert reported_figures(path, params()) == {
-        ("first", "narrow"): ReportedFigure(0.97, None),
-        ("first", "wide"): ReportedFigure(0.1, "The network was dead."),
+    assert reported_accuracies(path, params()) == {
+        ("first", "narrow"): ReportedAccuracy(0.97, None),
+        ("first", "wide"): ReportedAccuracy(0.1, "The network was dead."),
     }
 
 
@@ -100,9 +100,9 @@ def test_a_refit_shares_its_row_with_its_search_and_one_from_a_sweep_does_not(tm
         "  grid: {reported: {test_accuracy: 0.1, refit_test_accuracy: 0.97}}\n"
         "  augmented: {reported: {test_accuracy: 0.96, refit_test_accuracy: 0.1}}\n"
     )
-    assert reported_figures(path, project) == {
-        ("first", "grid"): ReportedFigure(0.97, None),
-        ("first", "augmented"): ReportedFigure(0.96, None),
+    assert reported_accuracies(path, project) == {
+        ("first", "grid"): ReportedAccuracy(0.97, None),
+        ("first", "augmented"): ReportedAccuracy(0.96, None),
     }
 
 
@@ -118,11 +118,11 @@ def test_a_refit_shares_its_row_with_its_search_and_one_from_a_sweep_does_not(tm
 def test_what_a_source_does_not_report_is_absent(tmp_path: Path, text: str) -> None:
     path = tmp_path / "reported_results.yaml"
     path.write_text(text)
-    assert reported_figures(path, params()) == {}
+    assert reported_accuracies(path, params()) == {}
 
 
 def test_nothing_is_reported_of_embedded_data_and_the_file_is_not_needed(tmp_path: Path) -> None:
-    assert reported_figures(tmp_path / "missing.yaml", params("embedded")) == {}
+    assert reported_accuracies(tmp_path / "missing.yaml", params("embedded")) == {}
 
 
 @pytest.mark.parametrize(
@@ -143,19 +143,19 @@ def test_a_malformed_file_is_named_with_its_key(tmp_path: Path, text: str, probl
     path = tmp_path / "reported_results.yaml"
     path.write_text(text)
     with pytest.raises(PipelineError, match=f"{path}: .*{problem}"):
-        reported_figures(path, params())
+        reported_accuracies(path, params())
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "reported_results.yaml"
     with pytest.raises(PipelineError, match=f"{path}: expected the figures that the sources report, but the file is"):
-        reported_figures(path, params())
+        reported_accuracies(path, params())
 
 
 def test_the_figures_of_the_project_itself_are_complete(repository: Path) -> None:
     """Every variant of the full study has its source's figure, but for those that no source has in numbers."""
     project = load_params(repository)
-    figures = reported_figures(repository / "reported_results.yaml", project)
+    figures = reported_accuracies(repository / "reported_results.yaml", project)
     listed = {(study, variant) for study in project.studies for variant in project.variants_of(study)}
     # A control and a correction of this project; bars without numbers.
     bars = {("four-vs-nine", name) for name in project.variants_of("four-vs-nine") if "_l1_" in name or "_l2_" in name}

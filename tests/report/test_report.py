@@ -13,7 +13,7 @@ from pipeline import report
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.evaluation import tables
-from pipeline.evaluation.reported import ReportedFigure
+from pipeline.evaluation.reported import ReportedAccuracy
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 
@@ -68,9 +68,9 @@ PARAMS = Params.model_validate(
     }
 )
 REPORTED = {
-    ("first", "narrow"): ReportedFigure(0.9650, None),
-    ("first", "wide"): ReportedFigure(0.9900, None),
-    ("first", "revived"): ReportedFigure(0.0892, "the source's network was dead."),
+    ("first", "narrow"): ReportedAccuracy(0.9650, None),
+    ("first", "wide"): ReportedAccuracy(0.9900, None),
+    ("first", "revived"): ReportedAccuracy(0.0892, "the source's network was dead."),
 }
 
 
@@ -186,7 +186,7 @@ def test_summary_shows_variants_selection_and_where_to_look(workspace: Workspace
     assert "dvc dag" in shown(workspace)
 
 
-def test_summary_without_reported_figures_has_no_column_for_them(workspace: Workspace) -> None:
+def test_summary_without_reported_accuracies_has_no_column_for_them(workspace: Workspace) -> None:
     table = VARIANTS.assign(reported_test_accuracy=None, difference=None)
     storage.write_table(workspace.variants_table, table)
     table_of_variants = shown(workspace).partition("Selected on validation figures")[0]

@@ -1,17 +1,16 @@
-"""What the source of a signal's study reports, from reported_results.yaml: only set beside our own, never used."""
+"""What the source of a signal's study reports: shown beside our own results, never used."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pipeline.config.params import Params
-from pipeline.errors import PipelineError
-from pipeline.evaluation import reported_file
+from pipeline.evaluation import reported
+from pipeline.evaluation.reported import Row
 
-# Keys of a study that hold something else than a model.
+# The key of a study that holds predictions instead of a regressor.
 EXTENDED_TEST = "extended_test"
 
 Wave = tuple[float, ...]
@@ -32,47 +31,30 @@ def reported_waves(path: Path, params: Params, signal: str) -> ReportedWaves:
     """
     if params.signals[signal].demonstration:
         return ReportedWaves()
-    study = _mapping(reported_file.read(path).get(signal), signal, path)
+    study = reported.read(path).row(signal)
     regressors = [name for name, regressor in params.regressors.items() if regressor.dataset == signal]
-    errors = {name: _error(study.get(name), f"{signal}.{name}", path) for name in regressors}
+    errors = {name: study.row(name).row("reported").number("test_mae", "an error of 0 or more") for name in regressors}
     return ReportedWaves(
-        {name: error for name, error in errors.items() if error is not None},
-        _predictions(study.get(EXTENDED_TEST), f"{signal}.{EXTENDED_TEST}", path),
+        {name: error for name, error in errors.items() if error is not None}, dict(_predictions(study))
     )
 
 
-def _error(row: Any, key: str, path: Path) -> float | None:
-    reported = _mapping(_mapping(row, key, path).get("reported"), f"{key}.reported", path)
-    value = reported.get("test_mae")
-    if value is None:
-        return None
-    if not reported_file.is_number(value) or not value >= 0:
-        raise PipelineError(f"{path}: {key}.reported.test_mae: expected an error of 0 or more, got {value!r}.")
-    return float(value)
+def _predictions(study: Row) -> list[tuple[Wave, Wave]]:
+    rows = study.fields.get(EXTENDED_TEST) or []
+    if not isinstance(rows, list):
+        raise study.problem(EXTENDED_TEST, f"expected a list of rows, got {rows!r}. Correct it.")
+    found = []
+    for number, value in enumerate(rows):
+        row = Row.of(study.path, f"{study.key}.{EXTENDED_TEST}[{number}]", value)
+        # YAML reads an unquoted key `true` as a boolean.
+        fields = {str(name).lower(): parameters for name, parameters in row.fields.items()}
+        row = Row(row.path, row.key, fields)
+        found.append((_wave(row, "true"), _wave(row, "reported_prediction")))
+    return found
 
 
-def _predictions(rows: Any, key: str, path: Path) -> dict[Wave, Wave]:
-    if not isinstance(rows or [], list):
-        raise PipelineError(f"{path}: {key}: expected a list of rows, got {rows!r}. Correct it.")
-    predictions = {}
-    for number, row in enumerate(rows or []):
-        # To YAML an unquoted key `true` is a boolean.
-        fields = {str(name).lower(): value for name, value in _mapping(row, f"{key}[{number}]", path).items()}
-        true, predicted = (
-            _wave(fields.get(name), f"{key}[{number}].{name}", path) for name in ("true", "reported_prediction")
-        )
-        predictions[true] = predicted
-    return predictions
-
-
-def _wave(values: Any, key: str, path: Path) -> Wave:
-    if not isinstance(values, list) or len(values) != 4 or not all(map(reported_file.is_number, values)):
-        raise PipelineError(f"{path}: {key}: expected four numbers (a, b, c, d), got {values!r}. Correct it.")
-    return tuple(float(value) for value in values)
-
-
-def _mapping(child: Any, key: str, path: Path) -> dict[str, Any]:
-    child = {} if child is None else child
-    if not isinstance(child, dict):
-        raise PipelineError(f"{path}: {key}: expected a mapping, got {child!r}. Correct it.")
-    return child
+def _wave(row: Row, name: str) -> Wave:
+    values = row.fields.get(name)
+    if not isinstance(values, list) or len(values) != 4 or not all(map(reported.is_number, values)):
+        raise row.problem(name, f"expected four numbers (a, b, c, d), got {values!r}. Correct it.")
+    return tuple(map(float, values))
