@@ -13,6 +13,9 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from ruamel.yaml import YAML
 
+from pipeline.stages.__main__ import stages
+from tests.test_architecture import LAYERS
+
 # Not written by hand, so .editorconfig leaves it alone.
 GENERATED = ("dvc.lock", "requirements.lock", "results/*", "benchmarks/*.csv")
 
@@ -87,3 +90,57 @@ def test_files_are_written_as_the_editor_is_told(repository: Path) -> None:
         if b"\r" in content or not content.endswith(b"\n") or re.search(rb"[ \t]$", content, re.MULTILINE):
             wrong.append(name)
     assert wrong == []
+
+
+def paths_in(text: str, repository: Path) -> set[str]:
+    """The paths of the project that a text names. Words in capitals stand for any name: pipeline/models/FAMILY.py."""
+    folders = "|".join(re.escape(path.name) for path in repository.iterdir() if path.is_dir() and path.name != ".git")
+    nested = re.findall(rf"(?<![\w./-])(?:{folders})/[\w./-]*\w", text)
+    at_root = re.findall(r"(?<![\w./-])[\w-]+\.(?:cff|lock|md|toml|yaml)(?![\w./-]*\w)", text)
+    return {path for path in [*nested, *at_root] if not re.search(r"/[A-Z]{3,}", path)}
+
+
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_documents_name_files_that_exist(repository: Path, document: str) -> None:
+    text = (repository / document).read_text()
+    named = paths_in(text, repository) | {
+        (Path(document).parent / target).as_posix()
+        for target in re.findall(r"\]\(([^)#:]+)\)", text)
+        if not target.startswith("..")
+    }
+    assert {"params.yaml", "dvc.yaml", "pipeline/stages", "tests/test_architecture.py"} <= named
+    assert sorted(path for path in named if not (repository / path).exists()) == []
+
+
+def test_the_layout_in_the_readme_is_the_layout(repository: Path) -> None:
+    text = (repository / "README.md").read_text()
+    tree = text.split("## How it is laid out\n\n```\n")[1].split("\n```\n")[0]
+    named: set[str] = set()
+    folder = ""
+    for line in tree.splitlines():
+        names = re.match(r" *([^\s,]+(?:, [^\s,]+)*)", line)
+        assert names
+        indent = "" if not line.startswith(" ") else folder
+        named |= {indent + name for name in names[1].split(", ")}
+        folder = folder if indent else names[1]
+    assert sorted(path for path in named if not (repository / path).exists()) == []
+    assert {f"pipeline/{package}/" for package in packages(repository)} <= named
+
+
+def packages(repository: Path) -> set[str]:
+    return {path.parent.name for path in (repository / "pipeline").glob("*/__init__.py")}
+
+
+def test_the_architecture_tells_of_every_package_and_stage(repository: Path) -> None:
+    text = (repository / "docs" / "architecture.md").read_text()
+    assert set(re.findall(r"^\*\*(\w+)\*\* - ", text, re.MULTILINE)) == packages(repository)
+    picture = (repository / "docs" / "data-flow.svg").read_text()
+    words = set(re.findall(r"\w+", re.sub(r"<[^>]+>", " ", picture.split("</defs>")[1])))
+    assert packages(repository) <= words
+    assert set(stages()) <= words
+
+
+def test_the_architecture_tells_the_layers(repository: Path) -> None:
+    text = (repository / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| \d+ \| (.*) \|$", text, re.MULTILINE)
+    assert [set(re.findall(r"`(\w+)`", row)) for row in rows] == [set(layer) for layer in LAYERS]
