@@ -7,19 +7,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from pipeline.config.section import FileName, Name, PathBelow, Section, Sha256, type_of_sequence
+from pipeline.config.section import FileName, ListOf, Name, PathBelow, Section, Sha256
 
 
 class IdxFiles(Section):
     """Four IDX files that are published on the web.
 
-    `folder` is their place below a mirror, `urls` are the public folders that hold them, `sha256` maps each file name
-    to the hash of its decompressed content.
+    `folder` is where they are below a mirror, `urls` are the public folders that hold them, `sha256` maps each file
+    name to the hash of its decompressed content.
     """
 
     kind: Literal["idx_files"]
     folder: Name
-    urls: Annotated[tuple[str, ...], type_of_sequence]
+    urls: ListOf[str]
     sha256: Mapping[FileName, Sha256]
 
 
@@ -37,30 +37,26 @@ Source = Annotated[IdxFiles | EmbeddedImages, Field(discriminator="kind")]
 
 
 class WeightsFile(Section):
-    """One published file of a source: where it lies, and the hash of its content (which differs between publishers)."""
+    """A published file: its address, and the hash of its content (which differs between publishers)."""
 
     url: str
     sha256: Sha256
 
 
 class MirroredFile(Section):
-    """The place of a file below a mirror, and the hash of its content there."""
+    """A file of a mirror: its path below the mirror, and the hash of its content there."""
 
     url: PathBelow
     sha256: Sha256
 
 
 class PublishedWeights(Section):
-    """ImageNet weights of a Keras application, without its top.
-
-    `mirrored` is the file's place below a mirror, with the hash of that file; `published` are public files, tried in
-    this order.
-    """
+    """ImageNet weights of a Keras application, without its top: a mirror's file, else the first published one."""
 
     kind: Literal["published"]
     architecture: Literal["mobilenet_v2"]
     mirrored: MirroredFile
-    published: Annotated[tuple[WeightsFile, ...], type_of_sequence]
+    published: ListOf[WeightsFile]
 
 
 class RandomWeights(Section):
@@ -75,10 +71,7 @@ Weights = Annotated[PublishedWeights | RandomWeights, Field(discriminator="kind"
 
 
 class Split(Section):
-    """The stratified split of the training images into training and validation.
-
-    Without `train_size`, all that is not for validation is for training.
-    """
+    """The stratified split of a dataset's training images; without `train_size`, all that remain are for training."""
 
     validation_size: PositiveInt
     train_size: PositiveInt | None = None
@@ -86,7 +79,7 @@ class Split(Section):
 
 
 class Dataset(Section):
-    """Images with one label each; `example` is the training image that the study shows.
+    """Images with one label each; `example` is the index of the training image that example.png shows.
 
     `source` names the raw files. With `keep`, only images with these labels are in the dataset, and their labels become
     0, 1, ... in the order of `keep`.
@@ -94,14 +87,13 @@ class Dataset(Section):
 
     title: str
     source: Name
-    keep: Annotated[tuple[NonNegativeInt, ...], type_of_sequence] = ()
-    classes: Annotated[tuple[str, ...], type_of_sequence]
+    keep: ListOf[NonNegativeInt] = ()
+    classes: ListOf[str]
     split: Split
     example: NonNegativeInt
 
 
-Wave = Annotated[tuple[float, float, float, float], type_of_sequence]
-
+Wave = Annotated[tuple[float, float, float, float], Field(strict=False)]
 
 # How a picture file becomes an image of a dataset: as MNIST or as Fashion-MNIST was made.
 PictureKind = Literal["digits", "garments"]
@@ -111,9 +103,8 @@ class Signal(Section):
     """Waves a sin(b x) + c cos(d x) and their (a, b, c, d).
 
     x are `num_points` equally spaced points from 0 to `length_in_pi` pi. The parameters of the training, validation and
-    test rows are uniform in [0, 1]; those of the `extended` test rows are given. `example` is a wave that is shown.
-    `demonstration` marks sizes that are too small for figures to mean anything. A signal is at once a dataset and the
-    study of what is learnt from it.
+    test rows are uniform in [0, 1]; those of the `extended` test rows are given. `example` is the wave that is plotted.
+    `demonstration` marks sizes too small for metrics to mean anything. A signal is both a dataset and a study.
     """
 
     title: str
@@ -124,12 +115,12 @@ class Signal(Section):
     test_size: PositiveInt
     seed: NonNegativeInt
     example: Wave
-    extended: Annotated[tuple[Wave, ...], Field(strict=False, min_length=1)]
+    extended: Annotated[ListOf[Wave], Field(min_length=1)]
     demonstration: bool = False
 
 
 class Features(Section):
-    """What a frozen network makes of a dataset's images: computed once, trained on by many.
+    """The output of a frozen network for a dataset's images: computed once, and used by several variants.
 
     Images are brought to `size` x `size` by zero padding or bilinear interpolation, their pixels left `raw` (0-255) or
     scaled to [-1, 1] (`symmetric`), and the grey channel repeated to RGB.

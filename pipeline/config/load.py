@@ -1,4 +1,4 @@
-"""Read params.yaml and the files in params, and tell what is wrong in them by file and key."""
+"""Read params.yaml and the files in params, and report what is wrong in them by file and key."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from pipeline.config.models import VARIANT_GROUPS
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 
-# Which sections stand in which file. DVC reads a file again for every stage that tracks a part of it: the more stages
-# do, the less else should be in it.
+# The sections of each file. DVC reads a file again for every stage that tracks a part of it: the more stages do, the
+# less else should be in it.
 FILES: Mapping[str, tuple[str, ...]] = {
     "params.yaml": ("variants", "warm_started", "transfers", "regressors"),
     "params/compute.yaml": ("compute",),
@@ -24,15 +25,16 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "params/studies.yaml": ("studies", "conclusions", "contrasts", "repeats", "repeated", "tasks", "gates"),
 }
 
-
 FILE_OF = {section: file for file, sections in FILES.items() for section in sections}
 
+# What only the variants of one section state: with it, a variant in another section is in the wrong one.
+SECTION_OF_KEY = {"features": "transfers", "layers_from": "derived", "sweep": "swept"}
+SECTION_OF_FAMILY = {"mobilenet_v2": "transfers", "regressor": "regressors"}
 
 # Values and characters of one file, aliases unfolded: the full study has some thousands.
 MAX_CONTENT = 1_000_000
 
-
-# What pydantic names in Python's words, in those of YAML.
+# What pydantic expects, in the terms of YAML instead of Python.
 EXPECTED = {
     "dict_type": "a mapping",
     "invalid_key": "a key that is text",
@@ -93,8 +95,10 @@ def _section(line: str) -> str:
 
 
 def _is_larger(content: Any, limit: int) -> bool:
-    """Whether a document unfolds to more than this: aliases let ten lines stand for a billion values, or for endless
-    ones, which validation and its messages would go through one by one."""
+    """Whether a document has more than `limit` values and characters once its aliases are unfolded.
+
+    Aliases let ten lines stand for billions of values, or for endless ones, all of which validation would visit.
+    """
     waiting = [content]
     while waiting:
         item = waiting.pop()
@@ -109,13 +113,19 @@ def _is_larger(content: Any, limit: int) -> bool:
 
 
 def _describe(error: ValidationError) -> list[str]:
-    return [line for item in error.errors(include_url=False) for line in _describe_item(item)]
+    items = error.errors(include_url=False)
+    misplaced = {item["loc"][:2] for item in items if _right_section(item)}
+    # In the right section, other keys are required.
+    told = [item for item in items if not (item["type"] == "missing" and item["loc"][:2] in misplaced)]
+    return [line for item in told for line in _describe_item(item)]
 
 
 def _describe_item(item: Mapping[str, Any]) -> list[str]:
     key, kind, context = _key(item["loc"]), item["type"], item.get("ctx", {})
+    section = _right_section(item)
     if kind == "extra_forbidden":
-        return [f"{key}: unknown key. Remove it, or correct its spelling."]
+        advice = f"only variants under {section} may have it. Move it there."
+        return [f"{key}: {advice if section else 'unknown key. Remove it, or correct its spelling.'}"]
     if kind == "value_error":
         return str(context["error"]).splitlines()
     if kind in ("union_tag_invalid", "union_tag_not_found"):
@@ -124,13 +134,24 @@ def _describe_item(item: Mapping[str, Any]) -> list[str]:
     if kind in ("missing", "union_tag_not_found"):
         return [f"{key}: required, but missing. Add it."]
     if kind == "union_tag_invalid":
-        return [f"{key}: expected one of {context['expected_tags']}, got {context['tag']!r}."]
+        advice = f" Move the variant to {section}." if section else ""
+        return [f"{key}: expected one of {context['expected_tags']}, got {context['tag']!r}.{advice}"]
     expected = EXPECTED[kind].format_map(context) if kind in EXPECTED else item["msg"].removeprefix("Input should be ")
     return [f"{key}: expected {expected}, got {item['input']!r}."]
 
 
+def _right_section(item: Mapping[str, Any]) -> str | None:
+    """The section to which a variant belongs that stands in another one."""
+    match item:
+        case {"type": "extra_forbidden", "loc": (group, _, *_, str(key))} if group in VARIANT_GROUPS:
+            return SECTION_OF_KEY.get(key)
+        case {"type": "union_tag_invalid", "loc": (group, *_), "ctx": {"tag": family}} if group in VARIANT_GROUPS:
+            return SECTION_OF_FAMILY.get(family)
+    return None
+
+
 def _key(location: tuple[int | str, ...]) -> str:
-    """The key as it stands in the file: without the tag that pydantic puts behind what a union holds."""
+    """The key as it is in the file: without the tag that pydantic puts behind what a union holds."""
     match [str(part) for part in location if part != "[key]"]:
         case ["variants" | "warm_started" | "sources" | "weights" as group, name, _, *rest]:
             return ".".join([group, name, *rest])

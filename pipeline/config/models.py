@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from pipeline.config.section import Name, Rate, Section, type_of_sequence
+from pipeline.config.section import Fraction, ListOf, Name, Section
 
 
 class Compute(Section):
-    """What results depend on besides the model: the seed and the number of threads that sums are split over."""
+    """What results depend on besides the model: the random seed, and the number of threads that share a computation."""
 
     seed: NonNegativeInt
     threads: PositiveInt
 
 
 class Optimizer(Section):
-    """A Keras optimizer with its defaults, but for the learning rate."""
+    """A Keras optimizer; all but the learning rate has Keras's default."""
 
     name: Literal["adam", "rmsprop", "sgd"]
     learning_rate: PositiveFloat
 
 
 class DenseLayer(Section):
-    """Dense(ReLU), then batch normalization, then dropout, each if asked for.
+    """Dense with ReLU, then batch normalization (if `batch_norm`), then dropout (if `dropout` is above 0).
 
     `l1` and `l2` penalize the kernel. `activity_l1` penalizes the layer's output, averaged over the batch as Keras 3
-    does: a coefficient that an older Keras summed over a batch of n is n times larger here.
+    does; Keras 2 summed it, so that a coefficient of Keras 2 with batches of n is n times larger here.
     """
 
     units: PositiveInt
-    dropout: Rate = 0.0
+    dropout: Fraction = 0.0
     batch_norm: bool = False
     l1: NonNegativeFloat = 0.0
     l2: NonNegativeFloat = 0.0
@@ -60,36 +60,36 @@ class Augmentation(Section):
 
     shear_degrees: NonNegativeFloat
     rotation_degrees: NonNegativeFloat
-    zoom: Rate
+    zoom: Fraction
 
 
 class EarlyStopping(Section):
-    """Stop when a validation figure has not improved for `patience` epochs; the last epoch's weights stay."""
+    """Stop when a validation metric has not improved for `patience` epochs; the last epoch's weights stay."""
 
     monitor: Literal["val_accuracy", "val_loss"]
     patience: PositiveInt
 
 
 class ReduceOnPlateau(Section):
-    """Multiply the learning rate by `factor` when a validation figure has not improved for `patience` epochs."""
+    """Multiply the learning rate by `factor` when a validation metric has not improved for `patience` epochs."""
 
     monitor: Literal["val_accuracy", "val_loss"]
     factor: Annotated[float, Field(gt=0, lt=1)]
     patience: PositiveInt
 
 
-# How a network is trained, and so which of pipeline/training/*_engine.py: DVC watches the one that a variant names.
+# What trains a network: pipeline/training/*_engine.py, of which DVC watches the one that a variant names.
 Engine = Literal["jax", "tensorflow"]
 
 Objective = Literal["categorical_crossentropy", "binary_crossentropy", "mean_absolute_error"]
 
 
 class ConvBlock(Section):
-    """Conv 3x3 (ReLU), then batch normalization if asked for, then 2x2 max pooling, then dropout if asked for."""
+    """Convolution 3x3 with ReLU, then batch normalization if asked for, 2x2 max pooling, and dropout if asked for."""
 
     filters: PositiveInt
     padding: Literal["same", "valid"]
-    dropout: Rate = 0.0
+    dropout: Fraction = 0.0
     batch_norm: bool = False
 
 
@@ -101,17 +101,17 @@ class RateStep(Section):
 
 
 class VariantBase(Section):
-    """What every model variant states, whatever its family.
+    """What every variant states, whatever its family. A variant is a network with a way to train it.
 
-    `study` is its home, which names the folder of its outputs; other studies may list it too. `engine` is what trains
-    it: `jax` compiles whole epochs of dense networks, `tensorflow` has the faster convolutions.
+    `study` names the folder of its outputs; other studies may list it too. Of the engines, `jax` compiles whole epochs
+    of dense networks, and `tensorflow` has the faster convolutions. `start_from` is for the section warm_started.
     """
 
     study: Name
     dataset: Name
     engine: Engine
     optimizer: Optimizer
-    schedule: Annotated[tuple[RateStep, ...], type_of_sequence] = ()
+    schedule: ListOf[RateStep] = ()
     early_stopping: EarlyStopping | None = None
     reduce_on_plateau: ReduceOnPlateau | None = None
     batch_size: PositiveInt
@@ -127,8 +127,8 @@ class VariantBase(Section):
 class MlpBase(VariantBase):
     """What multilayer perceptrons state besides their hidden layers.
 
-    `output` is softmax without a penalty if it is absent, `kernel_initializer` (of the hidden layers) Keras's default.
-    With `augmentation`, an epoch has `steps_per_epoch` full batches, from as many passes as that takes.
+    Without `output` it is softmax with no penalty, without `kernel_initializer` (of the hidden layers) Keras's default.
+    With `augmentation`, an epoch has `steps_per_epoch` full batches, from as many passes over the data as that takes.
     """
 
     family: Literal["mlp"]
@@ -147,16 +147,16 @@ class MlpBase(VariantBase):
 class MlpVariant(MlpBase):
     """A multilayer perceptron on flattened images."""
 
-    layers: Annotated[tuple[DenseLayer, ...], type_of_sequence]
+    layers: ListOf[DenseLayer]
 
 
 class DerivedVariant(MlpBase):
-    """A multilayer perceptron whose hidden layers are the outcome of a search or a sweep."""
+    """A multilayer perceptron that takes its hidden layers from the outcome of a search or a sweep."""
 
     layers_from: Name
 
     def resolved(self, layers: Sequence[DenseLayer]) -> MlpVariant:
-        """The variant with the layers of the outcome."""
+        """This variant with the hidden layers of the outcome."""
         fields = {name: getattr(self, name) for name in type(self).model_fields if name != "layers_from"}
         return MlpVariant(**fields, layers=tuple(layers))
 
@@ -166,8 +166,8 @@ class CnnVariant(VariantBase):
 
     family: Literal["cnn"]
     engine: Literal["tensorflow"]
-    blocks: Annotated[tuple[ConvBlock, ...], type_of_sequence]
-    layers: Annotated[tuple[DenseLayer, ...], type_of_sequence]
+    blocks: ListOf[ConvBlock]
+    layers: ListOf[DenseLayer]
 
 
 class MobileNetVariant(VariantBase):
@@ -176,7 +176,7 @@ class MobileNetVariant(VariantBase):
     family: Literal["mobilenet_v2"]
     engine: Literal["jax"]
     features: Name
-    layers: Annotated[tuple[DenseLayer, ...], type_of_sequence]
+    layers: ListOf[DenseLayer]
 
 
 class RegressorVariant(VariantBase):
@@ -184,7 +184,7 @@ class RegressorVariant(VariantBase):
 
     family: Literal["regressor"]
     engine: Literal["jax"]
-    layers: Annotated[tuple[DenseLayer, ...], type_of_sequence]
+    layers: ListOf[DenseLayer]
 
     @property
     def objective(self) -> Objective:
@@ -192,19 +192,18 @@ class RegressorVariant(VariantBase):
 
 
 Variant = Annotated[MlpVariant | CnnVariant, Field(discriminator="family")]
-
-
 Classifier = MlpVariant | CnnVariant | DerivedVariant | MobileNetVariant
 
-
+# The sections that hold variants.
 VariantGroup = Literal["variants", "warm_started", "swept", "derived", "transfers", "regressors"]
+VARIANT_GROUPS: tuple[VariantGroup, ...] = get_args(VariantGroup)
 
 
 class SearchBlock(Section):
     """What follows each hidden layer of a searched network, as in DenseLayer."""
 
     batch_norm: bool = False
-    dropout: Rate = 0.0
+    dropout: Fraction = 0.0
 
 
 class Search(Section):
@@ -215,7 +214,7 @@ class Search(Section):
 
     study: Name
     dataset: Name
-    grid: Annotated[tuple[Annotated[tuple[PositiveInt, ...], type_of_sequence], ...], type_of_sequence]
+    grid: ListOf[ListOf[PositiveInt]]
     block: SearchBlock
     kernel_initializer: Literal["he_normal"] | None = None
     optimizer: Optimizer
@@ -230,9 +229,7 @@ class Search(Section):
 
     def layers(self, units: Sequence[int]) -> tuple[DenseLayer, ...]:
         """The hidden layers of a configuration."""
-        return tuple(
-            DenseLayer(units=number, batch_norm=self.block.batch_norm, dropout=self.block.dropout) for number in units
-        )
+        return tuple(DenseLayer(units=number, **self.block.model_dump()) for number in units)
 
     def variant(self, units: Sequence[int]) -> MlpVariant:
         """The network of a configuration."""
@@ -250,18 +247,18 @@ class Search(Section):
 
 
 class Sweep(Section):
-    """A choice among the variants of `swept` that name it: the best validation accuracy, of equals the first."""
+    """A choice among the variants under swept that name it: the best validation accuracy, among equals the first."""
 
     study: Name
     dataset: Name
 
 
 class SweptVariant(MlpVariant):
-    """A member of a sweep, whose best member gives its layers to a derived variant."""
+    """A member of a sweep; the best member of a sweep gives its layers to a derived variant."""
 
     sweep: Name
 
 
 def units_text(units: Sequence[int]) -> str:
-    """Units of the hidden layers as `512-128`."""
+    """The units of hidden layers as text, such as `512-128`."""
     return "-".join(map(str, units))

@@ -1,15 +1,15 @@
-"""All parameters of a project as one frozen object, and the questions that stages ask of it."""
+"""All parameters of a project as one frozen object, with look-ups that combine several sections."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast, get_args
 
 from pydantic import model_validator
 
 from pipeline.config import references
 from pipeline.config.data import Dataset, EmbeddedImages, Features, IdxFiles, PictureKind, Signal, Source, Weights
 from pipeline.config.models import (
+    VARIANT_GROUPS,
     Classifier,
     CnnVariant,
     Compute,
@@ -30,11 +30,12 @@ from pipeline.config.studies import Conclusions, Contrast, Gate, RepeatedVariant
 class Params(Section):
     """All that params.yaml and the files in params say.
 
-    Classifiers are in groups, because DVC gives them different dependencies: `variants` start from fresh weights,
-    `warm_started` from the trained model of another variant of the same study, `swept` are chosen from, `derived` take
-    their layers from a search or a sweep, `transfers` stand on frozen features. `regressors` learn signals.
+    Classifiers are in groups, because DVC gives them different dependencies (see docs/variants.md): `variants` start
+    from fresh weights, `warm_started` from the trained model of another variant of the same study, `swept` are the
+    members of sweeps, `derived` take their layers from a search or a sweep, `transfers` are trained on frozen features.
+    `regressors` learn signals.
 
-    `pictures` says of which datasets a picture file can be made an image, and as which of the two. `gates` are by task.
+    `pictures` lists the datasets for which a picture file can be converted, and how. `gates` are by task.
     """
 
     compute: Compute
@@ -76,13 +77,13 @@ class Params(Section):
         return {name: classifiers[name] for name in self.studies[study].variants}
 
     def studies_of(self, variant: str) -> tuple[str, ...]:
-        """The studies that show a variant, its home first; of a regressor that is its signal."""
+        """The studies that show a variant, first its own; for a regressor that is its signal."""
         home = self.all_variants[variant].study
         others = (name for name, study in self.studies.items() if variant in study.variants and name != home)
         return (home, *others)
 
     def compared_with(self, study: str) -> dict[str, Classifier]:
-        """What is set beside the variants of a study when they are compared, in the order of the other study's list."""
+        """The other study's variants that a study with `beside_all` is compared with, in the order of its list."""
         spec = self.studies[study]
         beside = self.variants_of(spec.shared_from) if spec.beside_all else {}
         own = self.variants_of(study)
@@ -97,7 +98,7 @@ class Params(Section):
         return {name: self.variants[name] for name, item in self.repeated.items() if item.study == study}
 
     def seeds_of(self, study: str) -> range:
-        """The seeds of a study's repeats: that of all other trainings, and those that follow it."""
+        """The seeds of a study's repeats: the seed of all other trainings, and the integers that follow it."""
         return range(self.compute.seed, self.compute.seed + self.repeats[study].repeats)
 
     def candidates_for(self, task: str) -> dict[str, Classifier | RegressorVariant]:
@@ -111,9 +112,9 @@ class Params(Section):
 
     def variant_group(self, variant: str) -> VariantGroup:
         """The section that holds a variant. Raises KeyError for an unknown one."""
-        for group in get_args(VariantGroup):
+        for group in VARIANT_GROUPS:
             if variant in getattr(self, group):
-                return cast(VariantGroup, group)
+                return group
         raise KeyError(variant)
 
     def source_of(self, dataset: str) -> IdxFiles | EmbeddedImages:
@@ -121,7 +122,7 @@ class Params(Section):
         return self.sources[self.datasets[dataset].source]
 
     def is_embedded(self, data: str) -> bool:
-        """Whether a dataset or signal is for demonstration, so that its figures must not mix with real ones."""
+        """Whether a dataset or signal is for demonstration, so that its metrics must not mix with real ones."""
         if data in self.signals:
             return self.signals[data].demonstration
         return isinstance(self.source_of(data), EmbeddedImages)

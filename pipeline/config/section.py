@@ -1,4 +1,4 @@
-"""The base of every section of the parameters, and the types of names and numbers that sections share."""
+"""The base class of every section of the parameters, and the types of names and numbers that sections share."""
 
 from __future__ import annotations
 
@@ -9,28 +9,20 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from pipeline.errors import PipelineError
 
+Item = TypeVar("Item")
+
+# A YAML list. Strict validation would refuse it where a tuple is declared.
+ListOf = Annotated[tuple[Item, ...], Field(strict=False)]
+
 # DVC silently drops integer keys, reads dots as paths, and turns `yes` into a boolean.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
 
-
 # As published, or below a mirror: never a way out of the folder that it is fetched from or placed in.
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-
-
 PathBelow = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$")]
 
-
-Rate = Annotated[float, Field(ge=0, lt=1)]
-
-
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
-
-Item = TypeVar("Item")
-
-
-# Strict validation refuses a list where a tuple is declared; YAML has only lists.
-type_of_sequence = Field(strict=False)
+Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):

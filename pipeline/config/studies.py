@@ -7,16 +7,16 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from pipeline.config.models import Engine
-from pipeline.config.section import Name, Rate, Section
+from pipeline.config.section import Fraction, ListOf, Name, Section
 
 
 class Study(Section):
     """A group of variants that are compared; one MLflow experiment.
 
     `tolerance` is how far a test accuracy may lie from the reported one and still count as reproduced, as a fraction;
-    without it nothing is judged. `variants` names its classifiers, in the order of tables and plots. `shared_from` is
-    the study whose folder holds those of them that are not its own (itself if there are none); with `beside_all` every
-    variant of that study is set beside its own when it is compared.
+    without it nothing is judged. `variants` names its classifiers, in the order of tables and plots. Those that do not
+    belong to the study itself belong to the one named in `shared_from` (the study itself if there are none); with
+    `beside_all` it is compared with every variant of that study.
     """
 
     title: str
@@ -24,31 +24,31 @@ class Study(Section):
     tolerance: NonNegativeFloat | None = None
     shared_from: Name
     beside_all: bool = False
-    variants: Annotated[tuple[Name, ...], Field(strict=False, min_length=1)]
+    variants: Annotated[ListOf[Name], Field(min_length=1)]
 
 
 class Conclusions(Section):
-    """A study whose searches and refitted networks are set against what its source concluded."""
+    """A study whose searches, and the networks trained after them, are checked against what its source concluded."""
 
     dataset: Name
 
 
 class Contrast(Section):
-    """A study whose variants are each held against one of them, the baseline."""
+    """A study whose variants are each compared with one of them, the baseline."""
 
     dataset: Name
     baseline: Name
 
 
 class Repeats(Section):
-    """A study of which some variants are trained again: `repeats` times each, under seeds of their own."""
+    """A study some of whose variants are trained `repeats` times each, under different seeds."""
 
     dataset: Name
     repeats: Annotated[int, Field(ge=2)]
 
 
 class RepeatedVariant(Section):
-    """One of them, by the name that it has under `variants`; dataset, family and engine are that variant's, for DVC."""
+    """A variant that is repeated, by its name under `variants`; DVC needs its dataset, family and engine here too."""
 
     study: Name
     dataset: Name
@@ -57,7 +57,7 @@ class RepeatedVariant(Section):
 
 
 class Task(Section):
-    """A registered model and the rule that selects the variant behind it, on validation figures only.
+    """A registered model, and the rule that selects its variant by validation metrics only.
 
     `candidates` is the folder below results/train of the variants that compete: a dataset, or one of its studies.
     """
@@ -70,7 +70,7 @@ class Task(Section):
 
 
 class Gate(Section):
-    """What a version must meet to become a task's champion; every figure is one of the test set.
+    """What a version must meet to become a task's champion; every metric is on the test set.
 
     With 95 % confidence it must be worse than the champion by less than `margin`, in accuracy (a fraction) or mean
     absolute error. A classifier needs `min_accuracy`, `min_recall` of every class and `max_calibration_error` (expected
@@ -79,9 +79,9 @@ class Gate(Section):
     """
 
     margin: NonNegativeFloat
-    min_accuracy: Rate | None = None
-    min_recall: Rate | None = None
-    max_calibration_error: Rate | None = None
+    min_accuracy: Fraction | None = None
+    min_recall: Fraction | None = None
+    max_calibration_error: Fraction | None = None
     max_mean_absolute_error: PositiveFloat | None = None
     max_megabytes: PositiveFloat
     max_milliseconds: PositiveFloat

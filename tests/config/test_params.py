@@ -763,6 +763,31 @@ def test_a_warm_start_goes_on_with_the_same_architecture(error_after: Edit) -> N
         )
 
 
+@pytest.mark.parametrize("group", ["variants", "warm_started"])
+@pytest.mark.parametrize(
+    ("section", "key", "variant"),
+    [
+        ("derived", "layers_from", CONTENT["derived"]["grid"]),
+        ("swept", "sweep", CONTENT["swept"]["rate_10"]),
+        ("transfers", "features", {**DEEP, "features": "pooled"}),
+    ],
+)
+def test_a_variant_in_the_wrong_section(
+    error_after: Edit, group: str, section: str, key: str, variant: dict[str, Any]
+) -> None:
+    assert error_after({f"{group}.new": variant}) == (
+        f"{group}.new.{key}: only variants under {section} may have it. Move it there."
+    )
+
+
+@pytest.mark.parametrize(("section", "name"), [("transfers", "mobile"), ("regressors", "sine")])
+def test_a_family_in_the_wrong_section(error_after: Edit, section: str, name: str) -> None:
+    variant = CONTENT[section][name]
+    assert error_after({"variants.new": variant}) == (
+        f"variants.new.family: expected one of 'mlp', 'cnn', got {variant['family']!r}. Move the variant to {section}."
+    )
+
+
 def test_a_sweep_without_members(error_after: Edit) -> None:
     assert error_after({"sweeps.others": CONTENT["sweeps"]["rates"]}) == (
         "sweeps.others: expected at least one variant under swept that names it, got none."
@@ -1079,7 +1104,7 @@ OF_CLASSIFIER = {"min_accuracy": 0.9, "min_recall": 0.8, "max_calibration_error"
         ({"wave-regressor": GATE}, "gates.wave-regressor.max_mean_absolute_error: required of a regressor"),
         (
             {"wave-regressor": {**GATE, **OF_CLASSIFIER, "max_mean_absolute_error": 0.1}},
-            "gates.wave-regressor.min_accuracy: a regressor has no such figure",
+            "gates.wave-regressor.min_accuracy: a regressor has no such metric",
         ),
     ],
 )
