@@ -1,0 +1,120 @@
+"""Lost outputs, and clones of the study by Git: nothing trains again, and MLflow is made complete."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.study.mlflow_view import aliases, shown, summary
+from tests.study.workspace import CONFIGURATIONS, Built, Study
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Restored:
+    checked_out: dict[str, str]
+    ran_after_checkout: set[str]
+    ran_without_checkout: set[str]
+    content: dict[str, str]
+    changes: str
+
+
+@pytest.fixture(scope="module")
+def restored(copy_study: Callable[[], Study]) -> Restored:
+    """Lose outputs that DVC keeps, twice."""
+    study = copy_study()
+    for name in ("data", "models", "predictions"):
+        shutil.rmtree(study.root / name)
+    study.dvc("checkout")
+    checked_out, after_checkout = study.content(), study.repro()
+    # Without the prepared data DVC would run `prepare` too, whose other outputs are kept by Git.
+    for name in ("data/raw", "models"):
+        shutil.rmtree(study.root / name)
+    without_checkout = study.repro()
+    return Restored(checked_out, after_checkout, without_checkout, study.content(), study.git("status", "--porcelain"))
+
+
+def test_lost_outputs_come_back_without_training(built: Built, restored: Restored) -> None:
+    assert restored.checked_out == restored.content == built.study.content()
+    assert restored.ran_after_checkout == restored.ran_without_checkout == set()
+    assert restored.changes == ""
+
+
+@dataclass(frozen=True)
+class Cloned:
+    pulled: dict[str, Any]
+    ran: set[str]
+    content: dict[str, str]
+    syncs: list[str]
+    study: Study
+
+
+@pytest.fixture(scope="module")
+def cloned(copy_study: Callable[[], Study]) -> Cloned:
+    """Give the study to a colleague by Git and a DVC remote, who has no MLflow database and no runs yet."""
+    study = copy_study()
+    remote = study.root.parent / "remote"
+    study.dvc("remote", "add", "--local", "--default", "there", str(remote))
+    study.dvc("push")
+    clone = Study(study.root.parent / "clone", study.environment)
+    study.git("clone", "--quiet", ".", str(clone.root))
+    clone.dvc("remote", "add", "--local", "--default", "there", str(remote))
+    clone.dvc("pull")
+    pulled, stages = clone.status(), clone.repro()
+    return Cloned(pulled, stages, clone.content(), [clone.sync(), clone.sync()], clone)
+
+
+def test_clone_needs_to_run_nothing(built: Built, cloned: Cloned) -> None:
+    assert cloned.pulled == {}
+    assert cloned.ran == set()
+    assert cloned.content == built.study.content()
+
+
+def test_sync_makes_mlflow_anew_and_changes_nothing_the_second_time(built: Built, cloned: Cloned) -> None:
+    first, second = cloned.syncs
+    expected = summary(built.study)
+    # The registered model is one more; a search counts as one with its configurations.
+    num_items = len(expected) + 1 - len(CONFIGURATIONS)
+    assert first.startswith(f"{num_items} created, 0 repaired, 0 unchanged, 0 skipped")
+    assert second.startswith(f"0 created, 0 repaired, {num_items} unchanged, 0 skipped")
+    assert "0 removed, 0 closed" in second
+    assert summary(cloned.study) == expected
+    assert len(cloned.study.runs()) == len(expected)
+    assert aliases(cloned.study) == aliases(built.study)
+
+
+@dataclass(frozen=True)
+class Served:
+    ran: set[str]
+    content: dict[str, str]
+    runs_before_sync: int
+    shown: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def served_from_cache(copy_study: Callable[[], Study]) -> Served:
+    """Clone the study where its cache is at hand, and reproduce it without `dvc pull`."""
+    study = copy_study()
+    clone = Study(study.root.parent / "clone", study.environment)
+    study.git("clone", "--quiet", ".", str(clone.root))
+    clone.dvc("cache", "dir", "--local", str(study.root / ".dvc" / "cache"))
+    stages = clone.repro()
+    num_runs = len(clone.runs()) if (clone.root / "mlflow.db").exists() else 0
+    clone.sync()
+    return Served(stages, clone.content(), num_runs, shown(clone))
+
+
+def test_repro_from_the_cache_trains_nothing_and_sync_makes_mlflow_complete(
+    built: Built, served_from_cache: Served
+) -> None:
+    # Without `dvc checkout` DVC runs again what also declares outputs that Git keeps, other than metrics and plots.
+    assert served_from_cache.ran <= {"prepare@digits", "evaluate@basics", "evaluate@extras"}
+    assert served_from_cache.content == built.study.content()
+    # The stages that DVC takes from its cache are not started, so they cannot record anything.
+    assert served_from_cache.runs_before_sync < len(built.study.runs())
+    assert served_from_cache.shown == shown(built.study)

@@ -1,0 +1,56 @@
+"""One variant taken out of the study, and another put in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.study.workspace import AFTER_TRAINING, Study
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Edited:
+    study: Study
+    ran: set[str]
+    status: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def edited(copy_study: Callable[[], Study]) -> Edited:
+    """Take one variant out and put another in before the rest."""
+    study = copy_study()
+    with study.params() as params:
+        del params["warm_started"]["continued"]
+        params["studies"]["basics"]["variants"].remove("continued")
+        params["studies"]["extras"]["variants"].insert(0, "added")
+        added = {**params["variants"]["penalized"], "batch_size": 32}
+        params["variants"] = {"added": added, **params["variants"]}
+    return Edited(study, study.repro(), study.status())
+
+
+def test_adding_a_variant_trains_that_one_alone(edited: Edited) -> None:
+    assert edited.ran == {"train@added", *AFTER_TRAINING}
+    assert edited.status == {}
+
+
+def test_removed_variant_is_in_no_table(edited: Edited) -> None:
+    study = edited.study
+    assert {row["variant"] for row in study.table("results/compare/basics/ranking.csv")} == {"shared"}
+    assert json.loads((study.root / "results/evaluate/basics/metrics.json").read_text()).keys() == {"shared"}
+    expected = {"added", "shared", "penalized", "refitted"}
+    assert {row["variant"] for row in study.table("results/compare/extras/ranking.csv")} == expected
+    assert {row["variant"] for row in study.table("results/variants.csv")} == expected
+    selection = json.loads((study.root / "results/select/digit-classifier.json").read_text())
+    assert {candidate["variant"] for candidate in selection["candidates"]} == expected
+
+
+def test_copied_workspace_writes_into_its_own_store(edited: Edited) -> None:
+    # MLflow stores absolute paths, which pointed to the original.
+    locations = {run.info.artifact_uri for _, run in edited.study.runs()}
+    assert {location.startswith(f"{edited.study.root}/mlartifacts/demo/") for location in locations} == {True}
