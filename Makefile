@@ -25,19 +25,22 @@ export DATASET_MIRROR := $(CURDIR)/../shared/datasets
 endif
 endif
 
-.PHONY: help setup demo test repro ui bench lint lock clean
+.PHONY: help setup demo test test-all repro ui bench lint lock clean
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of"
-	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
 
 setup: $(INSTALLED) ## Install the locked packages into .venv; the other targets do it by themselves
 
 demo: $(INSTALLED) ## Run every stage on small embedded data, in a workspace of its own
 	@$(RUN) pipeline demo
 
-test: $(INSTALLED) ## Run the tests
-	@$(RUN) pytest --numprocesses auto --dist loadfile
+test: $(INSTALLED) ## Run the quick tests: five minutes on two cores
+	@$(RUN) pytest --numprocesses auto -m "not slow"
+
+test-all: $(INSTALLED) ## Run every test and measure what they cover: 25 minutes on two cores
+	@$(RUN) pytest --numprocesses auto --cov
 
 repro: $(INSTALLED) ## Run the full study: only the stages whose inputs changed
 	@$(RUN) pipeline repro
@@ -63,7 +66,7 @@ lock: $(INSTALLED) ## Write requirements.lock anew from pyproject.toml; UPGRADE=
 	@echo "requirements.lock is up to date. Run the tests before you commit it."
 
 clean: ## Remove the caches of the tools; data, models, results and .venv stay
-	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 	@find pipeline tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment whose python has gone is made anew; one that was only half filled is completed.

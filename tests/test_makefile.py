@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-PYTEST = "-m pytest --numprocesses auto --dist loadfile"
+QUICK = "-m pytest --numprocesses auto -m not slow"
+PYTEST = "-m pytest --numprocesses auto --cov"
 PYTEST_CLOSING_LINE = "========== 3 passed in 0.12s =========="
 
 # Says how it was called and what it was told; where it is asked to, it fails.
@@ -62,12 +63,13 @@ def run(*command: str, cwd: Path, **variables: str) -> subprocess.CompletedProce
 
 def test_help_is_the_default_and_lists_every_target(clone: Path) -> None:
     listed = run("make", cwd=clone).stdout
-    for target in ("demo", "test", "repro", "ui", "help"):
+    for target in ("demo", "test", "test-all", "repro", "ui", "help"):
         assert f"\n  {target} " in listed
 
 
 @pytest.mark.parametrize(
-    ("target", "command"), [("demo", "-m pipeline demo"), ("repro", "-m pipeline repro"), ("setup", None)]
+    ("target", "command"),
+    [("demo", "-m pipeline demo"), ("test", QUICK), ("repro", "-m pipeline repro"), ("setup", None)],
 )
 def test_a_second_call_installs_nothing(clone: Path, target: str, command: str | None) -> None:
     done = run("make", target, cwd=clone)
