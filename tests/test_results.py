@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from dvc.repo import Repo
 from ruamel.yaml import YAML
@@ -53,6 +55,25 @@ def test_the_table_has_a_row_for_every_variant_and_study(workspace: Workspace, p
     assert tuple(table.columns) == tables.VARIANTS_COLUMNS
     rows = list(zip(table["study"], table["variant"], strict=True))
     assert rows == [(study, name) for study in params.studies for name in params.variants_of(study)]
+
+
+def test_the_comments_beside_variants_have_their_accuracies(
+    repository: Path, workspace: Workspace, params: Params
+) -> None:
+    text = "".join((repository / file).read_text() for file in ("params.yaml", "params/derived.yaml"))
+    told = {
+        name: tuple(accuracies)
+        for name, *accuracies in re.findall(r"^  (\S+):  # source (\S+)(?: %)?, here (\S+) %; .+$", text, re.M)
+    }
+    table = storage.read_table(workspace.variants_table).drop_duplicates("variant").set_index("variant")
+    expected = {
+        name: ("none" if pd.isna(source) else f"{source:.2%}".rstrip("%"), f"{measured:.2%}".rstrip("%"))
+        for name, source, measured in zip(
+            table.index, table["reported_test_accuracy"], table["test_accuracy"], strict=True
+        )
+    }
+    assert told == expected
+    assert told.keys() == params.classifiers.keys()
 
 
 def reported_parameters(reported: dict[str, Any], study: str, variant: str, units: str | None) -> int | None:

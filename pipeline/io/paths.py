@@ -52,7 +52,7 @@ class Workspace:
         return self.root / "data" / "prepared" / dataset / f"{split}.npz"
 
     def dataset_results(self, dataset: str) -> Path:
-        """statistics.json and the pictures of a dataset."""
+        """statistics.json and the plots of a dataset or signal."""
         return self.root / "results" / "data" / dataset
 
     def model(self, name: str, variant: VariantBase) -> Path:
@@ -65,7 +65,7 @@ class Workspace:
         return study / variant.sweep / name if isinstance(variant, SweptVariant) else study / name
 
     def search_results(self, name: str) -> Path:
-        """folds.csv and a picture of every configuration of a search."""
+        """folds.csv of a search: a row per configuration and fold."""
         return self.root / "results" / "search" / name
 
     def outcome(self, name: str) -> Path:
@@ -77,7 +77,7 @@ class Workspace:
         return self.root / "data" / "unfinished" / name
 
     def kernels(self, name: str) -> Path:
-        """statistics.csv and a picture of the weights of every dense layer of a derived variant."""
+        """statistics.csv and violins.png of the weights of every dense layer of a derived variant."""
         return self.root / "results" / "kernels" / name
 
     def contrast(self, study: str) -> Path:
@@ -93,7 +93,7 @@ class Workspace:
         return self.root / "results" / "evaluate" / study
 
     def evaluation_details(self, study: str, name: str) -> Path:
-        """Per-class tables and pictures of one variant on the test set."""
+        """Per-class tables and plots of one variant on the test set."""
         return self.evaluation(study) / "variants" / name
 
     def predictions(self, study: str) -> Path:
@@ -113,7 +113,7 @@ class Workspace:
         return self.root / "results" / "repeats" / study
 
     def repeated_training(self, study: str, name: str) -> Path:
-        """A row per seed of a repeated variant: its training and validation figures."""
+        """A row per seed of a repeated variant: its training and validation metrics."""
         return self.repeats(study) / "training" / f"{name}.csv"
 
     def selection(self, task: str) -> Path:
