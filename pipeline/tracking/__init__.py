@@ -16,8 +16,8 @@ from pipeline.tracking.settings import find_location, prepare_environment
 if TYPE_CHECKING:
     from pipeline.tracking.decisions import Decision
     from pipeline.tracking.lineage import TrackedRun, TrackedVersion
-    from pipeline.tracking.live import EpochLog
-    from pipeline.tracking.live_search import SearchLog
+    from pipeline.tracking.live import TrainingRun
+    from pipeline.tracking.live_search import SearchRun
     from pipeline.tracking.loading import OpenModel, Predict, RegisteredVersion
     from pipeline.tracking.promotion import Standing
     from pipeline.tracking.synchronize import SyncReport
@@ -225,7 +225,7 @@ def publish_selection(workspace: Workspace, params: Params, task: str) -> None:
     publish.publish_selection(workspace, params, task)
 
 
-def training_run(workspace: Workspace, params: Params, name: str) -> AbstractContextManager[EpochLog]:
+def training_run(workspace: Workspace, params: Params, name: str) -> AbstractContextManager[TrainingRun]:
     """The live run of a variant in training: `with training_run(...) as run: ... run.log_epoch(epoch, values)`.
 
     The stage saves its outputs inside the block. Left well, the run is completed from them, or dropped if MLflow has
@@ -240,7 +240,7 @@ def training_run(workspace: Workspace, params: Params, name: str) -> AbstractCon
 
 def search_run(
     workspace: Workspace, params: Params, name: str, *, num_done: int = 0
-) -> AbstractContextManager[SearchLog]:
+) -> AbstractContextManager[SearchRun]:
     """The live run of a search: `with search_run(...) as run: ... run.log_configuration(units, seconds)`.
 
     `num_done` configurations were done before, by a search that was interrupted. The stage saves its outputs inside the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,14 @@ from mlflow.exceptions import MlflowException
 
 from pipeline import tracking
 from pipeline.tracking import live, runs
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait for the thread that writes a live run."""
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def train_live(stages: Any, name: str = "small", *, seed: float = 0.0) -> None:
@@ -22,10 +31,10 @@ def train_live(stages: Any, name: str = "small", *, seed: float = 0.0) -> None:
 
 
 def test_curves_are_there_while_it_trains(stages: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(live, "FLUSH_SECONDS", 0.01)
     with tracking.training_run(stages.workspace, stages.params, "small") as run:
         run.log_epoch(1, stages.epoch(1))
-        run._sending.result()
+        wait_until(lambda: "val_accuracy" in stages.view.run("digits", "small").data.metrics)
         seen = stages.view.run("digits", "small")
         assert seen.info.status == "RUNNING"
         assert seen.data.params["layers"] == "64 dropout 0.2 batch_norm; 16"
@@ -159,12 +168,12 @@ def refuse(*arguments: object) -> None:
 def test_a_store_that_dies_meanwhile_is_one_warning(
     stages: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(live, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(live, "FLUSH_SECONDS", 0.01)
     with tracking.training_run(stages.workspace, stages.params, "small") as run:
         monkeypatch.setattr(runs, "log_points", refuse)
         for epoch in (1, 2, 3):
             run.log_epoch(epoch, stages.epoch(epoch))
-            run._sending.exception()
+            wait_until(lambda: run.broken)
         stages.train("small")
     message = capsys.readouterr().err
     assert message.count("the server is gone") == 1
@@ -178,12 +187,12 @@ def test_a_store_that_dies_meanwhile_is_one_warning(
 def test_a_store_that_comes_back_before_the_end_gets_the_whole_run(
     stages: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(live, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(live, "FLUSH_SECONDS", 0.01)
     with tracking.training_run(stages.workspace, stages.params, "small") as run:
         with monkeypatch.context() as away:
             away.setattr(runs, "log_points", refuse)
             run.log_epoch(1, stages.epoch(1))
-            run._sending.exception()
+            wait_until(lambda: run.broken)
             run.log_epoch(2, stages.epoch(2))
         stages.train("small")
     assert capsys.readouterr().err.count("the server is gone") == 1

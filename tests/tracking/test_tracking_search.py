@@ -12,7 +12,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipeline import tracking
-from pipeline.tracking import live_search, runs
+from pipeline.tracking import live, runs
+from tests.tracking.test_tracking_live import wait_until
 
 NAME = "search: grid_1"
 UNITS = ("256-32", "256-64", "256-128", "512-32", "512-64", "512-128")
@@ -72,7 +73,7 @@ def test_a_search_and_its_configurations_are_restored_from_the_outputs(whole: An
 def test_configurations_appear_while_the_search_goes_on(whole: Any) -> None:
     with tracking.search_run(whole.workspace, whole.params, "grid_1", num_done=2) as run:
         run.log_configuration("256-128", 1.5, {"mean_accuracy": 0.5})
-        run._sending.result()
+        wait_until(lambda: len(whole.view.curve(whole.view.run("digits", NAME), "configurations_done")) == 2)
         parent = whole.view.run("digits", NAME)
         (child,) = children(whole, parent).values()
         assert (parent.info.status, child.info.status) == ("RUNNING", "FINISHED")
@@ -201,9 +202,12 @@ def test_an_exception_closes_the_search(whole: Any, error: BaseException, status
 
 LIVE_SEARCH = """
 import time
+def metrics(run):
+    return run.store.client.get_run(run.run_id).data.metrics
 with tracking.search_run(workspace, params, "grid_1") as run:
     run.log_configuration("256-32", 1.5)
-    run._sending.result()
+    while metrics(run)["configurations_done"] < 1:
+        time.sleep(0.01)
     print("searching", flush=True)
     time.sleep(60)
 """
@@ -240,12 +244,12 @@ def test_a_store_that_dies_meanwhile_is_one_warning_and_is_caught_up_with(
 ) -> None:
     with tracking.search_run(whole.workspace, whole.params, "grid_1") as run:
         run.log_configuration("256-32", 1.5)
-        run._sending.result()
+        wait_until(lambda: len(whole.view.curve(whole.view.run("digits", NAME), "configurations_done")) == 2)
         with monkeypatch.context() as away:
             # The run of the second configuration is made, and stays half-written.
             away.setattr(run.store.client, "log_batch", refuse)
             run.log_configuration("256-64", 1.5)
-            run._sending.exception()
+            wait_until(lambda: run.broken)
             run.log_configuration("256-128", 1.5)
         whole.search()
     message = capsys.readouterr().err
@@ -275,7 +279,7 @@ def test_a_store_that_was_away_at_the_start_gets_the_search_at_the_end(
 ) -> None:
     search = tracking.search_run(whole.workspace, whole.params, "grid_1")
     with monkeypatch.context() as away:
-        away.setattr(live_search, "connect", refuse)
+        away.setattr(live, "connect", refuse)
         run = search.__enter__()
     run.log_configuration("256-32", 1.5)
     whole.search()

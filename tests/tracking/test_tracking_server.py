@@ -37,6 +37,7 @@ from tests.tracking.test_tracking_live import (  # noqa: F401
     test_sigterm_ends_the_run_as_killed,
     test_sync_closes_the_run_of_a_process_that_was_shot,
     test_the_same_outputs_again_leave_the_first_run,
+    wait_until,
 )
 from tests.tracking.test_tracking_publish import (  # noqa: F401
     test_a_new_evaluation_of_the_same_model_replaces_the_old_one,
@@ -290,13 +291,13 @@ def test_a_server_that_dies_in_the_middle(
 ) -> None:
     mortal = Server(database, tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mortal.uri)
-    monkeypatch.setattr(live, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(live, "FLUSH_SECONDS", 0.01)
     stages = make_stages()
     try:
         mortal.start()
         with tracking.training_run(stages.workspace, stages.params, "small") as run:
             run.log_epoch(1, stages.epoch(1))
-            run._sending.result()
+            wait_until(lambda: "loss" in stages.view.run("digits", "small").data.metrics)
             mortal.kill()
             for epoch in (2, 3):
                 run.log_epoch(epoch, stages.epoch(epoch))
@@ -353,7 +354,7 @@ class SlowHandler(socketserver.BaseRequestHandler):
 def test_a_slow_server_does_not_slow_the_training(
     server: Server, make_stages: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(live, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(live, "FLUSH_SECONDS", 0.01)
     stages = make_stages(num_epochs=40)
     with Slow(server.uri, delay=0.5) as slow:
         threading.Thread(target=slow.serve_forever, args=(0.02,), daemon=True).start()
