@@ -64,12 +64,7 @@ def log_model(client: MlflowClient, run: Run, model: ModelFile, tags: dict[str, 
 
 
 def _upload(client: MlflowClient, run: Run, model: ModelFile, logged: LoggedModel) -> None:
-    description = Model(
-        artifact_path=logged.artifact_location,
-        model_uuid=logged.model_id,
-        run_id=run.info.run_id,
-        model_id=logged.model_id,
-    )
+    description = _description(run, model, logged)
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "model"
         mlflow.pyfunc.save_model(
@@ -78,7 +73,7 @@ def _upload(client: MlflowClient, run: Run, model: ModelFile, logged: LoggedMode
             python_model=str(SERVED_MODEL),
             model_config={"kind": model.kind},
             artifacts={"model": str(model.path)},
-            signature=_signature(model),
+            signature=description.signature,
             input_example=np.zeros((1, *model.inputs.shape), model.inputs.dtype),
             pip_requirements=_requirements(),
         )
@@ -92,12 +87,22 @@ def schema(tensor: Tensor) -> Schema:
     return Schema([TensorSpec(np.dtype(tensor.dtype), (-1, *tensor.shape))])
 
 
-def _signature(model: ModelFile) -> ModelSignature:
+def _description(run: Run, model: ModelFile, logged: LoggedModel) -> Model:
+    """What MLflow's `MLmodel` file should say of a model."""
     signature = ModelSignature(inputs=schema(model.inputs), outputs=schema(model.outputs))
-    # The model checks its input itself, like one with type hints. MLflow's own check of a tensor signature refuses
-    # every number type but the one declared, and lists; and over HTTP it would cut 12.7 to 12.
-    signature._is_signature_from_type_hint = True
-    return signature
+    return Model.from_dict(
+        {
+            "artifact_path": logged.artifact_location,
+            "model_uuid": logged.model_id,
+            "run_id": run.info.run_id,
+            "model_id": logged.model_id,
+            "mlflow_version": mlflow.__version__,
+            "signature": signature.to_dict(),
+            # The model checks its input itself, like one with type hints. MLflow's own check of a tensor signature
+            # refuses every number type but the one declared, and lists; and over HTTP it would cut 12.7 to 12.
+            "is_signature_from_type_hint": True,
+        }
+    )
 
 
 def _requirements() -> list[str]:
