@@ -13,6 +13,8 @@ import typer
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from pipeline.config.params import Params
     from pipeline.io.paths import Workspace
 
@@ -23,25 +25,42 @@ REFUSED = 3
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
-def reports_errors(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """A user's mistake ends in its message and exit status 1, without a traceback."""
+def command(function: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Make a function a command. A user's mistake ends it with a message and exit status 1, without a traceback."""
 
-    @functools.wraps(command)
+    @app.command()
+    @functools.wraps(function)
     def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
         try:
-            command(*args, **kwargs)
+            function(*args, **kwargs)
         except PipelineError as error:
             sys.exit(f"error: {error}")
 
     return wrapper
 
 
-@app.command()
-@reports_errors
-def demo() -> None:
-    """Run every stage on small embedded data, in the workspace .demo, and show what came out."""
+# Packages are imported in the command that needs them: all of them take seconds.
+
+
+def _here() -> tuple[Workspace, Params]:
+    """The workspace that the command runs in, and its parameters."""
+    from pipeline.config.load import load_params
+    from pipeline.io.paths import Workspace
+
+    workspace = Workspace(Path.cwd())
+    return workspace, load_params(workspace.root)
+
+
+def _show(shown: RenderableType, *, soft_wrap: bool = False) -> None:
+    """Print a table or a text; with `soft_wrap`, each line is whole however narrow the terminal."""
     from rich.console import Console
 
+    Console().print(shown, soft_wrap=soft_wrap)
+
+
+@command
+def demo() -> None:
+    """Run every stage on small embedded data, in the workspace .demo, and show what came out."""
     from pipeline import report, tracking
     from pipeline.config.load import load_params
     from pipeline.repro import demo as demonstration
@@ -54,53 +73,39 @@ def demo() -> None:
     demonstration.reproduce(workspace)
     uri = tracking.shown_uri(workspace)
     runs = "make ui DEMO=1" if uri.startswith("sqlite:") else uri
-    Console().print(report.summary(workspace, params, runs=runs))
+    _show(report.summary(workspace, params, runs=runs))
 
 
-@app.command()
-@reports_errors
+@command
 def repro(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="after a failure, leave out only what depends on the stage")
     ] = False,
 ) -> None:
     """Run the stages that are not up to date as `dvc repro` does, but side by side on all cores."""
-    from pipeline.config.load import load_params
-    from pipeline.io.paths import Workspace
-    from pipeline.repro import reproduce
+    from pipeline.repro import parallel
 
-    workspace = Workspace(Path.cwd())
-    # Before anything runs: a typing error is told at once.
-    load_params(workspace.root)
-    if not reproduce.reproduce(workspace, subject="the study", keep_going=keep_going):
+    # The parameters are checked before anything runs.
+    workspace, _ = _here()
+    if not parallel.reproduce(workspace, subject="the study", keep_going=keep_going):
         print("Data and pipelines are up to date.")
 
 
-@app.command()
-@reports_errors
+@command
 def sync() -> None:
     """Bring MLflow to the state of this workspace's results: make what is missing, repair what is partial."""
-    from rich.console import Console
-
     from pipeline import tracking
-    from pipeline.config.load import load_params
-    from pipeline.io.paths import Workspace
 
-    workspace = Workspace(Path.cwd())
-    Console().print(str(tracking.sync(workspace, load_params(workspace.root))))
+    _show(str(tracking.sync(*_here())))
 
 
-@app.command()
-@reports_errors
+@command
 def report() -> None:
-    """Write the results into README.md and docs/findings.md, from the committed figures."""
+    """Write the results into README.md and docs/findings.md, from the committed metrics."""
     from pipeline import report as reporting
-    from pipeline.config.load import load_params
     from pipeline.io import storage
-    from pipeline.io.paths import Workspace
 
-    workspace = Workspace(Path.cwd())
-    params = load_params(workspace.root)
+    workspace, params = _here()
     readme = workspace.root / "README.md"
     results = reporting.results(workspace, params)
     storage.write_bytes(readme, reporting.update_readme(storage.read_text(readme), results).encode())
@@ -112,8 +117,7 @@ def report() -> None:
 TaskName = Annotated[str, typer.Argument(help="A registered model, such as mnist-classifier.")]
 
 
-@app.command()
-@reports_errors
+@command
 def promote(
     task: TaskName,
     version: Annotated[str, typer.Option(help="A version's number, or challenger.")] = "challenger",
@@ -123,54 +127,45 @@ def promote(
     ] = None,
 ) -> None:
     """Make a version the champion of its model if it passes the gate; exit status 3 if it is refused."""
-    from rich.console import Console
-
     from pipeline import promotion
     from pipeline.report import decisions
 
     workspace, params = _here()
     verdict = promotion.promote(workspace, params, task, version=version, dry_run=dry_run, override=override)
-    # A sentence is one line wherever it goes, so that `tail -1` and `grep` find all of it.
-    Console().print(decisions.verdict(verdict, is_dry_run=dry_run), soft_wrap=True)
+    # One line per sentence, so that `tail -1` and `grep` find all of it.
+    _show(decisions.verdict(verdict, is_dry_run=dry_run), soft_wrap=True)
     if not verdict.is_champion:
         sys.exit(REFUSED)
 
 
-@app.command()
-@reports_errors
+@command
 def rollback(
     task: TaskName,
     reason: Annotated[str | None, typer.Option(help="Why; it is recorded.")] = None,
 ) -> None:
     """Give a model the champion back that it had before the present one."""
-    from rich.console import Console
-
     from pipeline import promotion
     from pipeline.report import decisions
 
     workspace, params = _here()
-    Console().print(decisions.summary(promotion.rollback(workspace, params, task, reason)), soft_wrap=True)
+    _show(decisions.summary(promotion.rollback(workspace, params, task, reason)), soft_wrap=True)
 
 
-@app.command()
-@reports_errors
+@command
 def decisions(
     task: TaskName,
     number: Annotated[int | None, typer.Option(help="Show the checks of this decision.")] = None,
 ) -> None:
     """List what was decided about a model: promotions, refusals and rollbacks, the first one first."""
-    from rich.console import Console
-
     from pipeline import promotion
     from pipeline.report import decisions as shown
 
     workspace, params = _here()
     history = promotion.history(workspace, params, task)
-    Console().print(shown.table(history) if number is None else shown.details(history, number))
+    _show(shown.table(history) if number is None else shown.details(history, number))
 
 
-@app.command()
-@reports_errors
+@command
 def predict(
     task: Annotated[str, typer.Argument(help="A registered model, as mnist-classifier.", show_default=False)],
     inputs: Annotated[
@@ -185,8 +180,6 @@ def predict(
     output: Annotated[Path | None, typer.Option(help="A .csv or .json file for all rows.")] = None,
 ) -> None:
     """Predict files with the champion of a task: class and probability, or the parameters of waves."""
-    from rich.console import Console
-
     from pipeline.inference import predict as prediction
 
     workspace, params = _here()
@@ -195,11 +188,10 @@ def predict(
     predictions = prediction.predict(workspace, params, task, inputs, version=version)
     if output is not None:
         prediction.write(output, predictions)
-    Console().print(prediction.shown(predictions, output))
+    _show(prediction.shown(predictions, output))
 
 
-@app.command()
-@reports_errors
+@command
 def verify(
     stages: Annotated[
         list[str] | None, typer.Argument(metavar="[STAGE]...", help="Addresses (train@digits_64x64) or groups (train).")
@@ -221,23 +213,22 @@ def verify(
     chosen = verification.choose(project, stages or [], sample=sample, seed=drawn)
     if sample is not None:
         console.print(f"{len(chosen)} stages picked with --seed {drawn}")
-    verdicts: list[verification.Verdict] = []
+    reruns: list[verification.Rerun] = []
     try:
         with console.status("") as status:
             running = verification.verify(project, chosen)
             for number, address in enumerate(chosen, start=1):
                 status.update(f"{address} ({number} of {len(chosen)})")
-                verdicts.append(next(running))
+                reruns.append(next(running))
     finally:
-        # Of hours of work that were interrupted, too.
-        if verdicts:
-            console.print(verification.table(verdicts))
-    if any(verdict.outcome != "same" for verdict in verdicts):
+        # Hours of work that were interrupted are shown, too.
+        if reruns:
+            console.print(verification.table(reruns))
+    if any(rerun.outcome != "same" for rerun in reruns):
         sys.exit(1)
 
 
-@app.command()
-@reports_errors
+@command
 def lineage(
     what: Annotated[
         str,
@@ -248,8 +239,6 @@ def lineage(
     """Show what a registered model was made of and how to make it again, or what came of a variant or a DVC output."""
     import json
 
-    from rich.console import Console
-
     from pipeline.io.paths import Workspace
     from pipeline.repro import lineage as tracing
 
@@ -257,13 +246,4 @@ def lineage(
     if as_json:
         typer.echo(json.dumps(tracing.as_json(traced), indent=2))
     else:
-        Console().print(tracing.as_text(traced), soft_wrap=True)
-
-
-def _here() -> tuple[Workspace, Params]:
-    """The workspace that the command runs in, and its parameters."""
-    from pipeline.config.load import load_params
-    from pipeline.io.paths import Workspace
-
-    workspace = Workspace(Path.cwd())
-    return workspace, load_params(workspace.root)
+        _show(tracing.as_text(traced), soft_wrap=True)

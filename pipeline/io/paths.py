@@ -65,7 +65,7 @@ class Workspace:
         return study / variant.sweep / name if isinstance(variant, SweptVariant) else study / name
 
     def search_results(self, name: str) -> Path:
-        """folds.csv of a search: a row per configuration and fold."""
+        """folds.csv of a search: a row per configuration, with its metrics in each fold."""
         return self.root / "results" / "search" / name
 
     def outcome(self, name: str) -> Path:

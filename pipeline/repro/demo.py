@@ -8,18 +8,18 @@ from pathlib import Path
 from pipeline.config.load import FILES
 from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
-from pipeline.repro import reproduce as reproduction
+from pipeline.repro import parallel
 
 FOLDER = ".demo"
-# Where the demo's parameters are: in files of the same names as those of the full study.
+# The folder of the demo's parameters, in files of the same names as those of the full study.
 PARAMS = "demo"
-# What the workspace has in common with the full study.
+# What the workspace shares with the full study.
 SHARED = ("dvc.yaml", "reported_results.yaml", "pipeline", "benchmarks/block_costs.csv")
 DVC_CONFIG = "[core]\n    no_scm = True\n    analytics = false\n    check_update = false\n"
 
 
 def prepare(project: Path) -> Workspace:
-    """Make or refresh the demo's workspace, and return it; what its stages have made stays.
+    """Make or refresh the demo's workspace, and return it; the outputs of its stages stay.
 
     Raises PipelineError when `project` is not the project's root.
     """
@@ -35,7 +35,7 @@ def prepare(project: Path) -> Workspace:
 
 
 def fill(project: Path, folder: Path) -> None:
-    """Copy into a folder what the stages of the demo begin with, in place of what was copied before."""
+    """Copy what the demo's stages start from into a folder, in place of what was copied before."""
     for name in SHARED:
         _replace(project / name, folder / name)
     for file in FILES:
@@ -54,7 +54,7 @@ def require_project(project: Path) -> None:
 
 def reproduce(workspace: Workspace) -> None:
     """Run the stages that are not up to date. Raises PipelineError when one fails."""
-    reproduction.reproduce(workspace, subject="the demo", advice=f"To begin anew, delete {workspace.root}.")
+    parallel.reproduce(workspace, subject="the demo", advice=f"To begin anew, delete {workspace.root}.")
 
 
 def _replace(source: Path, destination: Path) -> None:

@@ -1,9 +1,9 @@
-"""Run the stages of a workspace side by side, each as soon as the stages that it depends on are done.
+"""Bring a workspace up to date as `dvc repro` does, but on all cores: each stage runs as soon as what it needs is done.
 
-Where a stage starts up for longer than it computes, two at once take half the time of one `dvc repro`, which runs one
-stage after the other. DVC itself allows it: `dvc repro --single-item` of different stages may run at the same time.
-Each lane is a process that calls DVC's command line for one stage after the other, because DVC takes about as long to
-start as many a stage does.
+`dvc repro` runs one stage after the other. Where stages spend more time starting up than computing, two at a time take
+half as long. DVC allows it: `dvc repro --single-item` of different stages may run at the same time. Each worker is a
+process that calls DVC's command line for one stage after the other, because DVC itself takes about as long to start as
+many a stage.
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.errors import PipelineError
-from pipeline.runtime import progress
+from pipeline.io.paths import Workspace
+from pipeline.runtime import preloaded, process, progress
+
+# A stage can take 1 GB of memory, a search 3 GB.
+MAX_WORKERS = 4
+
+# What DVC sets for a stage. If a stage started this, DVC_ROOT would lead the MLflow runs to the store of its project.
+SET_FOR_A_STAGE = ("DVC_ROOT", "DVC_STAGE")
 
 # What DVC says when another DVC process held its lock for too long: <https://dvc.org/doc/user-guide/troubleshooting>.
 LOCKED = ("Unable to acquire lock", "is busy, it is being blocked by")
@@ -43,8 +50,48 @@ class Finished:
     printed: str
 
 
+def reproduce(workspace: Workspace, *, subject: str, keep_going: bool = False, advice: str = "") -> int:
+    """Run the stages that are not up to date; returns how many those were.
+
+    After a failure no other stage starts or, with `keep_going`, only those that depend on the failed one are left out.
+    Raises PipelineError, which names the `subject` and ends with the `advice`, when a stage has failed.
+    """
+    process.collect_garbage_seldom()
+    needs = stale_stages(workspace.root)
+    variables = {name: value for name, value in os.environ.items() if name not in SET_FOR_A_STAGE}
+    environment = process.environment_of_stages({"DVC_NO_ANALYTICS": "true", **variables})
+    num_workers = _num_workers()
+    # For a few stages, importing packages ahead of them would not pay.
+    preloading = preloaded.server(environment) if len(needs) > num_workers else contextlib.nullcontext(environment)
+    with progress.stages(len(needs)) as shown, preloading as environment:
+        failures = run(
+            workspace.root,
+            needs,
+            num_workers=num_workers,
+            keep_going=keep_going,
+            environment=environment,
+            on_finished=lambda finished: shown.finish(finished.stage, finished.seconds, finished.failed),
+            on_running=shown.show,
+        )
+    if failures:
+        names = ", ".join(failure.stage for failure in failures)
+        end = f"was finished but for {names} and what depends on it" if keep_going else f"stopped at {names}"
+        printed = "\n\n".join(f"{failure.stage} printed:\n\n{failure.printed.strip()}" for failure in failures)
+        raise PipelineError(
+            f"{subject} {end}.\n\n{printed}\n\n"
+            f"Mend what is named there, then run it again: it goes on where it stopped. {advice}".rstrip()
+        )
+    return len(needs)
+
+
+def _num_workers() -> int:
+    # The cores that this process may use: in a container that can be fewer than the machine has.
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min(cores, MAX_WORKERS)
+
+
 def stale_stages(root: Path) -> dict[str, set[str]]:
-    """The stages that are not up to date and all that depends on them, each with those of them that it depends on.
+    """The stages that are not up to date and all that depend on them, each with those of them that it needs itself.
 
     Raises PipelineError where DVC cannot read its files.
     """
@@ -55,7 +102,7 @@ def stale_stages(root: Path) -> dict[str, set[str]]:
     try:
         with Repo(str(root)) as repo:
             graph = repo.index.graph
-            # What `dvc add` tracks is in the graph too, but is no stage that could run.
+            # The graph also has what `dvc add` tracks, which cannot be run.
             stages = [stage for stage in graph if isinstance(stage, PipelineStage)]
             needs = {
                 stage.name: {needed.name for needed in graph.successors(stage) if isinstance(needed, PipelineStage)}
@@ -75,19 +122,18 @@ def run(
     root: Path,
     needs: Mapping[str, set[str]],
     *,
-    num_lanes: int,
+    num_workers: int,
     keep_going: bool,
     environment: Mapping[str, str],
-    on_start: Callable[[], None],
     on_finished: Callable[[Finished], None],
     on_running: Callable[[Mapping[str, Path]], None],
 ) -> list[Finished]:
-    """Reproduce the stages, `num_lanes` at a time, those first that most others wait for; returns those that failed.
+    """Reproduce the stages, `num_workers` at a time, first those that most others wait for; returns those that failed.
 
-    After one that fails no other starts, and those that run are awaited; to `keep_going` is to leave out only those
-    that depend on it. `on_start` runs first in each lane; `on_finished` is told each stage when it is done;
-    `on_running` again and again those that run, each with the file into which it writes how far it is. Raises
-    PipelineError when a lane dies.
+    `needs` has the stages to run, each with those it waits for. After a failure no other stage starts, or with
+    `keep_going` none that depends on it; those that run already are awaited. `on_finished` is called with each stage
+    that is done, `on_running` about twice a second with those that run, each with the file that has its progress.
+    Raises PipelineError when a worker dies.
     """
     order = TopologicalSorter(needs)
     order.prepare()
@@ -98,18 +144,18 @@ def run(
     with (
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(
-            num_lanes,
+            num_workers,
             multiprocessing.get_context("spawn"),
-            initializer=_prepare_lane,
-            initargs=(root, dict(environment), on_start),
-        ) as lanes,
+            initializer=_prepare_worker,
+            initargs=(root, dict(environment)),
+        ) as workers,
     ):
         files = {stage: Path(folder) / f"{number}.json" for number, stage in enumerate(needs)}
         while True:
             ready = sorted([*ready, *order.get_ready()], key=lambda stage: -waiting[stage])
-            while ready and len(running) < num_lanes and (keep_going or not failures):
+            while ready and len(running) < num_workers and (keep_going or not failures):
                 stage = ready.pop(0)
-                running[lanes.submit(_reproduce, stage, files[stage])] = stage
+                running[workers.submit(_reproduce, stage, files[stage])] = stage
             if not running:
                 return failures
             on_running({stage: files[stage] for stage in running.values()})
@@ -125,7 +171,7 @@ def run(
 
 
 def _num_waiting(needs: Mapping[str, set[str]]) -> dict[str, int]:
-    """How many stages depend on each, directly or not."""
+    """The number of stages that depend on each stage, directly or not."""
     dependents: dict[str, set[str]] = {stage: set() for stage in needs}
     for stage in reversed([*TopologicalSorter(needs).static_order()]):
         for needed in needs[stage]:
@@ -143,10 +189,10 @@ def _result(future: Future[Finished]) -> Finished:
         ) from None
 
 
-def _prepare_lane(root: Path, environment: Mapping[str, str], on_start: Callable[[], None]) -> None:
-    on_start()
-    # Ctrl-C reaches every process: a lane that waits for work is ended by the one that gives it. Not SIG_IGN, which a
-    # stage would inherit.
+def _prepare_worker(root: Path, environment: Mapping[str, str]) -> None:
+    process.prepare_process()
+    # Ctrl-C reaches every process; the process that hands out the work ends the workers. Not SIG_IGN, which a stage
+    # would inherit.
     signal.signal(signal.SIGINT, _do_nothing)
     os.environ.clear()
     os.environ.update(environment)
@@ -157,10 +203,10 @@ def _do_nothing(*_: object) -> None:
     pass
 
 
-def _reproduce(stage: str, told_to: Path) -> Finished:
+def _reproduce(stage: str, progress_file: Path) -> Finished:
     from dvc.cli import main
 
-    os.environ[progress.TOLD_TO] = str(told_to)
+    os.environ[progress.TOLD_TO] = str(progress_file)
     begin = time.monotonic()
     for attempt in range(MAX_ATTEMPTS):
         if attempt:
@@ -177,7 +223,7 @@ def _reproduce(stage: str, told_to: Path) -> Finished:
 
 @contextlib.contextmanager
 def _printing_to(file: IO[bytes]) -> Iterator[None]:
-    """Write there what this process and those that it starts print."""
+    """Redirect to the file what this process, and those that it starts, print."""
     kept = [os.dup(number) for number in (1, 2)]
     try:
         for number in (1, 2):
@@ -193,7 +239,7 @@ def _printing_to(file: IO[bytes]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C end DVC, which otherwise would go on to start the stage."""
+    """Let Ctrl-C end DVC, which would otherwise go on to start the stage."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield

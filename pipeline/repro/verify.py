@@ -32,7 +32,7 @@ from pipeline.runtime import process
 if TYPE_CHECKING:
     from rich.table import Table
 
-# Copied whole: of the package, DVC watches only what can change a result.
+# Copied whole: of the package, DVC only watches the modules that can change a result.
 COPIED = ("pipeline", "dvc.yaml", dvc_lock.NAME, "params.yaml", "params")
 SCRATCH = "regularization-verify-"
 LAST_LINES = 12
@@ -42,9 +42,9 @@ Outcome = Literal["same", "different", "failed"]
 
 @dataclass(frozen=True)
 class Project:
-    """What can be verified: the stages of dvc.yaml that dvc.lock has results of, in the order of dvc.yaml.
+    """The stages of dvc.yaml, in its order: `stages` are in dvc.lock and can be verified, `not_run` are not in it.
 
-    `not_run` are those that it has none of. `cache` is the folder where DVC keeps contents by their hash.
+    `cache` is the folder where DVC keeps contents by their hash.
     """
 
     root: Path
@@ -54,11 +54,10 @@ class Project:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How a stage's outputs came out: what differs first, or how it failed.
+class Rerun:
+    """A stage that was run again: whether its outputs are the same, and `detail`, the first difference or the error.
 
-    `changed_inputs` are files and keys that are no longer what dvc.lock was made from; with them another result is no
-    surprise. `seconds` is what the stage took.
+    `changed_inputs` are the files and keys that are no longer what dvc.lock was made from, which explains a difference.
     """
 
     stage: str
@@ -121,7 +120,7 @@ def choose(project: Project, names: Sequence[str], *, sample: int | None = None,
     return [address for address in chosen if address in picked]
 
 
-def verify(project: Project, addresses: Sequence[str]) -> Iterator[Verdict]:
+def verify(project: Project, addresses: Sequence[str]) -> Iterator[Rerun]:
     """Run each stage in a fresh copy of its own, and compare its outputs with dvc.lock.
 
     Raises PipelineError when an input is neither in DVC's cache nor in the workspace, or the copy cannot be written.
@@ -135,8 +134,8 @@ def verify(project: Project, addresses: Sequence[str]) -> Iterator[Verdict]:
             shutil.rmtree(copy)
 
 
-def table(verdicts: Sequence[Verdict]) -> Table:
-    """The verdicts for a terminal."""
+def table(reruns: Sequence[Rerun]) -> Table:
+    """The stages that were run again, as a table for a terminal."""
     from rich.table import Table
     from rich.text import Text
 
@@ -147,28 +146,28 @@ def table(verdicts: Sequence[Verdict]) -> Table:
         shown.add_column(number, justify="right")
     shown.add_column("bytes")
     shown.add_column("first difference", overflow="fold")
-    for verdict in verdicts:
+    for rerun in reruns:
         shown.add_row(
-            Text(verdict.stage),
-            str(verdict.num_outputs),
-            f"{verdict.seconds:.1f}",
-            Text(verdict.outcome, style=colours[verdict.outcome]),
-            Text("\n".join(filter(None, (verdict.detail, _changes(verdict))))),
+            Text(rerun.stage),
+            str(rerun.num_outputs),
+            f"{rerun.seconds:.1f}",
+            Text(rerun.outcome, style=colours[rerun.outcome]),
+            Text("\n".join(filter(None, (rerun.detail, _changes(rerun))))),
         )
     return shown
 
 
-def _changes(verdict: Verdict) -> str:
-    if not verdict.changed_inputs:
+def _changes(rerun: Rerun) -> str:
+    if not rerun.changed_inputs:
         return ""
-    return f"changed since dvc.lock was written: {', '.join(verdict.changed_inputs)}"
+    return f"changed since dvc.lock was written: {', '.join(rerun.changed_inputs)}"
 
 
 def _is_named(address: str, name: str) -> bool:
     return name in (address, address.partition("@")[0])
 
 
-def _verify(project: Project, stage: LockedStage, copy: Path, scratch: Path, changed: tuple[str, ...]) -> Verdict:
+def _verify(project: Project, stage: LockedStage, copy: Path, scratch: Path, changed: tuple[str, ...]) -> Rerun:
     log = scratch / "output.txt"
     start = time.monotonic()
     with log.open("wb") as output:
@@ -189,7 +188,7 @@ def _verify(project: Project, stage: LockedStage, copy: Path, scratch: Path, cha
     if status == 0:
         difference = next(_differences(project, stage, copy), "")
         outcome, detail = ("different", difference) if difference else ("same", "")
-    return Verdict(stage.address, outcome, len(stage.outputs), seconds, detail, changed)
+    return Rerun(stage.address, outcome, len(stage.outputs), seconds, detail, changed)
 
 
 def _environment(root: Path, stage: LockedStage, scratch: Path) -> dict[str, str]:
@@ -326,7 +325,7 @@ def _listed(project: Project, digest: str) -> dict[str, str] | None:
     """The files of a cached folder with their hashes; None if the cache does not have it."""
     try:
         entries = json.loads(_cache_path(project, digest).read_text())
-        return {process["relpath"]: process["md5"] for process in entries}
+        return {entry["relpath"]: entry["md5"] for entry in entries}
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -53,24 +53,23 @@ def workspace(tmp_path: Path, make_dvc_folder: Callable[[Path], None]) -> Path:
     return tmp_path
 
 
-def run(root: Path, *, num_lanes: int = 2) -> tuple[list[parallel.Finished], list[str]]:
+def run(root: Path, *, num_workers: int = 2) -> tuple[list[parallel.Finished], list[str]]:
     """The failures, and the stages in the order in which they were done."""
-    failures, done = run_and_listen(root, num_lanes=num_lanes)
+    failures, done = run_and_listen(root, num_workers=num_workers)
     return failures, [finished.stage for finished in done]
 
 
 def run_and_listen(
-    root: Path, *, num_lanes: int = 1, needs: dict[str, set[str]] | None = None
+    root: Path, *, num_workers: int = 1, needs: dict[str, set[str]] | None = None
 ) -> tuple[list[parallel.Finished], list[parallel.Finished]]:
     """The failures, and what was told of each stage."""
     done: list[parallel.Finished] = []
     failures = parallel.run(
         root,
         parallel.stale_stages(root) if needs is None else needs,
-        num_lanes=num_lanes,
+        num_workers=num_workers,
         keep_going=False,
         environment=ENVIRONMENT | {"GREETING": "hello"},
-        on_start=process.prepare_process,
         on_finished=done.append,
         on_running=lambda files: None,
     )
@@ -125,14 +124,14 @@ def test_after_a_failure_nothing_else_begins(workspace: Path) -> None:
     assert not (workspace / "both.txt").exists()
 
 
-def test_one_lane_begins_with_what_most_stages_wait_for(workspace: Path) -> None:
+def test_one_worker_begins_with_what_most_stages_wait_for(workspace: Path) -> None:
     (workspace / "dvc.yaml").write_text(
         "stages:\n"
         "  alone: {cmd: touch alone.txt, outs: [alone.txt]}\n"
         "  root: {cmd: touch root.txt, outs: [root.txt]}\n"
         "  leaf: {cmd: touch leaf.txt, deps: [root.txt], outs: [leaf.txt]}\n"
     )
-    _, order = run(workspace, num_lanes=1)
+    _, order = run(workspace, num_workers=1)
     assert order[0] == "root"
 
 
@@ -158,10 +157,9 @@ def test_how_far_a_stage_is_can_be_read_while_it_runs(workspace: Path, repositor
     failures = parallel.run(
         workspace,
         {"slow": set()},
-        num_lanes=1,
+        num_workers=1,
         keep_going=False,
         environment=ENVIRONMENT | {"PYTHONPATH": str(repository)},
-        on_start=process.prepare_process,
         on_finished=lambda finished: None,
         on_running=on_running,
     )
@@ -182,7 +180,7 @@ def test_each_stage_is_told_what_it_alone_printed(workspace: Path) -> None:
     assert "hello" not in second.printed
 
 
-def test_a_lane_that_dies_ends_in_one_message(workspace: Path) -> None:
+def test_a_worker_that_dies_ends_in_one_message(workspace: Path) -> None:
     (workspace / "dvc.yaml").write_text("stages:\n  first: {cmd: kill -9 $PPID; sleep 60, outs: [first.txt]}\n")
     with pytest.raises(PipelineError, match="a process that runs DVC died"):
         run(workspace)

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
-from pipeline.repro.reproduce import reproduce
+from pipeline.repro.parallel import reproduce
 
 DVC_YAML = """
 stages:

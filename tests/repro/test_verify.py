@@ -19,7 +19,7 @@ from pipeline.errors import PipelineError
 from pipeline.io import dvc_lock
 from pipeline.io.paths import Workspace
 from pipeline.repro import verify as verification
-from pipeline.repro.verify import Verdict
+from pipeline.repro.verify import Rerun
 from pipeline.runtime import process as entry
 
 DVC_YAML = """
@@ -109,7 +109,7 @@ def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return Path(shutil.copytree(made, tmp_path / "project", symlinks=True))
 
 
-def verify(root: Path, *names: str) -> dict[str, Verdict]:
+def verify(root: Path, *names: str) -> dict[str, Rerun]:
     opened = verification.open_project(Workspace(root))
     return {item.stage: item for item in verification.verify(opened, verification.choose(opened, names))}
 
@@ -128,11 +128,11 @@ def cached(root: Path, path: str) -> Path:
 
 def test_equal_outputs_are_the_same_and_the_workspace_is_left_alone(project: Path) -> None:
     before = state(project)
-    verdicts = verify(project)
-    assert {address: (item.outcome, item.detail) for address, item in verdicts.items()} == dict.fromkeys(
+    reruns = verify(project)
+    assert {address: (item.outcome, item.detail) for address, item in reruns.items()} == dict.fromkeys(
         ADDRESSES, ("same", "")
     )
-    assert [item.num_outputs for item in verdicts.values()] == [1, 1, 2, 1]
+    assert [item.num_outputs for item in reruns.values()] == [1, 1, 2, 1]
     assert state(project) == before
     assert list(Path(tempfile.gettempdir()).iterdir()) == []
 
@@ -146,11 +146,11 @@ def test_inputs_come_from_the_cache_whatever_lies_in_the_workspace(project: Path
 
 def test_the_first_file_that_differs_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNSTABLE", "collect")
-    verdicts = verify(project)
-    assert [item.outcome for item in verdicts.values()] == ["same", "same", "different", "same"]
+    reruns = verify(project)
+    assert [item.outcome for item in reruns.values()] == ["same", "same", "different", "same"]
     expected = dvc_lock.read(project)["collect"].outputs["book"]
-    assert verdicts["collect"].detail.startswith("book (index/all.txt): ")
-    assert verdicts["collect"].detail.endswith(f".dir, expected {expected}")
+    assert reruns["collect"].detail.startswith("book (index/all.txt): ")
+    assert reruns["collect"].detail.endswith(f".dir, expected {expected}")
 
 
 def test_an_output_that_is_not_written_differs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,19 +160,19 @@ def test_an_output_that_is_not_written_differs(project: Path, monkeypatch: pytes
 
 def test_a_stage_that_fails_is_told_with_its_last_lines(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BROKEN", "draw")
-    verdicts = verify(project, "draw@one", "count")
-    assert (verdicts["draw@one"].outcome, verdicts["draw@one"].detail) == ("failed", "exit status 1: error: no luck")
-    assert verdicts["count"].outcome == "same"
+    reruns = verify(project, "draw@one", "count")
+    assert (reruns["draw@one"].outcome, reruns["draw@one"].detail) == ("failed", "exit status 1: error: no luck")
+    assert reruns["count"].outcome == "same"
 
 
 def test_what_changed_since_the_lock_file_was_written_is_told(project: Path) -> None:
     (project / "params.yaml").write_text(PARAMS.replace("one: 1", "one: 5"))
     with (project / "make.py").open("a") as code:
         code.write("# a comment\n")
-    verdicts = verify(project, "draw")
-    assert verdicts["draw@one"].outcome == "different"
-    assert verdicts["draw@one"].changed_inputs == ("make.py", "params.yaml: items.one")
-    assert (verdicts["draw@two"].outcome, verdicts["draw@two"].changed_inputs) == ("same", ("make.py",))
+    reruns = verify(project, "draw")
+    assert reruns["draw@one"].outcome == "different"
+    assert reruns["draw@one"].changed_inputs == ("make.py", "params.yaml: items.one")
+    assert (reruns["draw@two"].outcome, reruns["draw@two"].changed_inputs) == ("same", ("make.py",))
 
 
 def test_an_input_that_only_the_workspace_has_is_copied(project: Path) -> None:
