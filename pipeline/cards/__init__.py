@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.cards import figures
+from pipeline.cards import tested
 from pipeline.config.data import IdxFiles
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
+from pipeline.evaluation import result_files
+from pipeline.evaluation.result_files import DataStatistics
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 
@@ -41,7 +43,9 @@ def card(workspace: Workspace, params: Params, task: str, variant: str, training
         "is_demonstration": params.is_embedded(data),
         "data": _data(workspace, params, data),
         "training": training,
-        "trained": storage.read_json(_results(workspace, params, variant) / "metrics.json"),
+        "trained": result_files.read_training(
+            workspace.training_results(variant, params.all_variants[variant]) / "metrics.json", is_regressor=is_signal
+        ),
         "selection": _selection(workspace, task, variant),
         "model_sha256": storage.sha256(workspace.model(variant, params.all_variants[variant])),
     }
@@ -49,32 +53,28 @@ def card(workspace: Workspace, params: Params, task: str, variant: str, training
         return _render(
             "regressor.md.jinja",
             signal=params.signals[data],
-            tested=figures.of_regressor(workspace, params, variant),
+            tested=tested.of_regressor(workspace, params, variant),
             **shared,
         )
     return _render(
         "classifier.md.jinja",
         classes=params.datasets[data].classes,
-        tested=figures.of_classifier(workspace, params, variant),
+        tested=tested.of_classifier(workspace, params, variant),
         **shared,
     )
-
-
-def _results(workspace: Workspace, params: Params, variant: str) -> Path:
-    return workspace.training_results(variant, params.all_variants[variant])
 
 
 def _data(workspace: Workspace, params: Params, data: str) -> dict[str, Any]:
     """The splits by name, each with its number of examples and digest, and where they come from."""
     path = workspace.dataset_results(data) / "statistics.json"
-    statistics = storage.read_json(path) if path.is_file() else {}
-    return {
-        "source": _origin(params, data),
-        "splits": [
-            {"name": split, "num_examples": number, "digest": statistics.get("sha256", {}).get(split, "")}
-            for split, number in statistics.get("num_examples", {}).items()
-        ],
-    }
+    splits = []
+    if path.is_file():
+        statistics = result_files.read(path, DataStatistics)
+        splits = [
+            {"name": split, "num_examples": number, "digest": statistics.sha256.get(split, "")}
+            for split, number in statistics.num_examples.items()
+        ]
+    return {"source": _origin(params, data), "splits": splits}
 
 
 def _origin(params: Params, data: str) -> str:

@@ -1,8 +1,8 @@
-"""Which differences between models are real and which are noise: every pair on the same test examples.
+"""Significance tests of the differences between models: every pair on the same test examples.
 
 A difference is significant when its p value, corrected by Holm's method for all pairs of the table, is below LEVEL;
-accuracies and losses are corrected apart. Intervals are of 95 % and not corrected. This tells what other test examples
-could change, not what another seed of the training could: see the repeats.
+accuracies and losses are corrected separately. Intervals are of 95 % and not corrected. They cover the choice of test
+examples, not the seed of the training, which evaluation/seeds.py compares.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipeline.evaluation import statistics
 
 LEVEL = 0.05
 NO_DIFFERENCE = "no significant difference"
-COLUMNS = (
+ACCURACY_COLUMNS = (
     "first",
     "second",
     "accuracy_difference",
@@ -30,21 +30,16 @@ COLUMNS = (
     "accuracy_p_value",
     "accuracy_holm_p_value",
     "accuracy_verdict",
-    "cross_entropy_difference",
-    "cross_entropy_low",
-    "cross_entropy_high",
-    "cross_entropy_p_value",
-    "cross_entropy_holm_p_value",
-    "cross_entropy_verdict",
 )
 ERROR_COLUMNS = ("first", "second", "difference", "low", "high", "p_value", "holm_p_value", "verdict")
+COLUMNS = (*ACCURACY_COLUMNS, *(f"cross_entropy_{name}" for name in ERROR_COLUMNS[2:]))
 
 Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Tested:
-    """A classifier on test examples (n,): which it gets right, the cross-entropy of each, and of which kind that is."""
+    """A classifier on test examples (n,): which it classifies correctly, their cross-entropies, and its objective."""
 
     correct: NDArray[np.bool_]
     losses: NDArray[np.float64]
@@ -59,32 +54,24 @@ def differences(models: Mapping[str, Tested], pairs: Sequence[Pair]) -> pd.DataF
     """
     found = [statistics.discordance(models[first].correct, models[second].correct) for first, second in pairs]
     p_values = [statistics.mcnemar_p_value(item) for item in found]
-    rows: list[dict[str, Any]] = []
+    rows = []
     for (first, second), item, p_value, corrected in zip(
         pairs, found, p_values, statistics.holm(p_values), strict=True
     ):
         low, high = statistics.tango_interval(item)
-        rows.append(
-            {
-                "first": first,
-                "second": second,
-                "accuracy_difference": item.difference,
-                "accuracy_low": low,
-                "accuracy_high": high,
-                "only_first_right": item.only_first,
-                "only_second_right": item.only_second,
-                "accuracy_p_value": p_value,
-                "accuracy_holm_p_value": corrected,
-                "accuracy_verdict": verdict(first, second, item.difference, corrected),
-            }
+        told = (
+            item.only_first,
+            item.only_second,
+            p_value,
+            corrected,
+            verdict(first, second, item.difference, corrected),
         )
+        rows.append((first, second, item.difference, low, high, *told))
+    accuracies = pd.DataFrame(rows, columns=list(ACCURACY_COLUMNS))
     comparable = [pair for pair in pairs if models[pair[0]].objective == models[pair[1]].objective]
     errors = error_differences({name: model.losses for name, model in models.items()}, comparable)
-    told = {(row["first"], row["second"]): row for row in errors.to_dict("records")}
-    for row in rows:
-        of_pair = told.get((row["first"], row["second"]), {})
-        row.update({f"cross_entropy_{name}": of_pair.get(name) for name in ERROR_COLUMNS[2:]})
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    entropies = errors.rename(columns={name: f"cross_entropy_{name}" for name in ERROR_COLUMNS[2:]})
+    return accuracies.merge(entropies, how="left", on=["first", "second"])
 
 
 def error_differences(errors: Mapping[str, NDArray[Any]], pairs: Sequence[Pair]) -> pd.DataFrame:
@@ -92,44 +79,42 @@ def error_differences(errors: Mapping[str, NDArray[Any]], pairs: Sequence[Pair])
 
     Means are compared by a paired bootstrap; the smaller one is better.
     """
-    places = {name: place for place, name in enumerate(dict.fromkeys(name for pair in pairs for name in pair))}
-    if not places:
-        return pd.DataFrame(columns=list(ERROR_COLUMNS))
-    values = np.stack([np.asarray(errors[name], dtype=np.float64) for name in places])
-    found = statistics.paired_bootstrap(values, [(places[first], places[second]) for first, second in pairs])
-    corrected = statistics.holm([item.p_value for item in found])
-    return pd.DataFrame(
-        [
-            {
-                "first": first,
-                "second": second,
-                "difference": item.difference,
-                "low": item.low,
-                "high": item.high,
-                "p_value": item.p_value,
-                "holm_p_value": holm_p_value,
-                "verdict": verdict(first, second, -item.difference, holm_p_value),
-            }
-            for (first, second), item, holm_p_value in zip(pairs, found, corrected, strict=True)
-        ],
-        columns=list(ERROR_COLUMNS),
-    )
+    names = list(dict.fromkeys(name for pair in pairs for name in pair))
+    rows = []
+    if names:
+        values = np.stack([np.asarray(errors[name], dtype=np.float64) for name in names])
+        places = [(names.index(first), names.index(second)) for first, second in pairs]
+        found = statistics.paired_bootstrap(values, places)
+        corrected = statistics.holm([item.p_value for item in found])
+        rows = [
+            (
+                *pair,
+                item.difference,
+                item.low,
+                item.high,
+                item.p_value,
+                p_value,
+                verdict(*pair, -item.difference, p_value),
+            )
+            for pair, item, p_value in zip(pairs, found, corrected, strict=True)
+        ]
+    return pd.DataFrame(rows, columns=list(ERROR_COLUMNS))
 
 
 def verdict(first: str, second: str, advantage: float, holm_p_value: float) -> str:
-    """Which of two is better, if that is no noise; `advantage` is by how much the first is."""
+    """Which of two is significantly better, if any; `advantage` is by how much the first is."""
     if holm_p_value >= LEVEL or advantage == 0:
         return NO_DIFFERENCE
     return f"{first if advantage > 0 else second} is better"
 
 
 def summary(table: pd.DataFrame) -> str:
-    """How many of the differences of a study are real, in a sentence; `table` has the columns COLUMNS."""
+    """How many differences of a study are significant, in a sentence; `table` has the columns COLUMNS."""
     if table.empty:
         return "There is one variant: nothing to compare."
     parts = []
-    for figure, name in (("accuracy", "test accuracy"), ("cross_entropy", "test cross-entropy")):
-        verdicts = table[f"{figure}_verdict"].dropna()
+    for metric, name in (("accuracy", "test accuracy"), ("cross_entropy", "test cross-entropy")):
+        verdicts = table[f"{metric}_verdict"].dropna()
         parts.append(f"{int((verdicts != NO_DIFFERENCE).sum())} of {len(verdicts)} in {name}")
     return f"Significant differences between variants: {', '.join(parts)} (Holm's correction, {100 * LEVEL:g} %)."
 

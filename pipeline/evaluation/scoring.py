@@ -1,4 +1,4 @@
-"""A trained model on labelled images: what it predicts, and the figures that training and testing share."""
+"""Predictions of a trained model, and the metrics that training and testing share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KERAS_EPSILON = 1e-7
 
 @dataclass(frozen=True)
 class Score:
-    """Figures over all examples: `loss` is the cross-entropy (nats) plus all penalties, `accuracy` a fraction."""
+    """Metrics over all examples: `loss` is the cross-entropy (nats) plus all penalties, `accuracy` a fraction."""
 
     loss: float
     cross_entropy: float
@@ -31,7 +31,7 @@ class Score:
 def predict_in_batches(
     model: keras.Model, inputs: NDArray[Any], batch_size: int = BATCH_SIZE
 ) -> tuple[NDArray[np.float32], float]:
-    """What a model gives (n, num_outputs) for inputs (n, ...), and the mean penalty per example, dropout off.
+    """A model's outputs (n, num_outputs) for inputs (n, ...), and the mean penalty per example, dropout off.
 
     Keras divides an activity penalty by the size of its batch; weighted by that size, the sum over batches is the mean
     over examples, and a kernel penalty, the same for every batch, stays what it is.
@@ -48,9 +48,9 @@ def predict_in_batches(
 
 def score(probabilities: NDArray[Any], labels: NDArray[Any], penalty: float, objective: Objective) -> Score:
     """Score predictions (n, num_classes) against labels (n,), by exact counts and the objective's cross-entropy."""
-    is_binary = objective == "binary_crossentropy"
-    entropy = (binary_cross_entropy if is_binary else cross_entropy)(probabilities, labels)
-    return Score(entropy + penalty, entropy, count_correct(probabilities, labels) / len(labels))
+    entropy = cross_entropy(probabilities, labels, objective)
+    num_correct = int(np.count_nonzero(is_correct(probabilities, labels)))
+    return Score(entropy + penalty, entropy, num_correct / len(labels))
 
 
 def predicted_classes(probabilities: NDArray[Any]) -> NDArray[np.intp]:
@@ -58,25 +58,36 @@ def predicted_classes(probabilities: NDArray[Any]) -> NDArray[np.intp]:
     return np.argmax(probabilities, axis=1)
 
 
-def count_correct(probabilities: NDArray[Any], labels: NDArray[Any]) -> int:
-    """How many rows (n, num_classes) have their label (n,) as most probable class."""
-    return int(np.count_nonzero(predicted_classes(probabilities) == labels))
+def is_correct(probabilities: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which rows (n, num_classes) have their label (n,) as most probable class."""
+    return np.asarray(predicted_classes(probabilities) == labels)
 
 
-def cross_entropy(probabilities: NDArray[Any], labels: NDArray[Any]) -> float:
-    """Mean categorical cross-entropy in nats, clipped as Keras clips it, summed in float64.
+def cross_entropy(
+    probabilities: NDArray[Any], labels: NDArray[Any], objective: Objective = "categorical_crossentropy"
+) -> float:
+    """The mean cross-entropy in nats over all examples, clipped as Keras clips it, summed in float64.
 
-    `probabilities` are (n, num_classes) with rows that sum to 1, `labels` (n,) class indices.
+    `probabilities` are (n, num_classes), `labels` (n,) class indices. Rows sum to 1 for the categorical objective; for
+    the binary one each probability stands for itself, and the mean is over the classes too.
     """
-    of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.clip(of_label, KERAS_EPSILON, 1 - KERAS_EPSILON)).mean())
+    return float(_log_losses(probabilities, labels, objective).mean())
 
 
-def binary_cross_entropy(probabilities: NDArray[Any], labels: NDArray[Any]) -> float:
-    """Mean binary cross-entropy in nats over all examples and classes, each class against the others.
+def example_losses(probabilities: NDArray[Any], labels: NDArray[Any], objective: Objective) -> NDArray[np.float64]:
+    """The cross-entropy in nats of each example (n,), of which `cross_entropy` is the mean."""
+    losses = _log_losses(probabilities, labels, objective)
+    return losses if losses.ndim == 1 else losses.mean(axis=1)
 
-    `probabilities` are (n, num_classes), each for itself between 0 and 1; clipped and summed like `cross_entropy`.
-    """
-    is_label = labels[:, np.newaxis] == np.arange(probabilities.shape[1])
-    clipped = np.clip(probabilities.astype(np.float64), KERAS_EPSILON, 1 - KERAS_EPSILON)
-    return float(-np.log(np.where(is_label, clipped, 1 - clipped)).mean())
+
+def _log_losses(probabilities: NDArray[Any], labels: NDArray[Any], objective: Objective) -> NDArray[np.float64]:
+    """Of each example (n,), or with the binary objective of each example and class (n, num_classes)."""
+    if objective == "binary_crossentropy":
+        is_label = labels[:, np.newaxis] == np.arange(probabilities.shape[1])
+        clipped = _clipped(probabilities)
+        return -np.log(np.where(is_label, clipped, 1 - clipped))
+    return -np.log(_clipped(probabilities[np.arange(len(labels)), labels]))
+
+
+def _clipped(probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    return np.clip(probabilities.astype(np.float64), KERAS_EPSILON, 1 - KERAS_EPSILON)

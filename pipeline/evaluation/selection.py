@@ -1,4 +1,4 @@
-"""Which model to register: a rule on validation figures, so that the test figures stay untouched by the choice."""
+"""Which model to register: a rule on validation metrics, so that the choice does not use up the test set."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ DECIMALS = 6
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trained variant as selection sees it: validation figures of the last epoch's weights by name, and its size."""
+    """A trained variant for selection: validation metrics of the last epoch's weights by name, and its size."""
 
     variant: str
     study: str
     parameters: int
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ def select(
     if not candidates:
         raise ValueError("expected at least one candidate, got none")
     for candidate in candidates:
-        if not math.isfinite(candidate.figures.get(metric, math.nan)):
-            raise ValueError(f"{candidate.variant}: expected a finite {metric}, got {candidate.figures.get(metric)}")
+        if not math.isfinite(candidate.metrics.get(metric, math.nan)):
+            raise ValueError(f"{candidate.variant}: expected a finite {metric}, got {candidate.metrics.get(metric)}")
     ranked = tuple(
         sorted(candidates, key=lambda item: (-_goodness(item, metric), item.parameters, item.variant, item.study))
     )
     best = ranked[0]
     if not prefer_fewer_parameters:
-        return Selection(best, f"It has the best {_figure(best, metric)} among {_count(ranked)}.", ranked)
+        return Selection(best, f"It has the best {_described(best, metric)} among {_count(ranked)}.", ranked)
     good_enough = [item for item in ranked if gap(item, best, metric) <= round(tolerance, DECIMALS)]
     # `ranked` is in order of the metric and `min` keeps the first of equals, so ties go to the better metric.
     selected = min(good_enough, key=lambda item: item.parameters)
@@ -73,7 +73,7 @@ def gap(candidate: Candidate, best: Candidate, metric: Metric) -> float:
 
 
 def _goodness(candidate: Candidate, metric: Metric) -> float:
-    value = candidate.figures[metric]
+    value = candidate.metrics[metric]
     return round(value if metric == "val_accuracy" else -value, DECIMALS)
 
 
@@ -83,25 +83,25 @@ def _reason(
     best = ranked[0]
     allowance = f"the tolerance of {_amount(tolerance, metric)}"
     if len(good_enough) == 1:
-        return f"It has the best {_figure(best, metric)} among {_count(ranked)}; no other is within {allowance}."
+        return f"It has the best {_described(best, metric)} among {_count(ranked)}; no other is within {allowance}."
     if selected is best:
         return (
-            f"It has the best {_figure(best, metric)} among {_count(ranked)}, and of the {len(good_enough)} within "
+            f"It has the best {_described(best, metric)} among {_count(ranked)}, and of the {len(good_enough)} within "
             f"{allowance} none has fewer parameters ({best.parameters:,})."
         )
     return (
         f"Of the {len(good_enough)} variants within {allowance} of the best it has the fewest parameters: "
-        f"{selected.parameters:,} at a {_figure(selected, metric)}, against {best.parameters:,} of {best.variant} "
+        f"{selected.parameters:,} at a {_described(selected, metric)}, against {best.parameters:,} of {best.variant} "
         f"at {_value(best, metric)}."
     )
 
 
-def _figure(candidate: Candidate, metric: Metric) -> str:
+def _described(candidate: Candidate, metric: Metric) -> str:
     return f"{METRIC_NAMES[metric]} of {_value(candidate, metric)}"
 
 
 def _value(candidate: Candidate, metric: Metric) -> str:
-    value = candidate.figures[metric]
+    value = candidate.metrics[metric]
     return f"{100 * value:.2f} %" if metric == "val_accuracy" else f"{value:.4f}"
 
 

@@ -1,4 +1,4 @@
-"""How far test figures can be trusted, and where a model goes wrong: NumPy arrays in, numbers out."""
+"""Confidence intervals, tests, calibration and errors by class of test metrics: NumPy arrays in, numbers out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.evaluation import scoring
 
 # Guo et al. 2017 (arXiv:1706.04599) use as many, all of one width.
 NUM_BINS = 15
@@ -234,7 +236,7 @@ def calibration(probabilities: NDArray[Any], labels: NDArray[Any], num_bins: int
     if len(labels) == 0:
         raise ValueError("expected at least one example, got none")
     confidence = probabilities.max(axis=1).astype(np.float64)
-    correct = probabilities.argmax(axis=1) == labels
+    correct = scoring.is_correct(probabilities, labels)
     inner_edges = np.linspace(0, 1, num_bins + 1)[1:-1]
     bins = np.searchsorted(inner_edges, confidence, side="left")
     return Calibration(
@@ -272,6 +274,6 @@ def most_confidently_wrong(probabilities: NDArray[Any], labels: NDArray[Any], nu
 
     Equally confident mistakes come in the order of the rows.
     """
-    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
+    wrong = np.flatnonzero(~scoring.is_correct(probabilities, labels))
     confidence = probabilities[wrong].max(axis=1, initial=0.0)
     return wrong[np.argsort(-confidence, kind="stable")[:num_most]]

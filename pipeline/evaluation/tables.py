@@ -1,4 +1,4 @@
-"""The tables that set variants side by side: trained, tested and reported figures in, data frames out."""
+"""The tables that compare the variants of a study: metrics of training, test and source in, data frames out."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.evaluation import statistics
 from pipeline.evaluation.reported import ReportedAccuracies, ReportedAccuracy
+from pipeline.evaluation.result_files import ClassifierTest, ClassifierTraining
 
 VARIANTS_COLUMNS = (
     "variant",
@@ -56,7 +57,7 @@ RANKING_COLUMNS = (
     "difference",
     "within_tolerance",
 )
-# Sources print four digits; what floating point adds beyond must not decide whether a difference is within tolerance.
+# Sources print four digits; digits beyond these are rounding errors, which must not decide about a tolerance.
 DIFFERENCE_DECIMALS = 6
 
 
@@ -65,14 +66,14 @@ def study_rows(
     study: str,
     variants: Mapping[str, Classifier],
     *,
-    trained: Mapping[str, Mapping[str, Any]],
-    tested: Mapping[str, Mapping[str, Any]],
+    trained: Mapping[str, ClassifierTraining],
+    tested: Mapping[str, ClassifierTest],
     reported: ReportedAccuracies,
 ) -> list[dict[str, Any]]:
-    """A row per variant that a study lists or has set beside them, with the columns VARIANTS_COLUMNS.
+    """A row per variant that a study lists or is compared with, with the columns VARIANTS_COLUMNS.
 
     `trained` holds each variant's metrics of training, `tested` those of the study's evaluation; further variants in
-    them are ignored. All figures are of the last epoch's weights, but for `best_epoch`; losses include penalties.
+    them are ignored. All metrics but `best_epoch` are of the last epoch's weights; losses include penalties.
     Raises PipelineError naming a variant that was not evaluated.
     """
     missing = [name for name in variants if name not in tested]
@@ -81,7 +82,7 @@ def study_rows(
             f"evaluation of {study}: expected metrics of {', '.join(missing)}, got only {', '.join(tested) or 'none'}. "
             f"Run `dvc repro evaluate@{study}`."
         )
-    # A variant that is only set beside a study's own is compared with what its own source reports.
+    # A variant of another study is compared with what the source of that study reports.
     listed = params.studies[study].variants
     homes = {name: study if name in listed else variant.study for name, variant in variants.items()}
     return [
@@ -98,8 +99,8 @@ def variants_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def ranking(
     rows: Sequence[Mapping[str, Any]],
     *,
-    trained: Mapping[str, Mapping[str, Any]],
-    tested: Mapping[str, Mapping[str, Any]],
+    trained: Mapping[str, ClassifierTraining],
+    tested: Mapping[str, ClassifierTest],
     histories: Mapping[str, pd.DataFrame],
     reported: ReportedAccuracies,
     tolerance: float | None,
@@ -107,19 +108,12 @@ def ranking(
     """The ranking of one study's variants, best validation accuracy first, with the columns RANKING_COLUMNS.
 
     `rows` are those of `study_rows`, from the same `trained` and `tested`; `histories` (one row per epoch) are by
-    variant. Ranks are by the accuracy of the last epoch's weights, equals share the better one. Training figures are of
-    those weights on all training images, dropout off; a gap is the training figure less the test figure.
+    variant. Ranks are by the accuracy of the last epoch's weights, equals share the better one. Training metrics are of
+    those weights on all training images, dropout off; a gap is the training metric less the test metric.
     `within_tolerance` is empty where there is nothing to compare with.
     """
     table = pd.DataFrame(
-        [
-            {
-                **row,
-                **_extremes(trained[row["variant"]], histories[row["variant"]]),
-                **_generalization(trained[row["variant"]]["train_evaluated"], tested[row["variant"]]),
-            }
-            for row in rows
-        ]
+        [{**row, **_ranked(trained[row["variant"]], tested[row["variant"]], histories[row["variant"]])} for row in rows]
     )
     table["validation_rank"] = table["val_accuracy"].rank(ascending=False, method="min").astype(int)
     table["test_rank"] = table["test_accuracy"].rank(ascending=False, method="min").astype(int)
@@ -148,45 +142,41 @@ def _variant_row(
     name: str,
     study: str,
     variant: Classifier,
-    trained: Mapping[str, Any],
-    tested: Mapping[str, Any],
+    trained: ClassifierTraining,
+    tested: ClassifierTest,
     reported: ReportedAccuracy | None,
 ) -> dict[str, Any]:
-    last = trained["validation"]["last"]
     return {
         "variant": name,
         "study": study,
         "dataset": variant.dataset,
         "family": variant.family,
-        "params": trained["parameters"]["total"],
-        "epochs": trained["epochs"],
-        "best_epoch": trained["best_epoch"],
-        "val_loss": last["loss"],
-        "val_accuracy": last["accuracy"],
-        "test_loss": tested["loss"],
-        "test_accuracy": tested["accuracy"],
-        "test_accuracy_low": tested["accuracy_low"],
-        "test_accuracy_high": tested["accuracy_high"],
+        "params": trained.parameters.total,
+        "epochs": trained.epochs,
+        "best_epoch": trained.best_epoch,
+        "val_loss": trained.validation.last.loss,
+        "val_accuracy": trained.validation.last.accuracy,
+        "test_loss": tested.loss,
+        "test_accuracy": tested.accuracy,
+        "test_accuracy_low": tested.accuracy_low,
+        "test_accuracy_high": tested.accuracy_high,
         "reported_test_accuracy": reported.test_accuracy if reported else None,
-        "difference": difference(tested["accuracy"], reported.test_accuracy) if reported else None,
+        "difference": difference(tested.accuracy, reported.test_accuracy) if reported else None,
     }
 
 
-def _generalization(train: Mapping[str, float], tested: Mapping[str, float]) -> dict[str, float]:
-    return {
-        "train_accuracy": train["accuracy"],
-        "accuracy_gap": statistics.train_test_gap(train["accuracy"], tested["accuracy"]),
-        "train_cross_entropy": train["cross_entropy"],
-        "test_cross_entropy": tested["cross_entropy"],
-        "cross_entropy_gap": statistics.train_test_gap(train["cross_entropy"], tested["cross_entropy"]),
-        "expected_calibration_error": tested["expected_calibration_error"],
-    }
-
-
-def _extremes(trained: Mapping[str, Any], history: pd.DataFrame) -> dict[str, Any]:
+def _ranked(trained: ClassifierTraining, tested: ClassifierTest, history: pd.DataFrame) -> dict[str, Any]:
+    """What a ranking tells beyond the table of all variants."""
     lowest = history.iloc[int(history["val_loss"].argmin())]
+    train = trained.train_evaluated
     return {
-        "best_val_accuracy": trained["validation"]["best"]["accuracy"],
+        "best_val_accuracy": trained.validation.best.accuracy,
         "min_val_loss": lowest["val_loss"],
         "min_val_loss_epoch": int(lowest["epoch"]),
+        "train_accuracy": train.accuracy,
+        "accuracy_gap": statistics.train_test_gap(train.accuracy, tested.accuracy),
+        "train_cross_entropy": train.cross_entropy,
+        "test_cross_entropy": tested.cross_entropy,
+        "cross_entropy_gap": statistics.train_test_gap(train.cross_entropy, tested.cross_entropy),
+        "expected_calibration_error": tested.expected_calibration_error,
     }

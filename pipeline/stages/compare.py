@@ -1,4 +1,4 @@
-"""Set the variants of a study side by side: a ranking, which differences are real, and their curves in one picture."""
+"""Compare the variants of a study: a ranking, which differences are significant, and their curves in one plot."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pipeline import tracking
 from pipeline.config.models import Classifier
 from pipeline.config.params import Params
 from pipeline.config.section import require
-from pipeline.evaluation import pairwise as verdicts
-from pipeline.evaluation import stored_predictions, tables
+from pipeline.evaluation import pairwise, result_files, stored_predictions, tables
 from pipeline.evaluation.reported import reported_accuracies
+from pipeline.evaluation.result_files import ClassifierTest, ClassifierTraining
 from pipeline.io import history, storage
 from pipeline.io.paths import Workspace
 from pipeline.plots import comparison as plots
@@ -27,22 +27,24 @@ COMPARED = ("accuracy", "val_accuracy", "val_loss", "val_cross_entropy")
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
-    """Rank the variants of a study, tell which of their differences on the test set are real, and overlay curves."""
+    """Rank the variants of a study, test their differences on the test set, and overlay their curves."""
     study = require(params.studies, name, "study")
     variants = {**params.compared_with(name), **params.variants_of(name)}
     folders = {variant: workspace.training_results(variant, spec) for variant, spec in variants.items()}
-    trained = {variant: storage.read_json(folder / "metrics.json") for variant, folder in folders.items()}
+    trained = {
+        variant: result_files.read(folder / "metrics.json", ClassifierTraining) for variant, folder in folders.items()
+    }
     curves = {variant: history.read(folder / "history.csv", COMPARED) for variant, folder in folders.items()}
     reported = reported_accuracies(workspace.reported_results, params)
     tested = {
-        **storage.read_json(workspace.evaluation(study.shared_from) / "metrics.json"),
-        **storage.read_json(workspace.evaluation(name) / "metrics.json"),
+        **result_files.read_by_name(workspace.evaluation(study.shared_from) / "metrics.json", ClassifierTest),
+        **result_files.read_by_name(workspace.evaluation(name) / "metrics.json", ClassifierTest),
     }
     rows = tables.study_rows(params, name, variants, trained=trained, tested=tested, reported=reported)
     ranking = tables.ranking(
         rows, trained=trained, tested=tested, histories=curves, reported=reported, tolerance=study.tolerance
     )
-    differences = pairwise(workspace, params, name, variants)
+    differences = significant_differences(workspace, params, name, variants)
     folder = workspace.comparison(name)
     storage.write_table(folder / "ranking.csv", ranking)
     storage.write_table(folder / "differences.csv", differences)
@@ -51,26 +53,29 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     tracking.publish_comparison(workspace, params, name)
 
 
-def pairwise(workspace: Workspace, params: Params, study: str, variants: Mapping[str, Classifier]) -> pd.DataFrame:
-    """The test results of every two variants in the order given, with the columns of `verdicts.COLUMNS`.
+def significant_differences(
+    workspace: Workspace, params: Params, study: str, variants: Mapping[str, Classifier]
+) -> pd.DataFrame:
+    """The test results of every two variants in the order given, with the columns of `pairwise.COLUMNS`.
 
-    Two that are only set beside the study's own are not compared: that is the other study's comparison.
+    Two variants of another study are not compared: that is the comparison of the other study.
     """
     own, shared_from = params.variants_of(study), params.studies[study].shared_from
-    studies = {name: study if name in own else shared_from for name in variants}
-    found = stored_predictions.read_predictions(workspace, studies)
+    found = stored_predictions.read_all(
+        {name: workspace.predictions(study if name in own else shared_from) / f"{name}.npz" for name in variants}
+    )
     tested = {
-        name: verdicts.Tested(item.correct, item.losses(variants[name].objective), variants[name].objective)
+        name: pairwise.Tested(item.correct, item.losses(variants[name].objective), variants[name].objective)
         for name, item in found.items()
     }
     pairs = [pair for pair in itertools.combinations(variants, 2) if not own.keys().isdisjoint(pair)]
-    return verdicts.differences(tested, pairs)
+    return pairwise.differences(tested, pairs)
 
 
 def _draw(
     title: str, curves: Mapping[str, pd.DataFrame], ranking: pd.DataFrame, differences: pd.DataFrame
 ) -> dict[str, Figure]:
-    """The pictures of a study by the name of their files; `curves` are histories in the order of its list."""
+    """The plots of a study by the name of their files; `curves` are histories in the order of its list."""
     top = list(ranking["variant"].head(NUM_TOP))
     return {
         "validation_accuracy": plots.validation_curves(curves, "val_accuracy", title=f"{title}\nvalidation accuracy"),

@@ -1,4 +1,4 @@
-"""DVC stage: a signal's training, validation, test and extended test rows, with statistics and pictures."""
+"""Generate a signal's training, validation, test and extended test rows, with statistics and plots."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from pipeline.config.section import require
 from pipeline.data import preprocessing
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
-from pipeline.studies.waves import data as waves
-from pipeline.studies.waves import plots
+from pipeline.studies.waves import data, plots
 
 NUM_EXAMPLES = 5
 # Points of the formula's curve for each one of the row that it is laid over.
@@ -25,7 +24,7 @@ FINENESS = 10
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Generate a signal's rows from its seed, describe and draw what is there."""
     signal = require(params.signals, name, "signal")
-    splits = waves.generate(signal)
+    splits = data.generate(signal)
     for split, (inputs, targets) in splits.items():
         storage.write_arrays(workspace.prepared(name, split), inputs=inputs, targets=targets)
     folder = workspace.dataset_results(name)
@@ -34,7 +33,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     tracking.publish_generate(workspace, params, name)
 
 
-def describe(signal: Signal, splits: dict[str, waves.Rows]) -> dict[str, Any]:
+def describe(signal: Signal, splits: dict[str, data.Rows]) -> dict[str, Any]:
     """What statistics.json holds. Of the test rows nothing is told but their number and digest."""
     parameters = splits["train"][1].astype(np.float64)
     return {
@@ -44,20 +43,20 @@ def describe(signal: Signal, splits: dict[str, waves.Rows]) -> dict[str, Any]:
         "num_examples": {split: len(targets) for split, (_, targets) in splits.items()},
         "train_parameters": {
             name: {"mean": float(values.mean()), "std": float(values.std())}
-            for name, values in zip(waves.PARAMETERS, parameters.T, strict=True)
+            for name, values in zip(data.PARAMETERS, parameters.T, strict=True)
         },
         "sha256": {split: preprocessing.digest(*arrays) for split, arrays in splits.items()},
-        "example": dict(zip(waves.PARAMETERS, signal.example, strict=True)),
+        "example": dict(zip(data.PARAMETERS, signal.example, strict=True)),
     }
 
 
-def _draw(folder: Path, signal: Signal, train: waves.Rows) -> None:
-    x = waves.axis(signal)
+def _draw(folder: Path, signal: Signal, train: data.Rows) -> None:
+    x = data.axis(signal)
     inputs, targets = train
     storage.write_figure(folder / "examples.png", plots.examples(x, inputs[:NUM_EXAMPLES], targets[:NUM_EXAMPLES]))
-    (points,), _ = waves.rows([signal.example], x)
+    (points,), _ = data.rows([signal.example], x)
     fine_x = np.linspace(x[0], x[-1], FINENESS * len(x))
-    (curve,) = waves.waves([signal.example], fine_x)
+    (curve,) = data.waves([signal.example], fine_x)
     storage.write_figure(
         folder / "example.png",
         plots.example(x, points, fine_x=fine_x, formula_curve=curve, wave=signal.example),

@@ -1,4 +1,4 @@
-"""Select, on validation figures alone, the variant that becomes a version of a task's registered model."""
+"""Select, by validation metrics alone, the variant that becomes a version of a task's registered model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pipeline import tracking
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.config.studies import Task
-from pipeline.evaluation import selection
+from pipeline.evaluation import result_files, selection
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 
@@ -20,10 +20,12 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     task = require(params.tasks, name, "task")
     candidates = []
     for variant, spec in params.candidates_for(name).items():
-        trained = storage.read_json(workspace.training_results(variant, spec) / "metrics.json")
+        path = workspace.training_results(variant, spec) / "metrics.json"
+        trained = result_files.read_training(path, is_regressor=variant in params.regressors)
         # The loss holds penalties, which differ between variants.
-        figures = {f"val_{key}": value for key, value in trained["validation"]["last"].items() if key != "loss"}
-        candidates.append(selection.Candidate(variant, spec.study, trained["parameters"]["total"], figures))
+        last = trained.validation.last.model_dump(exclude={"loss"})
+        metrics = {f"val_{metric}": value for metric, value in last.items()}
+        candidates.append(selection.Candidate(variant, spec.study, trained.parameters.total, metrics))
     storage.write_json(workspace.selection(name), record(name, task, candidates))
     tracking.publish_selection(workspace, params, name)
 
@@ -62,4 +64,4 @@ def record(name: str, task: Task, candidates: list[selection.Candidate]) -> dict
 
 def _as_record(candidate: selection.Candidate) -> dict[str, object]:
     fields = {"variant": candidate.variant, "study": candidate.study, "parameters": candidate.parameters}
-    return {**fields, **candidate.figures}
+    return {**fields, **candidate.metrics}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pipeline import tracking
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.evaluation import tables
+from pipeline.evaluation import result_files, tables
 from pipeline.evaluation.reported import reported_accuracies
+from pipeline.evaluation.result_files import ClassifierTest, ClassifierTraining
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 
@@ -15,13 +16,13 @@ NAME = "all"
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
-    """Write one row per variant and study that lists it: its size, its figures, and the source's."""
+    """Write one row per variant and study that lists it: its size, its metrics, and the source's."""
     if name != NAME:
         raise PipelineError(f"summarize: expected {NAME!r} as name, got {name!r}.")
     reported = reported_accuracies(workspace.reported_results, params)
     trained = {
-        variant: storage.read_json(workspace.training_results(variant, spec) / "metrics.json")
-        for variant, spec in params.all_variants.items()
+        variant: result_files.read(workspace.training_results(variant, spec) / "metrics.json", ClassifierTraining)
+        for variant, spec in params.classifiers.items()
     }
     rows = [
         row
@@ -31,7 +32,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
             study,
             params.variants_of(study),
             trained=trained,
-            tested=storage.read_json(workspace.evaluation(study) / "metrics.json"),
+            tested=result_files.read_by_name(workspace.evaluation(study) / "metrics.json", ClassifierTest),
             reported=reported,
         )
     ]

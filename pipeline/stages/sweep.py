@@ -1,4 +1,4 @@
-"""Choose among the variants of a sweep, on validation figures alone; a derived variant takes the winner's layers."""
+"""Choose among the variants of a sweep, by validation accuracy alone; a derived variant takes the winner's layers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pipeline import tracking
 from pipeline.config.models import SweptVariant
 from pipeline.config.params import Params
 from pipeline.config.section import require
-from pipeline.errors import PipelineError
+from pipeline.evaluation import result_files
+from pipeline.evaluation.result_files import ClassifierTraining
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 
@@ -17,7 +18,12 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     """Save which member of a sweep has the best validation accuracy, and its hidden layers."""
     require(params.sweeps, name, "sweep")
     members = params.members_of(name)
-    accuracies = {member: _validation_accuracy(workspace, member, variant) for member, variant in members.items()}
+    paths = {
+        member: workspace.training_results(member, variant) / "metrics.json" for member, variant in members.items()
+    }
+    accuracies = {
+        member: result_files.read(path, ClassifierTraining).validation.last.accuracy for member, path in paths.items()
+    }
     storage.write_json(workspace.outcome(name), outcome(name, members, accuracies))
     tracking.publish_sweep(workspace, params, name)
 
@@ -36,14 +42,3 @@ def outcome(name: str, members: dict[str, SweptVariant], accuracies: dict[str, f
         "accuracies": accuracies,
         "layers": [layer.model_dump(exclude_defaults=True) for layer in members[best].layers],
     }
-
-
-def _validation_accuracy(workspace: Workspace, name: str, variant: SweptVariant) -> float:
-    path = workspace.training_results(name, variant) / "metrics.json"
-    try:
-        return float(storage.read_json(path)["validation"]["last"]["accuracy"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise PipelineError(
-            f"{path}: expected validation.last.accuracy, a number, got none ({error}). "
-            "Delete the file, then run `dvc repro` to make it again."
-        ) from None

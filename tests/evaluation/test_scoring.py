@@ -67,9 +67,9 @@ def test_penalty_is_the_exact_mean_per_example(images: np.ndarray, batch_size: i
     assert penalty == pytest.approx(expected, rel=1e-5)
 
 
-def test_count_correct_counts_most_probable_classes() -> None:
+def test_a_row_is_correct_if_its_label_is_the_most_probable_class_and_of_equals_the_lowest() -> None:
     probabilities = np.array([[0.6, 0.4], [0.3, 0.7], [0.5, 0.5], [0.5, 0.5]])
-    assert scoring.count_correct(probabilities, np.array([0, 0, 0, 1])) == 2
+    assert scoring.is_correct(probabilities, np.array([0, 0, 0, 1])).tolist() == [True, False, True, False]
 
 
 def test_cross_entropy_is_the_mean_negative_logarithm_of_the_true_class() -> None:
@@ -109,13 +109,17 @@ def test_binary_cross_entropy_is_the_mean_over_examples_and_classes() -> None:
     # Unlike those of softmax, the rows need not sum to 1.
     probabilities = np.array([[0.5, 0.25], [0.75, 0.5]], dtype=np.float32)
     expected = -(math.log(0.5) + math.log(0.75) + math.log(0.25) + math.log(0.5)) / 4
-    assert scoring.binary_cross_entropy(probabilities, np.array([0, 1], np.uint8)) == pytest.approx(expected)
+    assert scoring.cross_entropy(probabilities, np.array([0, 1], np.uint8), "binary_crossentropy") == pytest.approx(
+        expected
+    )
 
 
 def test_binary_cross_entropy_of_certainty_is_finite() -> None:
     probabilities = np.array([[1.0, 0.0]], dtype=np.float32)
-    assert scoring.binary_cross_entropy(probabilities, np.array([1])) == pytest.approx(-math.log(1e-7), rel=1e-6)
-    assert scoring.binary_cross_entropy(probabilities, np.array([0])) == pytest.approx(1e-7, rel=1e-6)
+    assert scoring.cross_entropy(probabilities, np.array([1]), "binary_crossentropy") == pytest.approx(
+        -math.log(1e-7), rel=1e-6
+    )
+    assert scoring.cross_entropy(probabilities, np.array([0]), "binary_crossentropy") == pytest.approx(1e-7, rel=1e-6)
 
 
 def test_binary_cross_entropy_agrees_with_keras() -> None:
@@ -126,7 +130,7 @@ def test_binary_cross_entropy_agrees_with_keras() -> None:
     probabilities = generator.uniform(size=(200, 3)).astype(np.float32)
     labels = generator.integers(0, 3, 200)
     expected = keras.losses.binary_crossentropy(np.eye(3, dtype=np.float32)[labels], probabilities)
-    assert scoring.binary_cross_entropy(probabilities, labels) == pytest.approx(
+    assert scoring.cross_entropy(probabilities, labels, "binary_crossentropy") == pytest.approx(
         float(np.mean(keras.ops.convert_to_numpy(expected), dtype=np.float64)), rel=1e-5
     )
 

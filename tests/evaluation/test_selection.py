@@ -27,7 +27,7 @@ candidates = st.lists(
         variant=st.text("abcdef", min_size=1, max_size=4),
         study=st.just("study"),
         parameters=st.integers(1, 5),
-        figures=st.fixed_dictionaries(
+        metrics=st.fixed_dictionaries(
             {
                 # On a coarse grid, so that ties and exact tolerances come up.
                 "val_accuracy": st.integers(9700, 9720).map(lambda count: count / 10_000),
@@ -85,8 +85,8 @@ def test_selected_is_within_tolerance_and_none_within_has_fewer_parameters(
 @given(candidates, metrics)
 def test_the_first_ranked_is_the_best(items: list[Candidate], metric: Metric) -> None:
     best = select(items, metric=metric, tolerance=0, prefer_fewer_parameters=False).selected
-    values = [item.figures[metric] for item in items]
-    assert best.figures[metric] == (max(values) if metric == "val_accuracy" else min(values))
+    values = [item.metrics[metric] for item in items]
+    assert best.metrics[metric] == (max(values) if metric == "val_accuracy" else min(values))
 
 
 @given(candidates, metrics, tolerances, st.booleans(), st.randoms(use_true_random=False))
@@ -128,7 +128,7 @@ def test_reason_tells_what_decided(tolerance: float, flag: bool, reason: str) ->
 
 
 def test_reason_when_the_best_is_also_the_smallest() -> None:
-    best = dataclasses.replace(SMALL, variant="best", figures={**SMALL.figures, "val_accuracy": 0.9831})
+    best = dataclasses.replace(SMALL, variant="best", metrics={**SMALL.metrics, "val_accuracy": 0.9831})
     selection = select([LARGE, best], metric="val_accuracy", tolerance=0.002, prefer_fewer_parameters=True)
     assert selection.reason == (
         "It has the best validation accuracy of 98.31 % among 2 variants, and of the 2 within the tolerance of "

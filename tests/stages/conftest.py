@@ -153,6 +153,7 @@ def save_training(folder: Path, name: str) -> None:
         "parameters": {"total": parameters, "trainable": parameters},
         "epochs": 3,
         "best_epoch": 2,
+        "train": {"last": last, "best": best},
         "validation": {"last": last, "best": best},
         "train_evaluated": {"loss": loss / 2, "cross_entropy": cross_entropy / 2, "accuracy": 0.99},
     }
@@ -163,7 +164,9 @@ def evaluation_scores(name: str) -> dict[str, Any]:
     *_, accuracy, loss = FIGURES[name]
     interval = {"accuracy_low": accuracy - 0.01, "accuracy_high": accuracy + 0.008}
     figures = {"loss": loss, "cross_entropy": loss - 0.01, "accuracy": accuracy}
-    return {**figures, **interval, "expected_calibration_error": 0.02}
+    counts = {"num_examples": 1000, "num_correct": round(1000 * accuracy), "macro_f1": accuracy}
+    calibration = {"expected_calibration_error": 0.02, "overconfidence": 0.01}
+    return {**figures, **interval, **counts, **calibration, "model_sha256": "0" * 64}
 
 
 def save_predictions(path: Path, name: str) -> None:

@@ -161,7 +161,8 @@ def test_the_same_bytes_twice(results: Workspace, params: Params, published: Pub
 
 
 def test_a_variant_without_evaluation_is_named(results: Workspace, params: Params, published: Published) -> None:
-    storage.write_json(results.evaluation("first") / "metrics.json", {"wide": {}})
+    path = results.evaluation("first") / "metrics.json"
+    storage.write_json(path, {"wide": storage.read_json(path)["wide"]})
     with pytest.raises(
         PipelineError, match=r"evaluation of first: expected metrics of narrow, got only wide\. Run `dvc"
     ):

@@ -142,10 +142,11 @@ def save_refit(workspace: Workspace, params: Params, name: str, *, num_wrong: in
     variant = params.derived[name]
     figures = {"loss": 0.5, "cross_entropy": 0.5, "accuracy": 0.85}
     metrics = {
-        "parameters": {"total": 100},
+        "parameters": {"total": 100, "trainable": 100},
         "epochs": variant.epochs,
-        "train": {"last": figures},
-        "validation": {"last": figures},
+        "best_epoch": 1,
+        "train": {"last": figures, "best": figures},
+        "validation": {"last": figures, "best": figures},
         "train_evaluated": {"loss": 0.02, "cross_entropy": 0.02, "accuracy": 1.0},
     }
     storage.write_json(workspace.training_results(name, variant) / "metrics.json", metrics)
@@ -155,9 +156,21 @@ def save_refit(workspace: Workspace, params: Params, name: str, *, num_wrong: in
     storage.write_arrays(workspace.predictions("grids") / f"{name}.npz", probabilities=probabilities, labels=labels)
 
 
-def figures_of_test(num_wrong: int) -> dict[str, float]:
+def figures_of_test(num_wrong: int) -> dict[str, Any]:
     accuracy = 1 - num_wrong / NUM_TEST
-    return {"loss": 0.4, "accuracy": accuracy, "accuracy_low": accuracy - 0.1, "accuracy_high": accuracy + 0.03}
+    return {
+        "loss": 0.4,
+        "cross_entropy": 0.4,
+        "accuracy": accuracy,
+        "accuracy_low": accuracy - 0.1,
+        "accuracy_high": accuracy + 0.03,
+        "num_examples": NUM_TEST,
+        "num_correct": NUM_TEST - num_wrong,
+        "macro_f1": accuracy,
+        "expected_calibration_error": 0.02,
+        "overconfidence": 0.01,
+        "model_sha256": "0" * 64,
+    }
 
 
 def verdicts(workspace: Workspace) -> list[str]:
@@ -255,11 +268,12 @@ def _other_choice(workspace: Workspace) -> None:
 
 
 def _not_evaluated(workspace: Workspace) -> None:
-    storage.write_json(workspace.evaluation("grids") / "metrics.json", {"both": {}})
+    storage.write_json(workspace.evaluation("grids") / "metrics.json", {"both": figures_of_test(3)})
 
 
 def _half_evaluated(workspace: Workspace) -> None:
-    tested = {name: {"loss": 0.4} for name in ("both", "bn", "dropout", "dropout_longer")}
+    tested = {name: figures_of_test(3) for name in ("both", "bn", "dropout", "dropout_longer")}
+    del tested["bn"]["accuracy"]
     storage.write_json(workspace.evaluation("grids") / "metrics.json", tested)
 
 
@@ -271,7 +285,7 @@ def _half_evaluated(workspace: Workspace) -> None:
         (_other_grid, r"searches.csv: expected the 4 configurations of searches.bn, got 4-2, 4-3, 8-2\. Run `dvc"),
         (_other_choice, r"bn.json: expected as `selected` a configuration of searches.bn, got '9-9'"),
         (_not_evaluated, "metrics.json: expected metrics of bn, dropout, dropout_longer, got only both"),
-        (_half_evaluated, "expected the figures of training and evaluation, but there is no 'accuracy'"),
+        (_half_evaluated, r"metrics.json: expected bn\.accuracy, got none\. Delete the file"),
     ],
 )
 def test_what_is_missing_or_does_not_fit_is_named(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.evaluation import statistics
+from pipeline.evaluation.result_files import ClassifierScores
 from pipeline.evaluation.statistics import Discordance
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.stages import contrast
+from pipeline.studies.four_vs_nine import metrics, questions
 
 Published = list[tuple[str, str, set[str]]]
 FILES = {"gains.csv", "overfitting.json", "validation_accuracy.png", "validation_cross_entropy.png", "overfitting.png"}
@@ -63,7 +66,8 @@ def params(content: dict[str, Any]) -> Params:
 def trained(workspace: Workspace, params: Params) -> Workspace:
     """The workspace after training and evaluation; `plain` overfits, no other does."""
     num_examples = {"train": NUM_TRAIN, "validation": NUM_VALIDATION, "test": NUM_TEST}
-    storage.write_json(workspace.dataset_results("shapes") / "statistics.json", {"num_examples": num_examples})
+    statistics = {"num_examples": num_examples, "sha256": {}}
+    storage.write_json(workspace.dataset_results("shapes") / "statistics.json", statistics)
     for name, (right, accuracy, cross_entropy) in RIGHT.items():
         spec = params.classifiers[name]
         labels = (np.arange(NUM_TEST) % 3).astype(np.uint8)
@@ -84,9 +88,13 @@ def trained(workspace: Workspace, params: Params) -> Workspace:
         }
         folder = workspace.training_results(name, spec)
         storage.write_table(folder / "history.csv", pd.DataFrame(history))
+        last = {"accuracy": accuracy, "cross_entropy": cross_entropy, "loss": 9.0}
         figures = {
+            "parameters": {"total": 100, "trainable": 100},
             "epochs": spec.epochs,
-            "validation": {"last": {"accuracy": accuracy, "cross_entropy": cross_entropy, "loss": 9.0}},
+            "best_epoch": 1,
+            "train": {"last": last, "best": last},
+            "validation": {"last": last, "best": last},
             "train_evaluated": {"accuracy": 1.0 if name == "plain" else 0.92, "cross_entropy": 0.005, "loss": 9.0},
         }
         storage.write_json(folder / "metrics.json", figures)
@@ -110,7 +118,7 @@ def test_gains_are_paired_with_the_baseline_on_the_same_examples(
 ) -> None:
     contrast.main(trained, params, "first")
     table = gains(trained)
-    assert ("variant", *table.columns) == contrast.GAINS_COLUMNS
+    assert ("variant", *table.columns) == metrics.GAINS_COLUMNS
     # `heavy` gets as many right as the baseline, but others: five of either are only its own.
     assert table.loc["heavy", "test_accuracy"] == table.loc["plain", "test_accuracy"] == 0.9
     assert tuple(table.loc["heavy", ["only_variant_right", "only_baseline_right"]]) == (5, 5)
@@ -191,7 +199,7 @@ def test_updates_are_counted(trained: Workspace, params: Params, published: Publ
     ],
 )
 def test_bands(num_gained: int, num_examples: int, expected: str) -> None:
-    assert contrast.band(num_gained, num_examples) == expected
+    assert metrics.band(num_gained, num_examples) == expected
 
 
 def test_overfitting_of_the_baseline_is_shown(trained: Workspace, params: Params, published: Published) -> None:
@@ -231,9 +239,10 @@ def test_a_baseline_that_does_not_overfit_is_said_not_to(
 ) -> None:
     variants = contrast.read_variants(trained, params, "first")
     plain = variants["plain"]
-    unfit = {**plain.metrics, "train_evaluated": {"accuracy": 0.85, "cross_entropy": 0.3}}
-    variants["partly"] = contrast.Trained(plain.spec, unfit, plain.history, plain.correct)
-    report = contrast.overfitting(variants, baseline)
+    train = ClassifierScores(accuracy=0.85, cross_entropy=0.3, loss=0.3)
+    unfit = plain.metrics.model_copy(update={"train_evaluated": train})
+    variants["partly"] = replace(plain, metrics=unfit)
+    report = questions.overfitting(variants, baseline)
     assert report["visibly_overfits"] is False
     assert report["verdict"].startswith(verdict)
 
@@ -243,7 +252,7 @@ def test_the_curves_are_those_of_the_baseline_and_the_best_of_each_kind(
 ) -> None:
     contrast.main(trained, params, "first")
     table = storage.read_table(trained.contrast("first") / "gains.csv")
-    assert contrast.few(table, "plain") == ["plain", "sparse", "heavy", "augmented"]
+    assert metrics.best_of_each_kind(table, "plain") == ["plain", "sparse", "heavy", "augmented"]
 
 
 def test_a_baseline_and_one_other_are_enough(

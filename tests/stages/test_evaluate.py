@@ -13,7 +13,7 @@ import pytest
 from pipeline.config.models import Objective
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.evaluation import scoring
+from pipeline.evaluation import classification, scoring
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Published = list[tuple[str, str, set[str]]]
 CATEGORICAL: Objective = "categorical_crossentropy"
+BINARY: Objective = "binary_crossentropy"
 FILES = {
     "per_class.csv",
     "confusion_matrix.csv",
@@ -71,19 +72,19 @@ def trained(workspace: Workspace, params: Params, images: np.ndarray, labels: np
 
 def test_scores_are_exact_counts_over_every_example(images: np.ndarray, labels: np.ndarray) -> None:
     model = build(l2=0.1)
-    result = evaluate.evaluate(model, images=images, labels=labels, num_classes=3, objective=CATEGORICAL)
+    result = classification.evaluate(model, images=images, labels=labels, num_classes=3, objective=CATEGORICAL)
     num_correct = int((result.probabilities.argmax(axis=1) == labels).sum())
     assert 0 < num_correct < NUM_IMAGES
-    assert result.scores["num_examples"] == NUM_IMAGES
-    assert result.scores["num_correct"] == num_correct
-    assert result.scores["accuracy"] == num_correct / NUM_IMAGES
-    assert result.scores["accuracy_low"] < result.scores["accuracy"] < result.scores["accuracy_high"]
+    assert result.scores.num_examples == NUM_IMAGES
+    assert result.scores.num_correct == num_correct
+    assert result.scores.accuracy == num_correct / NUM_IMAGES
+    assert result.scores.accuracy_low < result.scores.accuracy < result.scores.accuracy_high
     assert result.confusion.sum() == NUM_IMAGES
     assert result.confusion.trace() == num_correct
     cross_entropy = -np.log(result.probabilities[np.arange(NUM_IMAGES), labels]).mean()
     penalty = 0.1 * (model.get_layer("hidden").get_weights()[0] ** 2).sum()
-    assert result.scores["cross_entropy"] == pytest.approx(cross_entropy, rel=1e-5)
-    assert result.scores["loss"] == pytest.approx(cross_entropy + penalty, rel=1e-5)
+    assert result.scores.cross_entropy == pytest.approx(cross_entropy, rel=1e-5)
+    assert result.scores.loss == pytest.approx(cross_entropy + penalty, rel=1e-5)
 
 
 def test_a_variants_own_objective_is_scored(
@@ -92,9 +93,9 @@ def test_a_variants_own_objective_is_scored(
     content["variants"]["narrow"]["output"] = {"activation": "sigmoid"}
     evaluate.main(trained, Params.model_validate(content), "first")
     scores = storage.read_json(trained.evaluation("first") / "metrics.json")
-    for name, function in (("narrow", scoring.binary_cross_entropy), ("wide", scoring.cross_entropy)):
+    for name, objective in (("narrow", BINARY), ("wide", CATEGORICAL)):
         (probabilities,) = storage.read_arrays(trained.predictions("first") / f"{name}.npz", "probabilities")
-        assert scores[name]["cross_entropy"] == function(probabilities, labels), name
+        assert scores[name]["cross_entropy"] == scoring.cross_entropy(probabilities, labels, objective), name
 
 
 def test_writes_what_a_study_lists_then_publishes(trained: Workspace, params: Params, published: Published) -> None:
@@ -219,7 +220,9 @@ def test_a_missing_model_is_named(trained: Workspace, params: Params, published:
 
 def test_a_model_of_other_classes_is_refused(images: np.ndarray, labels: np.ndarray) -> None:
     with pytest.raises(PipelineError, match="expected probabilities of 3 classes, got 4"):
-        evaluate.evaluate(build(num_classes=4), images=images, labels=labels, num_classes=3, objective=CATEGORICAL)
+        classification.evaluate(
+            build(num_classes=4), images=images, labels=labels, num_classes=3, objective=CATEGORICAL
+        )
 
 
 def test_unknown_study_is_refused(workspace: Workspace, params: Params) -> None:

@@ -16,7 +16,8 @@ from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
 from pipeline.stages import evaluate_signal
 from pipeline.studies.waves import data as waves
-from pipeline.studies.waves.questions import Predictions
+from pipeline.studies.waves.metrics import WavePredictions
+from pipeline.studies.waves.scores import score
 
 if TYPE_CHECKING:
     import keras
@@ -84,8 +85,13 @@ def train(workspace: Workspace) -> Workspace:
     for seed, name in enumerate(("narrow", "wide")):
         regressor = params.regressors[name]
         storage.write_model(workspace.model(name, regressor), build(seed=seed))
+        last, best = ({"loss": error, "mean_absolute_error": error} for error in (0.25 + seed, 0.1))
         figures = {
-            "validation": {"last": {"mean_absolute_error": 0.25 + seed}, "best": {"mean_absolute_error": 0.1}},
+            "parameters": {"total": 100, "trainable": 100},
+            "epochs": 2,
+            "best_epoch": 1,
+            "train": {"last": last, "best": best},
+            "validation": {"last": last, "best": best},
             "train_evaluated": {"mean_absolute_error": 0.125},
         }
         storage.write_json(workspace.training_results(name, regressor) / "metrics.json", figures)
@@ -177,21 +183,21 @@ def test_equivalent_and_free_parameters_count_only_in_the_plain_error() -> None:
     true = np.array([[0.5, 1, 0.5, 1], [0, 0.5, 0.5, 0]], np.float32)
     # Other signs; another frequency of a sine that is not there.
     predicted = np.array([[-0.5, -1, 0.5, -1], [0, 1.5, 0.5, 0]], np.float32)
-    rows = Predictions(true, predicted, waves.waves(true, x).astype(np.float32), waves.waves(predicted, x))
-    scores = evaluate_signal.score(rows, rows, x)
-    assert scores["parameters"] == {"a": 0.5, "b": 1.5, "c": 0, "d": 1}
-    assert scores["mean_absolute_error"] == 0.75
-    assert scores["sign_fixed"] == {"a": 0, "b": 0.5, "c": 0, "d": 0}
-    assert scores["sign_fixed_mean_absolute_error"] == 0.125
-    assert scores["determined"] == {"a": 0, "b": 0, "c": 0, "d": 0}
-    assert scores["curve_error"] == pytest.approx(0, abs=1e-6)
+    rows = WavePredictions(true, predicted, waves.waves(true, x).astype(np.float32), waves.waves(predicted, x))
+    scores = score(rows, x)
+    assert scores.parameters == {"a": 0.5, "b": 1.5, "c": 0, "d": 1}
+    assert scores.mean_absolute_error == 0.75
+    assert scores.sign_fixed == {"a": 0, "b": 0.5, "c": 0, "d": 0}
+    assert scores.sign_fixed_mean_absolute_error == 0.125
+    assert scores.determined == {"a": 0, "b": 0, "c": 0, "d": 0}
+    assert scores.curve_error == pytest.approx(0, abs=1e-6)
 
 
 def test_a_parameter_that_no_row_determines_has_no_figure() -> None:
     x = np.linspace(0, 10, 20)
     true = np.zeros((1, 4), np.float32)
-    rows = Predictions(true, true, np.zeros((1, 20), np.float32), np.zeros((1, 20)))
-    assert evaluate_signal.score(rows, rows, x)["determined"] == {"c": 0}
+    rows = WavePredictions(true, true, np.zeros((1, 20), np.float32), np.zeros((1, 20)))
+    assert score(rows, x).determined == {"c": 0}
 
 
 def test_the_table_sets_the_sources_predictions_beside_ours(evaluated: Workspace) -> None:

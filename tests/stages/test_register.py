@@ -112,11 +112,16 @@ def test_regressors_are_selected_by_their_error(
     content["tasks"]["wave-regressor"] = {**task, "tolerance": 0.0}
     params = Params.model_validate(content)
     for name, error, parameters in (("small", 0.05, 10), ("large", 0.04, 90)):
-        figures = {"last": {"loss": error, "mean_absolute_error": error}}
-        storage.write_json(
-            results.training_results(name, params.regressors[name]) / "metrics.json",
-            {"parameters": {"total": parameters}, "validation": figures},
-        )
+        last = {"loss": error, "mean_absolute_error": error}
+        metrics = {
+            "parameters": {"total": parameters, "trainable": parameters},
+            "epochs": 3,
+            "best_epoch": 3,
+            "train": {"last": last, "best": last},
+            "validation": {"last": last, "best": last},
+            "train_evaluated": {"mean_absolute_error": error},
+        }
+        storage.write_json(results.training_results(name, params.regressors[name]) / "metrics.json", metrics)
     register.main(results, params, "wave-regressor")
     record = storage.read_json(results.selection("wave-regressor"))
     assert record["selected"] == "large"

@@ -29,8 +29,19 @@ def swept(content: dict[str, Any]) -> Params:
 def save(workspace: Workspace, params: Params, **accuracies: float) -> None:
     for name, accuracy in accuracies.items():
         path = workspace.training_results(name, params.swept[name]) / "metrics.json"
-        figures = {"last": {"accuracy": accuracy}, "best": {"accuracy": 1 - accuracy}}
-        storage.write_json(path, {"validation": figures})
+        storage.write_json(path, metrics(accuracy))
+
+
+def metrics(accuracy: float) -> dict[str, Any]:
+    last, best = ({"loss": 0.1, "cross_entropy": 0.1, "accuracy": value} for value in (accuracy, 1 - accuracy))
+    return {
+        "parameters": {"total": 10, "trainable": 10},
+        "epochs": 3,
+        "best_epoch": 1,
+        "train": {"last": last, "best": last},
+        "validation": {"last": last, "best": best},
+        "train_evaluated": last,
+    }
 
 
 def test_the_best_last_validation_accuracy_is_chosen_with_its_layers(
@@ -71,14 +82,28 @@ def test_a_derived_variant_takes_the_chosen_layers(workspace: Workspace, swept: 
     assert train.resolved(workspace, spec, "augmented").layers == swept.swept["rate_a"].layers
 
 
-@pytest.mark.parametrize("metrics", [{}, {"validation": None}, {"validation": {"last": {"accuracy": "high"}}}])
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"validation": {}}, r"expected validation\.last, got none"),
+        ({"validation": None}, "expected validation, an object, got None"),
+        (
+            {"validation": {"last": {"loss": 0.1, "cross_entropy": 0.1}}},
+            r"expected validation\.last\.accuracy, got none\. Delete the file, then run `dvc repro` to make it again",
+        ),
+        (
+            {"validation": {"last": {"loss": 0.1, "cross_entropy": 0.1, "accuracy": "high"}}},
+            r"expected validation\.last\.accuracy, a number, got 'high'",
+        ),
+    ],
+)
 def test_metrics_without_a_validation_accuracy_are_named(
-    workspace: Workspace, swept: Params, published: Published, metrics: dict[str, Any]
+    workspace: Workspace, swept: Params, published: Published, changes: dict[str, Any], problem: str
 ) -> None:
     save(workspace, swept, rate_a=0.9, rate_b=0.95)
     path = workspace.training_results("rate_c", swept.swept["rate_c"]) / "metrics.json"
-    storage.write_json(path, metrics)
-    with pytest.raises(PipelineError, match=rf"{path}: expected validation\.last\.accuracy, a number, got none"):
+    storage.write_json(path, {**metrics(0.9), **changes})
+    with pytest.raises(PipelineError, match=f"{path}: {problem}"):
         sweep.main(workspace, swept, "rates")
     assert not workspace.outcome("rates").exists()
     assert published == []

@@ -165,8 +165,19 @@ class FakeStages:
             (folder / "per_class.csv").write_text("class,precision,recall,f1,support\n0,1,1,1,10\n")
             (folder / "confusion_matrix.png").write_bytes(f"matrix {accuracy}".encode())
             digest = hashlib.sha256(self.workspace.model(name, variant).read_bytes()).hexdigest()
-            scores = {"loss": 0.5, "cross_entropy": 0.5, "accuracy": accuracy, "macro_f1": 0.7}
-            figures[name] = {**scores, "model_sha256": digest}
+            figures[name] = {
+                "loss": 0.5,
+                "cross_entropy": 0.5,
+                "accuracy": accuracy,
+                "accuracy_low": 0.5958,
+                "accuracy_high": 0.9821,
+                "num_examples": 10,
+                "num_correct": 9,
+                "macro_f1": 0.7,
+                "expected_calibration_error": 0.4,
+                "overconfidence": -0.4,
+                "model_sha256": digest,
+            }
             predictions = self.workspace.predictions(study) / f"{name}.npz"
             predictions.parent.mkdir(parents=True, exist_ok=True)
             # One of ten is wrong: a 0 taken for a 2.
@@ -265,10 +276,24 @@ class FakeStages:
             folder = self.workspace.evaluation_details(signal, name)
             self.write(folder / "predictions.csv", "true_a\n0\n")
             self.write(folder / "test_curves.png", "curves")
-            figures[name] = {
+            scores = {
                 "mean_absolute_error": 0.05,
                 "parameters": {"a": 0.04, "b": 0.06, "c": 0.04, "d": 0.06},
-                "extended": {"mean_absolute_error": 0.7},
+                "sign_fixed_mean_absolute_error": 0.04,
+                "sign_fixed": {"a": 0.04, "b": 0.04, "c": 0.04, "d": 0.04},
+                "determined": {"a": 0.04, "b": 0.04, "c": 0.04, "d": 0.04},
+                "curve_error": 0.1,
+                "curve_error_first_period": 0.05,
+                "curve_error_last_period": 0.15,
+                "num_examples": 8,
+            }
+            figures[name] = {
+                **scores,
+                "extended": {**scores, "mean_absolute_error": 0.7},
+                "mean_absolute_error_low": 0.125,
+                "mean_absolute_error_high": 0.125,
+                "train_mean_absolute_error": 0.02,
+                "mean_absolute_error_gap": -0.03,
                 "validation_mean_absolute_error": 0.04,
                 "reported_mean_absolute_error": 0.03,
                 "model_sha256": hashlib.sha256(self.workspace.model(name, regressor).read_bytes()).hexdigest(),

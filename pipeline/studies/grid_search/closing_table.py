@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.studies.grid_search.evidence import Evidence, Refit, technique_of
+from pipeline.studies.grid_search.data import Evidence, Refit, technique_of
 from pipeline.studies.grid_search.reported import ReportedRefit
 
 # Of the error on test images, what is left on training images: below the first a network overfits, below the second
@@ -61,7 +61,7 @@ def closing_table(
 
 def verdict(refit: Refit) -> str:
     """Whether a network overfits, by VERDICT_RULE."""
-    if refit.train_accuracy <= refit.test_accuracy_high:
+    if refit.trained.train_evaluated.accuracy <= refit.tested.accuracy_high:
         return FITS_ALIKE
     share = left_of_test_error(refit)
     if share < SEVERELY_BELOW:
@@ -72,27 +72,27 @@ def verdict(refit: Refit) -> str:
 def left_of_test_error(refit: Refit) -> float:
     """The training error as a share of the test error, both with dropout off."""
     # A test error of 0 leaves nothing to overfit.
-    return refit.train_error / refit.test_error if refit.test_error else 1.0
+    return refit.trained.train_evaluated.loss / refit.tested.loss if refit.tested.loss else 1.0
 
 
 def _row(evidence: Evidence, refit: Refit, reported: ReportedRefit, reported_units: str | None) -> dict[str, Any]:
-    search = evidence.searches[refit.search]
+    search, trained, tested = evidence.searches[refit.search], refit.trained, refit.tested
     return {
         "layers": len(search.grid),
         "technique": technique_of(search),
         "refit": refit.name,
         "units": refit.units,
-        "epochs": refit.epochs,
-        "params": refit.parameters,
-        "best_cv_accuracy": evidence.figure(refit.search, refit.units, "mean_accuracy"),
-        "val_accuracy": refit.val_accuracy,
-        "test_accuracy": refit.test_accuracy,
-        "test_accuracy_low": refit.test_accuracy_low,
-        "test_accuracy_high": refit.test_accuracy_high,
-        "train_accuracy": refit.train_accuracy,
-        "train_error_dropout_active": refit.train_error_dropout_active,
-        "train_error": refit.train_error,
-        "test_error": refit.test_error,
+        "epochs": trained.epochs,
+        "params": trained.parameters.total,
+        "best_cv_accuracy": evidence.score(refit.search, refit.units, "mean_accuracy"),
+        "val_accuracy": trained.validation.last.accuracy,
+        "test_accuracy": tested.accuracy,
+        "test_accuracy_low": tested.accuracy_low,
+        "test_accuracy_high": tested.accuracy_high,
+        "train_accuracy": trained.train_evaluated.accuracy,
+        "train_error_dropout_active": trained.train.last.loss,
+        "train_error": trained.train_evaluated.loss,
+        "test_error": tested.loss,
         "verdict": verdict(refit),
         "reported_units": reported_units,
         "reported_test_accuracy": reported.test_accuracy,

@@ -6,18 +6,47 @@ where a or c is 0 its frequency is free, and where b is 0 so is a. Curves are wh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.studies.waves.data import PARAMETERS
+
 # The places of a and b, and of d: whose signs can change together and leave the curve as it is.
 SIGNS_TOGETHER = ([0, 1], [3])
+
+
+@dataclass(frozen=True)
+class WavePredictions:
+    """True and predicted parameters (n, 4) of rows, and the true and implied curves (n, num_points)."""
+
+    true: NDArray[np.float32]
+    predicted: NDArray[np.float32]
+    true_curves: NDArray[np.float32]
+    implied_curves: NDArray[np.float64]
+
+    @property
+    def curve_errors(self) -> NDArray[np.float64]:
+        """Absolute differences (n, num_points)."""
+        return curve_errors(self.true_curves, self.implied_curves)
+
+
+def named(values: Sequence[float] | NDArray[Any]) -> dict[str, float]:
+    """Four numbers by the names of the parameters."""
+    return {name: float(value) for name, value in zip(PARAMETERS, values, strict=True)}
 
 
 def parameter_errors(true: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:
     """Absolute errors (n, 4) of predicted parameters (n, 4)."""
     return np.abs(np.asarray(true, dtype=np.float64) - np.asarray(predicted, dtype=np.float64))
+
+
+def row_errors(true: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:
+    """The mean absolute error (n,) of each row's parameters (n, 4)."""
+    return parameter_errors(true, predicted).mean(axis=1)
 
 
 def with_nearest_signs(true: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:

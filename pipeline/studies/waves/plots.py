@@ -1,4 +1,4 @@
-"""Pictures of waves a sin(b x) + c cos(d x), of what a network makes of them, and of how it learnt."""
+"""Plots of waves a sin(b x) + c cos(d x), of what a network predicts from them, and of its training."""
 
 from __future__ import annotations
 

@@ -1,16 +1,23 @@
-"""The questions that the source asks of a signal's regressor, answered from its figures by stated rules."""
+"""The questions that the source asks of a signal's regressor, answered from its metrics by stated rules."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.studies.waves import data as waves
-from pipeline.studies.waves import metrics as wave_metrics
+from pipeline.evaluation.result_files import RegressorTraining
+from pipeline.studies.waves import data
+from pipeline.studies.waves.data import PARAMETERS
+from pipeline.studies.waves.metrics import (
+    WavePredictions,
+    curve_errors,
+    named,
+    parameter_errors,
+    with_nearest_signs,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -34,24 +41,34 @@ FIT_RULE = (
 )
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """What a network makes of rows: true and predicted parameters (n, 4), true and implied curves (n, num_points)."""
+def answer(
+    model: keras.Model,
+    test: WavePredictions,
+    extended: WavePredictions,
+    mean: NDArray[np.float64],
+    x: NDArray[np.float64],
+    trained: RegressorTraining,
+) -> dict[str, Any]:
+    """The answers to the questions about one regressor; `mean` are the mean training parameters (4,)."""
+    return {
+        "first_layer": first_layer(model),
+        "fails_on": fails_on(test, extended),
+        "learned_the_transform": learned_the_transform(test, extended, always_mean_errors(test, extended, mean, x)),
+        "fit": fit(
+            train=trained.train_evaluated.mean_absolute_error,
+            validation=trained.validation.last.mean_absolute_error,
+            test=float(parameter_errors(test.true, test.predicted).mean()),
+            always_mean=float(parameter_errors(test.true, mean).mean()),
+        ),
+    }
 
-    true: NDArray[np.float32]
-    predicted: NDArray[np.float32]
-    true_curves: NDArray[np.float32]
-    implied_curves: NDArray[np.float64]
 
-    @property
-    def curve_errors(self) -> NDArray[np.float64]:
-        """Absolute differences (n, num_points)."""
-        return wave_metrics.curve_errors(self.true_curves, self.implied_curves)
-
-
-def named(values: Sequence[float] | NDArray[Any]) -> dict[str, float]:
-    """Four numbers by the names of the parameters."""
-    return {name: float(value) for name, value in zip(waves.PARAMETERS, values, strict=True)}
+def always_mean_errors(
+    test: WavePredictions, extended: WavePredictions, mean: NDArray[np.float64], x: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """The curve errors (n, num_points) on both sets of rows of always predicting the mean training parameters."""
+    curve = data.waves([mean], x)
+    return {split: curve_errors(rows.true_curves, curve) for split, rows in (("test", test), ("extended", extended))}
 
 
 def first_layer(model: keras.Model) -> dict[str, int]:
@@ -69,7 +86,7 @@ def first_layer(model: keras.Model) -> dict[str, int]:
     }
 
 
-def fails_on(test: Predictions, extended: Predictions) -> dict[str, Any]:
+def fails_on(test: WavePredictions, extended: WavePredictions) -> dict[str, Any]:
     """The mean curve errors at the edge of the training range and beyond it, the worst rows, and what hardly shows."""
     errors = extended.curve_errors.mean(axis=1)
     is_beyond = ((extended.true < 0) | (extended.true > 1)).any(axis=1)
@@ -93,12 +110,11 @@ def fails_on(test: Predictions, extended: Predictions) -> dict[str, Any]:
 
 
 def learned_the_transform(
-    test: Predictions, extended: Predictions, always_mean: Mapping[str, NDArray[np.float64]]
+    test: WavePredictions, extended: WavePredictions, always_mean: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, Any]:
     """Whether implied curves are right in the training range, and beyond it.
 
-    `always_mean` are the curve errors (n, num_points) of always predicting the mean training parameters, on the rows of
-    `test` and of `extended`.
+    `always_mean` are those of `always_mean_errors`.
     """
     measured = {"test": float(test.curve_errors.mean()), "extended": float(extended.curve_errors.mean())}
     reference = {split: float(errors.mean()) for split, errors in always_mean.items()}
@@ -128,10 +144,10 @@ def fit(*, train: float, validation: float, test: float, always_mean: float) -> 
     }
 
 
-def _by_factor(test: Predictions) -> dict[str, dict[str, Any]]:
+def _by_factor(test: WavePredictions) -> dict[str, dict[str, Any]]:
     """The mean errors of a, b and d, signs fixed, where the factor that they need to show is small, and elsewhere."""
-    errors = wave_metrics.parameter_errors(test.true, wave_metrics.with_nearest_signs(test.true, test.predicted))
-    places = {name: place for place, name in enumerate(waves.PARAMETERS)}
+    errors = parameter_errors(test.true, with_nearest_signs(test.true, test.predicted))
+    places = {name: place for place, name in enumerate(PARAMETERS)}
     found = {}
     for name, factor in FACTORS.items():
         is_small = np.abs(test.true[:, places[factor]]) < SMALL

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.config.data import Signal
 from pipeline.config.params import Params
 from pipeline.evaluation import reported
 from pipeline.evaluation.reported import Row
+from pipeline.studies.waves import data
+from pipeline.studies.waves.data import PARAMETERS
+from pipeline.studies.waves.metrics import WavePredictions, curve_errors
 
 # The key of a study that holds predictions instead of a regressor.
 EXTENDED_TEST = "extended_test"
@@ -58,3 +67,26 @@ def _wave(row: Row, name: str) -> Wave:
     if not isinstance(values, list) or len(values) != 4 or not all(map(reported.is_number, values)):
         raise row.problem(name, f"expected four numbers (a, b, c, d), got {values!r}. Correct it.")
     return tuple(map(float, values))
+
+
+def prediction_table(extended: WavePredictions, reported_by_source: ReportedWaves, signal: Signal) -> pd.DataFrame:
+    """A row per extended wave: true and predicted parameters, those that the source predicted, and the curve errors.
+
+    The source's columns are empty where it reports no prediction.
+    """
+    theirs = [reported_by_source.predictions.get(wave, (np.nan,) * len(PARAMETERS)) for wave in signal.extended]
+    implied = data.waves(theirs, data.axis(signal))
+    return pd.DataFrame(
+        {
+            # As params/data.yaml has them: rounded to float32, 0.1 would read 0.10000000149.
+            **_columns("true", np.array(signal.extended)),
+            **_columns("predicted", extended.predicted),
+            **_columns("reported", np.array(theirs)),
+            "curve_error": extended.curve_errors.mean(axis=1),
+            "reported_curve_error": curve_errors(extended.true_curves, implied).mean(axis=1),
+        }
+    )
+
+
+def _columns(prefix: str, parameters: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    return {f"{prefix}_{name}": values for name, values in zip(PARAMETERS, parameters.T, strict=True)}

@@ -10,7 +10,14 @@ import pandas as pd
 import pytest
 
 from pipeline.config.models import Search
-from pipeline.studies.grid_search.evidence import Evidence, Refit
+from pipeline.evaluation.result_files import (
+    ClassifierScores,
+    ClassifierTest,
+    ClassifierTraining,
+    Epochs,
+    ParameterCounts,
+)
+from pipeline.studies.grid_search.data import Evidence, Refit
 
 BLOCKS: dict[str, dict[str, Any]] = {
     "bn_dropout": {"batch_norm": True, "dropout": 0.5},
@@ -112,19 +119,36 @@ def refit(
         name=name,
         search=search,
         units=units,
-        epochs=epochs,
-        parameters=100,
-        val_accuracy=accuracy,
-        test_accuracy=accuracy,
-        test_accuracy_low=accuracy - 0.003,
-        test_accuracy_high=accuracy + 0.003,
-        train_accuracy=train_accuracy,
-        train_error_dropout_active=0.2,
-        train_error=train_error,
-        test_error=test_error,
+        trained=ClassifierTraining(
+            parameters=ParameterCounts(total=100, trainable=100),
+            epochs=epochs,
+            best_epoch=epochs,
+            train=twice(loss=0.2),
+            validation=twice(accuracy=accuracy),
+            train_evaluated=scores(loss=train_error, accuracy=train_accuracy),
+        ),
+        tested=ClassifierTest(
+            **scores(loss=test_error, accuracy=accuracy).model_dump(),
+            accuracy_low=accuracy - 0.003,
+            accuracy_high=accuracy + 0.003,
+            num_examples=NUM_IMAGES,
+            num_correct=int(correct.sum()),
+            macro_f1=accuracy,
+            expected_calibration_error=0.02,
+            overconfidence=0.01,
+            model_sha256="0" * 64,
+        ),
         correct=correct,
         test_losses=np.where(correct, 0.01, 3.0) if test_losses is None else test_losses,
     )
+
+
+def scores(*, loss: float = 0.3, accuracy: float = 0.9) -> ClassifierScores:
+    return ClassifierScores(loss=loss, cross_entropy=loss, accuracy=accuracy)
+
+
+def twice(**values: float) -> Epochs[ClassifierScores]:
+    return Epochs[ClassifierScores](last=scores(**values), best=scores(**values))
 
 
 def block_costs(ratios: Mapping[str, tuple[float, float, float]]) -> pd.DataFrame:

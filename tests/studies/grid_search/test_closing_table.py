@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.studies.grid_search.agreement import agreement, rank_correlation
 from pipeline.studies.grid_search.closing_table import COLUMNS, closing_table, verdict
-from pipeline.studies.grid_search.evidence import Evidence
+from pipeline.studies.grid_search.data import Evidence
+from pipeline.studies.grid_search.metrics import agreement, rank_correlation
 from pipeline.studies.grid_search.reported import ReportedRefit
 
 MakeEvidence = Callable[..., Evidence]

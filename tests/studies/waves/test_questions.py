@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 from pipeline.runtime import backend
-from pipeline.studies.waves import questions as wave_answers
-from pipeline.studies.waves.questions import Predictions
+from pipeline.studies.waves import questions
+from pipeline.studies.waves.metrics import WavePredictions
 
 
-def predictions(true: list[list[float]], predicted: list[list[float]], curve_errors: list[float]) -> Predictions:
+def predictions(true: list[list[float]], predicted: list[list[float]], curve_errors: list[float]) -> WavePredictions:
     """Rows of true curves 0 and implied curves that are off by the same everywhere."""
     implied = np.repeat(np.array(curve_errors)[:, None], 6, axis=1)
-    return Predictions(np.array(true, np.float32), np.array(predicted, np.float32), np.zeros((len(true), 6)), implied)
+    return WavePredictions(
+        np.array(true, np.float32), np.array(predicted, np.float32), np.zeros((len(true), 6)), implied
+    )
 
 
 def test_the_first_layer_has_a_weight_per_point_and_unit_and_a_bias_per_unit() -> None:
@@ -20,7 +22,7 @@ def test_the_first_layer_has_a_weight_per_point_and_unit_and_a_bias_per_unit() -
 
     signal = keras.Input((1000,), name="signal")
     hidden = keras.layers.Dense(16, name="second")(keras.layers.Dense(64, name="first")(signal))
-    assert wave_answers.first_layer(keras.Model(signal, hidden)) == {
+    assert questions.first_layer(keras.Model(signal, hidden)) == {
         "points": 1000,
         "units": 64,
         "weights": 64000,
@@ -32,7 +34,7 @@ def test_the_first_layer_has_a_weight_per_point_and_unit_and_a_bias_per_unit() -
 def test_it_fails_most_on_the_rows_with_the_largest_curve_errors() -> None:
     test = predictions([[0.5] * 4] * 2, [[0.5] * 4] * 2, [0.1, 0.3])
     true = [[0, 0, 1, 1], [1, 1, 0, 0], [2, 1, 0, 0], [-1, 1, 0, 0], [0, 0, 1, 2]]
-    answer = wave_answers.fails_on(test, predictions(true, [[9.0] * 4] * 5, [0.25, 0.75, 3, 5, 4]))
+    answer = questions.fails_on(test, predictions(true, [[9.0] * 4] * 5, [0.25, 0.75, 3, 5, 4]))
     assert answer["mean_curve_error"] == {
         "test": pytest.approx(0.2),
         "extended_at_the_edge": 0.5,
@@ -52,7 +54,7 @@ def test_parameters_are_told_apart_by_whether_their_factor_is_small() -> None:
     # Off by 1 in a of the first row, b of the second and d of the third, and by 0.25 in what is left.
     off = np.array([[1, 0.25, 0, 0.25], [0.25, 1, 0, 0.25], [0.25, 0.25, 0, 1]])
     test = predictions(true, (np.array(true) + off).tolist(), [0, 0, 0])
-    answer = wave_answers.fails_on(test, predictions([[1, 1, 1, 1]], [[1, 1, 1, 1]], [0]))
+    answer = questions.fails_on(test, predictions([[1, 1, 1, 1]], [[1, 1, 1, 1]], [0]))
     told = answer["test_error_where_the_factor_is_small"]
     assert {name: row["factor"] for name, row in told.items()} == {"a": "b", "b": "a", "d": "c"}
     for row in told.values():
@@ -61,7 +63,7 @@ def test_parameters_are_told_apart_by_whether_their_factor_is_small() -> None:
 
 def test_rows_that_are_not_there_have_no_figure() -> None:
     inside = predictions([[0.5] * 4], [[0.5] * 4], [0.1])
-    answer = wave_answers.fails_on(inside, inside)
+    answer = questions.fails_on(inside, inside)
     assert answer["mean_curve_error"]["extended_beyond"] is None
     assert answer["test_error_where_the_factor_is_small"]["a"]["small"] is None
 
@@ -77,7 +79,7 @@ def test_rows_that_are_not_there_have_no_figure() -> None:
 def test_the_transform_is_learned_if_the_curves_are_right_beyond_the_range(
     test: float, extended: float, verdict: str
 ) -> None:
-    answer = wave_answers.learned_the_transform(
+    answer = questions.learned_the_transform(
         predictions([[0.5] * 4], [[0.5] * 4], [test]),
         predictions([[2.0] * 4], [[2.0] * 4], [extended]),
         {"test": np.ones((1, 6)), "extended": np.full((1, 6), 3.0)},
@@ -98,7 +100,7 @@ def test_the_transform_is_learned_if_the_curves_are_right_beyond_the_range(
     ],
 )
 def test_the_verdict_on_the_fit(train: float, validation: float, test: float, verdict: str) -> None:
-    answer = wave_answers.fit(train=train, validation=validation, test=test, always_mean=0.25)
+    answer = questions.fit(train=train, validation=validation, test=test, always_mean=0.25)
     assert answer["verdict"] == verdict
     assert answer["mean_absolute_error"] == {
         "train": train,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from pipeline.studies.grid_search import contrasts
+from pipeline.studies.grid_search import metrics
 from pipeline.studies.grid_search.closing_table import OVERFITS_SEVERELY, VERDICT_RULE, left_of_test_error, verdict
-from pipeline.studies.grid_search.contrasts import Contrast
-from pipeline.studies.grid_search.evidence import (
+from pipeline.studies.grid_search.data import (
     BN_ALONE,
     BN_AND_DROPOUT,
     DROPOUT_ALONE,
@@ -18,6 +17,7 @@ from pipeline.studies.grid_search.evidence import (
     Technique,
     technique_of,
 )
+from pipeline.studies.grid_search.metrics import Contrast
 
 Verdict = Literal["supported", "not supported", "undecided"]
 SUPPORTED: Verdict = "supported"
@@ -51,6 +51,17 @@ class Conclusion:
         return asdict(self)
 
 
+def answers(study: str, evidence: Evidence, agreement: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The content of conclusions.json; `agreement` is how well measured and reported accuracies agree."""
+    return {
+        "study": study,
+        "confidence": metrics.CONFIDENCE,
+        "closing_table_verdict_rule": VERDICT_RULE,
+        "agreement_with_reported": agreement,
+        "conclusions": [conclusion.as_dict() for conclusion in conclude(evidence)],
+    }
+
+
 def conclude(evidence: Evidence) -> list[Conclusion]:
     """Judge all five; what searches, refits or costs are missing for stays undecided, and says so."""
     judges: list[Callable[[Evidence], Conclusion]] = [
@@ -66,13 +77,13 @@ def conclude(evidence: Evidence) -> list[Conclusion]:
 def bn_and_dropout_is_best(evidence: Evidence) -> Conclusion:
     """Conclusion 1."""
     rivals: tuple[Technique, ...] = (BN_ALONE, DROPOUT_ALONE)
-    found = {rival: contrasts.by_depth(evidence, BN_AND_DROPOUT, rival) for rival in rivals}
+    found = {rival: metrics.by_depth(evidence, BN_AND_DROPOUT, rival) for rival in rivals}
     compared = [contrast for group in found.values() for contrast in group]
     tests = [
         contrast
         for rival in rivals
-        for pair in contrasts.pairs_by_depth(evidence, BN_AND_DROPOUT, rival)
-        for contrast in contrasts.of_refits(evidence, *pair)
+        for pair in metrics.pairs_by_depth(evidence, BN_AND_DROPOUT, rival)
+        for contrast in metrics.of_refits(evidence, *pair)
     ]
     missing = [_no_pair(BN_AND_DROPOUT, rival) for rival, group in found.items() if not group]
     signs = [contrast.difference.sign for contrast in compared]
@@ -83,16 +94,16 @@ def bn_and_dropout_is_best(evidence: Evidence) -> Conclusion:
         "alone, at every depth searched.",
         f"Supported if every interval lies above 0, not supported if one lies below 0, otherwise undecided. {INTERVAL}",
         _all_or_none(signs) if not missing else UNDECIDED,
-        " ".join(missing) if missing else f"{_better_equal_worse(signs)}: {contrasts.told(compared)}.",
+        " ".join(missing) if missing else f"{_better_equal_worse(signs)}: {metrics.told(compared)}.",
         {"cross_validation": _dicts(compared), "refits": _dicts(tests)},
     )
 
 
 def without_dropout_is_terrible(evidence: Evidence) -> Conclusion:
     """Conclusion 2."""
-    pairs = contrasts.pairs_by_depth(evidence, BN_ALONE, BN_AND_DROPOUT)
-    compared = contrasts.by_depth(evidence, BN_ALONE, BN_AND_DROPOUT)
-    compared += [contrast for pair in pairs for contrast in contrasts.of_refits(evidence, *pair)]
+    pairs = metrics.pairs_by_depth(evidence, BN_ALONE, BN_AND_DROPOUT)
+    compared = metrics.by_depth(evidence, BN_ALONE, BN_AND_DROPOUT)
+    compared += [contrast for pair in pairs for contrast in metrics.of_refits(evidence, *pair)]
     refits = [refit for refit in _refits_with(evidence, BN_ALONE) if refit is not None]
     parts: dict[str, Verdict] = {
         "terrible": _below(compared, -LARGE),
@@ -101,7 +112,7 @@ def without_dropout_is_terrible(evidence: Evidence) -> Conclusion:
     missing = [] if compared else [_no_pair(BN_ALONE, BN_AND_DROPOUT)]
     missing += [] if refits else ["There is no refit with BN alone."]
     reason = (
-        f"{_says(parts)} {contrasts.told(compared)}. Of the test error the training error is, with dropout off, "
+        f"{_says(parts)} {metrics.told(compared)}. Of the test error the training error is, with dropout off, "
         + ", ".join(f"{100 * left_of_test_error(refit):.1f} % in {refit.name}" for refit in refits)
         + "."
     )
@@ -120,7 +131,7 @@ def without_dropout_is_terrible(evidence: Evidence) -> Conclusion:
 
 def without_bn_is_fine(evidence: Evidence) -> Conclusion:
     """Conclusion 3."""
-    compared = contrasts.by_depth(evidence, DROPOUT_ALONE, BN_AND_DROPOUT)
+    compared = metrics.by_depth(evidence, DROPOUT_ALONE, BN_AND_DROPOUT)
     later = _longer_against_shorter(evidence)
     parts: dict[str, Verdict] = {
         "fine": _above(compared, -LARGE),
@@ -138,14 +149,14 @@ def without_bn_is_fine(evidence: Evidence) -> Conclusion:
         "beyond 0), not supported if one of them improves so and the other does not get worse. Both must be "
         f"supported; if one is not, the conclusion is not. {INTERVAL}",
         _both(parts) if not missing else UNDECIDED,
-        " ".join(missing) if missing else f"{_says(parts)} {contrasts.told([*compared, *later])}.",
+        " ".join(missing) if missing else f"{_says(parts)} {metrics.told([*compared, *later])}.",
         {"parts": parts, "cross_validation": _dicts(compared), "more_epochs": _dicts(later)},
     )
 
 
 def bn_costs_more_time(evidence: Evidence) -> Conclusion:
     """Conclusion 4."""
-    pairs = contrasts.pairs_by_depth(evidence, BN_ALONE, DROPOUT_ALONE)
+    pairs = metrics.pairs_by_depth(evidence, BN_ALONE, DROPOUT_ALONE)
     costs = evidence.block_costs
     ratios = {
         str(row["engine"]): tuple(float(row[f"ratio_to_dropout_{end}"]) for end in ("median", "min", "max"))
@@ -199,7 +210,7 @@ def three_layers_are_best(evidence: Evidence) -> Conclusion:
         "its side of 0 and none on the other's. Supported if three layers beat every other depth, not supported if "
         f"another depth beats them, otherwise undecided. {INTERVAL}",
         _all_or_none(signs) if not missing else UNDECIDED,
-        " ".join(missing) if missing else f"{_better_equal_worse(signs)}: {contrasts.told(compared)}.",
+        " ".join(missing) if missing else f"{_better_equal_worse(signs)}: {metrics.told(compared)}.",
         {
             "contrasts": _dicts(compared),
             "depths": [
@@ -264,13 +275,13 @@ def _longer_against_shorter(evidence: Evidence) -> list[Contrast]:
     for name, search in evidence.searches.items():
         short, long = evidence.refit_of(name), evidence.longer_refit_of(name)
         if technique_of(search) == DROPOUT_ALONE and short is not None and long is not None:
-            found += [contrasts.of_tests(long, short), contrasts.of_test_errors(long, short)]
+            found += [metrics.of_tests(long, short), metrics.of_test_errors(long, short)]
     return found
 
 
 def _chosen_and_refitted(evidence: Evidence, first: str, second: str) -> list[Contrast]:
-    chosen = contrasts.of_chosen(evidence, first, second)
-    return [*([chosen] if chosen is not None else []), *contrasts.of_refits(evidence, first, second)]
+    chosen = metrics.of_chosen(evidence, first, second)
+    return [*([chosen] if chosen is not None else []), *metrics.of_refits(evidence, first, second)]
 
 
 def _techniques(evidence: Evidence) -> list[Technique]:
@@ -286,17 +297,17 @@ def _best(evidence: Evidence, search: str) -> dict[str, Any]:
     refit = evidence.refit_of(search)
     return {
         "technique": technique_of(evidence.searches[search]),
-        "mean_accuracy": evidence.figure(search, chosen, "mean_accuracy"),
-        "std_accuracy": evidence.figure(search, chosen, "std_accuracy"),
-        "test_accuracy": refit.test_accuracy if refit else None,
+        "mean_accuracy": evidence.score(search, chosen, "mean_accuracy"),
+        "std_accuracy": evidence.score(search, chosen, "std_accuracy"),
+        "test_accuracy": refit.tested.accuracy if refit else None,
     }
 
 
 def _fit(refit: Refit) -> dict[str, Any]:
     return {
         "refit": refit.name,
-        "train_error": refit.train_error,
-        "test_error": refit.test_error,
+        "train_error": refit.trained.train_evaluated.loss,
+        "test_error": refit.tested.loss,
         "left_of_test_error": left_of_test_error(refit),
         "verdict": verdict(refit),
     }

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.studies.grid_search import claims
-from pipeline.studies.grid_search.evidence import Evidence
+from pipeline.studies.grid_search import questions
+from pipeline.studies.grid_search.data import Evidence
 
 MakeEvidence = Callable[..., Evidence]
 
 TWO = {"2_bn_dropout": 0.95, "2_bn": 0.94, "2_dropout": 0.94}
 
 
-def judged(evidence: Evidence, number: int) -> claims.Conclusion:
-    conclusion = claims.conclude(evidence)[number - 1]
+def judged(evidence: Evidence, number: int) -> questions.Conclusion:
+    conclusion = questions.conclude(evidence)[number - 1]
     assert conclusion.number == number
     return conclusion
 
@@ -24,9 +24,9 @@ def judged(evidence: Evidence, number: int) -> claims.Conclusion:
 @pytest.mark.parametrize(
     ("three", "verdict"),
     [
-        ({"3_bn_dropout": 0.95, "3_bn": 0.94, "3_dropout": 0.94}, claims.SUPPORTED),
-        ({"3_bn_dropout": 0.94, "3_bn": 0.95, "3_dropout": 0.93}, claims.NOT_SUPPORTED),
-        ({"3_bn_dropout": 0.95, "3_bn": 0.95, "3_dropout": 0.93}, claims.UNDECIDED),
+        ({"3_bn_dropout": 0.95, "3_bn": 0.94, "3_dropout": 0.94}, questions.SUPPORTED),
+        ({"3_bn_dropout": 0.94, "3_bn": 0.95, "3_dropout": 0.93}, questions.NOT_SUPPORTED),
+        ({"3_bn_dropout": 0.95, "3_bn": 0.95, "3_dropout": 0.93}, questions.UNDECIDED),
     ],
 )
 def test_bn_with_dropout_must_be_better_than_either_at_every_depth(
@@ -48,18 +48,18 @@ def test_bn_with_dropout_must_be_better_than_either_at_every_depth(
 def test_noise_leaves_it_undecided(make_evidence: MakeEvidence) -> None:
     """The same difference as above, in folds that differ by several times as much."""
     conclusion = judged(make_evidence(TWO, noise=0.03), 1)
-    assert conclusion.verdict == claims.UNDECIDED
+    assert conclusion.verdict == questions.UNDECIDED
     assert "not told apart in 2" in conclusion.reason
 
 
 @pytest.mark.parametrize(
     ("accuracy", "train_error", "verdict", "parts"),
     [
-        (0.90, 0.001, claims.SUPPORTED, ("supported", "supported")),
-        (0.948, 0.001, claims.NOT_SUPPORTED, ("not supported", "supported")),
-        (0.90, 0.06, claims.NOT_SUPPORTED, ("supported", "not supported")),
+        (0.90, 0.001, questions.SUPPORTED, ("supported", "supported")),
+        (0.948, 0.001, questions.NOT_SUPPORTED, ("not supported", "supported")),
+        (0.90, 0.06, questions.NOT_SUPPORTED, ("supported", "not supported")),
         # One point below, more or less.
-        (0.94, 0.001, claims.UNDECIDED, ("undecided", "supported")),
+        (0.94, 0.001, questions.UNDECIDED, ("undecided", "supported")),
     ],
 )
 def test_without_dropout_is_terrible_if_far_below_and_severely_overfitted(
@@ -81,10 +81,10 @@ TORN = {"accuracy": 0.96, "test_losses": np.full(2000, 0.5) + np.linspace(0, 0.0
 @pytest.mark.parametrize(
     ("dropout", "longer", "verdict", "parts"),
     [
-        (0.948, WORSE, claims.SUPPORTED, ("supported", "supported")),
-        (0.948, BETTER, claims.NOT_SUPPORTED, ("supported", "not supported")),
-        (0.948, TORN, claims.UNDECIDED, ("supported", "undecided")),
-        (0.90, {**WORSE, "accuracy": 0.85}, claims.NOT_SUPPORTED, ("not supported", "supported")),
+        (0.948, WORSE, questions.SUPPORTED, ("supported", "supported")),
+        (0.948, BETTER, questions.NOT_SUPPORTED, ("supported", "not supported")),
+        (0.948, TORN, questions.UNDECIDED, ("supported", "undecided")),
+        (0.90, {**WORSE, "accuracy": 0.85}, questions.NOT_SUPPORTED, ("not supported", "supported")),
     ],
 )
 def test_without_bn_is_fine_if_near_and_more_epochs_harm_it(
@@ -98,11 +98,11 @@ def test_without_bn_is_fine_if_near_and_more_epochs_harm_it(
 @pytest.mark.parametrize(
     ("costs", "verdict"),
     [
-        ({"plain": (1.6, 1.5, 1.7), "engine": (1.4, 1.3, 1.5)}, claims.SUPPORTED),
-        ({"plain": (1.1, 1.0, 1.2), "engine": (1.0, 0.9, 1.1)}, claims.NOT_SUPPORTED),
-        ({"plain": (1.6, 1.5, 1.7), "engine": (1.0, 0.9, 1.1)}, claims.UNDECIDED),
-        ({"plain": (1.3, 1.1, 1.7)}, claims.UNDECIDED),
-        ({}, claims.UNDECIDED),
+        ({"plain": (1.6, 1.5, 1.7), "engine": (1.4, 1.3, 1.5)}, questions.SUPPORTED),
+        ({"plain": (1.1, 1.0, 1.2), "engine": (1.0, 0.9, 1.1)}, questions.NOT_SUPPORTED),
+        ({"plain": (1.6, 1.5, 1.7), "engine": (1.0, 0.9, 1.1)}, questions.UNDECIDED),
+        ({"plain": (1.3, 1.1, 1.7)}, questions.UNDECIDED),
+        ({}, questions.UNDECIDED),
     ],
 )
 def test_bn_costs_much_more_if_it_does_on_every_engine(
@@ -116,11 +116,11 @@ def test_bn_costs_much_more_if_it_does_on_every_engine(
 @pytest.mark.parametrize(
     ("accuracies", "verdict"),
     [
-        ({"2_dropout": 0.92, "3_dropout": 0.95, "5_dropout": 0.91}, claims.SUPPORTED),
-        ({"2_dropout": 0.96, "3_dropout": 0.95, "5_dropout": 0.91}, claims.NOT_SUPPORTED),
-        ({"2_dropout": 0.95, "3_dropout": 0.95, "5_dropout": 0.91}, claims.UNDECIDED),
+        ({"2_dropout": 0.92, "3_dropout": 0.95, "5_dropout": 0.91}, questions.SUPPORTED),
+        ({"2_dropout": 0.96, "3_dropout": 0.95, "5_dropout": 0.91}, questions.NOT_SUPPORTED),
+        ({"2_dropout": 0.95, "3_dropout": 0.95, "5_dropout": 0.91}, questions.UNDECIDED),
         # Of another technique: nothing to compare with.
-        ({"2_bn": 0.92, "3_dropout": 0.95}, claims.UNDECIDED),
+        ({"2_bn": 0.92, "3_dropout": 0.95}, questions.UNDECIDED),
     ],
 )
 def test_three_layers_must_beat_every_other_depth(
@@ -131,28 +131,28 @@ def test_three_layers_must_beat_every_other_depth(
 
 def test_what_cross_validation_and_test_disagree_on_is_undecided(make_evidence: MakeEvidence) -> None:
     evidence = make_evidence({"2_bn": 0.92, "3_bn": 0.95}, refits={"3_bn": {"accuracy": 0.90}})
-    assert judged(evidence, 5).verdict == claims.UNDECIDED
+    assert judged(evidence, 5).verdict == questions.UNDECIDED
 
 
 @pytest.mark.parametrize("accuracies", [{}, {"2_dropout": 0.9}, {"1_bn_dropout": 0.9}, {"2_none": 0.9}])
 def test_with_no_searches_to_compare_all_is_undecided_and_says_what_is_missing(
     make_evidence: MakeEvidence, accuracies: dict[str, float]
 ) -> None:
-    conclusions = claims.conclude(make_evidence(accuracies, costs={"plain": (1.6, 1.5, 1.7)}))
-    assert [conclusion.verdict for conclusion in conclusions] == [claims.UNDECIDED] * 5
+    conclusions = questions.conclude(make_evidence(accuracies, costs={"plain": (1.6, 1.5, 1.7)}))
+    assert [conclusion.verdict for conclusion in conclusions] == [questions.UNDECIDED] * 5
     for conclusion in conclusions:
         assert conclusion.reason.startswith("There are no two searches of ")
 
 
 def test_searches_without_refits_are_judged_as_far_as_they_go(make_evidence: MakeEvidence) -> None:
-    conclusions = claims.conclude(make_evidence(TWO, without_refits=True))
-    assert conclusions[0].verdict == claims.SUPPORTED
+    conclusions = questions.conclude(make_evidence(TWO, without_refits=True))
+    assert conclusions[0].verdict == questions.SUPPORTED
     assert conclusions[0].numbers["refits"] == []
-    assert (conclusions[1].verdict, conclusions[1].reason) == (claims.UNDECIDED, "There is no refit with BN alone.")
+    assert (conclusions[1].verdict, conclusions[1].reason) == (questions.UNDECIDED, "There is no refit with BN alone.")
     assert "no refit with dropout alone for more epochs" in conclusions[2].reason
 
 
 def test_everything_can_be_written_as_json(make_evidence: MakeEvidence) -> None:
     evidence = make_evidence({**TWO, "3_bn": 0.94, "3_dropout": 0.93}, longer={"2_dropout": WORSE})
-    content = [conclusion.as_dict() for conclusion in claims.conclude(evidence)]
+    content = [conclusion.as_dict() for conclusion in questions.conclude(evidence)]
     assert json.loads(json.dumps(content, allow_nan=False))[0]["claim"] == "Batch normalization with dropout is best."

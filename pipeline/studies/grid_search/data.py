@@ -1,0 +1,202 @@
+"""The searches of a study: the table of their scores, the refits of what they chose, and what an epoch costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.config.models import Search, units_text
+from pipeline.errors import PipelineError
+from pipeline.evaluation.result_files import ClassifierTest, ClassifierTraining
+from pipeline.io import storage
+from pipeline.studies.grid_search.reported import ReportedSearch
+
+Technique = Literal["BN + dropout", "BN", "dropout", "none"]
+
+BN_AND_DROPOUT: Technique = "BN + dropout"
+BN_ALONE: Technique = "BN"
+DROPOUT_ALONE: Technique = "dropout"
+NEITHER: Technique = "none"
+
+# Sources print five digits; further ones are rounding errors.
+DIFFERENCE_DECIMALS = 6
+COST_COLUMNS = (
+    "engine",
+    "block",
+    "seconds_per_epoch_median",
+    "seconds_per_epoch_min",
+    "seconds_per_epoch_max",
+    "ratio_to_dropout_median",
+    "ratio_to_dropout_min",
+    "ratio_to_dropout_max",
+    "num_rounds",
+    "num_images",
+)
+
+
+@dataclass(frozen=True)
+class Refit:
+    """A network with the units that a search chose, trained once more.
+
+    `correct` and `test_losses` (cross-entropies in nats) are (n,), one value per test image.
+    """
+
+    name: str
+    search: str
+    units: str
+    trained: ClassifierTraining
+    tested: ClassifierTest
+    correct: NDArray[np.bool_]
+    test_losses: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The searches of a study, the rows of searches.csv and the chosen units of each, and all refits by name.
+
+    `block_costs` has a row per engine and block, with the columns of benchmarks/block_costs.csv. `reported_seconds`
+    is how long the searches took their source.
+    """
+
+    searches: Mapping[str, Search]
+    scores: Mapping[str, pd.DataFrame]
+    chosen: Mapping[str, str]
+    refits: Mapping[str, Refit]
+    block_costs: pd.DataFrame
+    reported_seconds: Mapping[str, float]
+
+    def find(self, num_layers: int, technique: Technique) -> str | None:
+        """The first search over so many hidden layers with this block, if any."""
+        for name, search in self.searches.items():
+            if len(search.grid) == num_layers and technique_of(search) == technique:
+                return name
+        return None
+
+    def refit_of(self, search: str) -> Refit | None:
+        """The refit for as many epochs as the search had, if any."""
+        epochs = self.searches[search].epochs
+        return next((item for item in self._refits_of(search) if item.trained.epochs == epochs), None)
+
+    def longer_refit_of(self, search: str) -> Refit | None:
+        """The longest refit for more epochs than the search had, if any."""
+        longer = [item for item in self._refits_of(search) if item.trained.epochs > self.searches[search].epochs]
+        return max(longer, key=lambda item: item.trained.epochs, default=None)
+
+    def fold_accuracies(self, search: str) -> pd.DataFrame:
+        """Accuracies with a row per configuration, its units as the index, and a column per fold."""
+        table = self.scores[search].set_index("units")
+        return table[fold_columns(self.searches[search].folds)]
+
+    def score(self, search: str, units: str, column: str) -> float:
+        """A column of searches.csv for one configuration."""
+        table = self.scores[search]
+        return float(table.loc[table["units"] == units, column].to_numpy(dtype=float)[0])
+
+    def _refits_of(self, search: str) -> list[Refit]:
+        return [item for item in self.refits.values() if item.search == search]
+
+
+def technique_of(search: Search) -> Technique:
+    """What follows each hidden layer of a search."""
+    if search.block.batch_norm:
+        return BN_AND_DROPOUT if search.block.dropout else BN_ALONE
+    return DROPOUT_ALONE if search.block.dropout else NEITHER
+
+
+def score_columns(num_folds: int) -> list[str]:
+    """The columns of searches.csv; a search with fewer folds leaves the last ones empty."""
+    return [
+        "search",
+        "units",
+        *fold_columns(num_folds),
+        "mean_accuracy",
+        "std_accuracy",
+        "reported_cv_accuracy",
+        "difference",
+    ]
+
+
+def fold_columns(num_folds: int) -> list[str]:
+    """The columns with the accuracy of each fold."""
+    return [f"fold_{number}_accuracy" for number in range(1, num_folds + 1)]
+
+
+def score_rows(path: Path, name: str, spec: Search, reported: ReportedSearch) -> list[dict[str, Any]]:
+    """The rows of searches.csv for one search, from its folds.csv, in the order of its grid.
+
+    Raises PipelineError naming the file when its configurations are not those of params/searches.yaml.
+    """
+    table = _read_table(path)
+    kept = ["units", *fold_columns(spec.folds), "mean_accuracy", "std_accuracy"]
+    missing = [column for column in kept if column not in table]
+    expected = [units_text(units) for units in spec.configurations]
+    if missing or list(table["units"]) != expected:
+        problem = f"no column {missing[0]}" if missing else f"units {', '.join(table['units'])}"
+        raise PipelineError(
+            f"{path}: expected the {len(expected)} configurations of searches.{name} with {spec.folds} folds each, "
+            f"got {problem}. Run `dvc repro search@{name}`."
+        )
+    rows = []
+    for units, row in zip(spec.configurations, table.to_dict("records"), strict=True):
+        accuracy = reported.cv_accuracies.get(units)
+        difference = None if accuracy is None else round(row["mean_accuracy"] - accuracy, DIFFERENCE_DECIMALS)
+        scores = {column: row[column] for column in kept}
+        rows.append({"search": name, **scores, "reported_cv_accuracy": accuracy, "difference": difference})
+    return rows
+
+
+def read_scores(path: Path, searches: Mapping[str, Search]) -> pd.DataFrame:
+    """The rows of searches.csv of these searches. Raises PipelineError naming a search whose rows are not complete."""
+    table = _read_table(path)
+    _check_columns(path, table, ("search", "units", "mean_accuracy", "std_accuracy", "reported_cv_accuracy"))
+    table = table[table["search"].isin(list(searches))].reset_index(drop=True)
+    for name, spec in searches.items():
+        units = list(table.loc[table["search"] == name, "units"])
+        if units != [units_text(configuration) for configuration in spec.configurations]:
+            raise PipelineError(
+                f"{path}: expected the {len(spec.configurations)} configurations of searches.{name}, "
+                f"got {', '.join(units) or 'none'}. Run `dvc repro tabulate`."
+            )
+    return table
+
+
+def read_chosen(path: Path, name: str, search: Search) -> str:
+    """The units that a search chose, from its outcome. Raises PipelineError when it has no such configuration."""
+    chosen = storage.read_json(path).get("selected")
+    if chosen not in [units_text(units) for units in search.configurations]:
+        raise PipelineError(
+            f"{path}: expected as `selected` a configuration of searches.{name}, got {chosen!r}. "
+            f"Run `dvc repro search@{name}`."
+        )
+    return str(chosen)
+
+
+def read_block_costs(path: Path) -> pd.DataFrame:
+    """What an epoch costs with each block, as benchmarks/block_costs.py measured it: a row per engine and block."""
+    # The benchmark is no stage: `dvc repro` does not make this file.
+    if not path.is_file():
+        raise PipelineError(
+            f"{path}: expected the times of the benchmark, but the file is missing. Restore it from Git, "
+            "or run `python benchmarks/block_costs.py`."
+        )
+    costs = storage.read_table(path)
+    _check_columns(path, costs, COST_COLUMNS)
+    return costs[list(COST_COLUMNS)]
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    # Units of one layer alone look like numbers.
+    return storage.read_table(path).astype({"units": str}, errors="ignore")
+
+
+def _check_columns(path: Path, table: pd.DataFrame, expected: Sequence[str]) -> None:
+    missing = [column for column in expected if column not in table]
+    if missing:
+        found = ", ".join(map(str, table))
+        raise PipelineError(f"{path}: expected the column {missing[0]}, got {found}. Make the file again.")
