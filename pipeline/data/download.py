@@ -1,6 +1,6 @@
 """Fetch published files from the first source that has the right content.
 
-On `requests`, as `pooch` verifies the compressed file, of a single address, and lets a server trickle without end.
+`pooch` would not do: it hashes the compressed file, knows one address per file, and sets a slow server no limit.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Limits:
-    """What a source may cost before the next one is tried. Times in seconds, sizes in bytes."""
+    """When a source is given up for the next one: seconds to connect, seconds without a byte, and size in bytes.
+
+    A source is too slow when it sends less than `min_speed` bytes per second over `patience_seconds`.
+    """
 
     connect_seconds: float = 5.0
-    # Without a byte.
     silence_seconds: float = 10.0
-    # Slower than `min_speed` (bytes per second) over this long.
     patience_seconds: float = 20.0
     min_speed: float = 4_000.0
     max_size: int = idx.MAX_SIZE
@@ -59,7 +60,7 @@ class NoSourceError(PipelineError):
 
 @dataclass(frozen=True)
 class Offer:
-    """A file as one source has it: its name below a folder or an http(s) address, and the SHA-256 of its content."""
+    """A file as one source has it: its name in a folder or below an http(s) address, and the SHA-256 of its content."""
 
     source: str
     name: str
@@ -99,14 +100,12 @@ def fetch_weights(
 ) -> Path:
     """Place the first file of weights that has its SHA-256 into a folder, and return its path.
 
-    It keeps the name that its source gives it, by which Keras tells what form it has. What fails the check never
-    reaches the disk.
-
+    It keeps its source's name, by which Keras knows the format. What fails the check is not written to disk.
     Raises PipelineError when no source serves its file, with each source's reason and what to do.
     """
     title = weights.mirrored.url.rpartition("/")[2]
     try:
-        offer, content = _first_served(title, offers_of(weights, mirror), _hash_as_received, limits)
+        offer, content = _first_served(title, offers_of(weights, mirror), _sha256, limits)
     except NoSourceError as error:
         raise PipelineError(f"{error}\n{_advice(weights.mirrored.url, mirror)}") from None
     storage.write_bytes(folder / offer.name, content)
@@ -118,11 +117,10 @@ def fetch_file(
 ) -> None:
     """Place the gzipped IDX file `name` at `destination`, from the first source whose content has the SHA-256.
 
-    A source is a folder or an http(s) address that holds files. Publishers compress the same content differently, so
-    it is stored compressed anew: the bytes at `destination` do not tell where they came from. What fails the check
-    never reaches the disk, nor is it held decompressed in memory.
-
-    Raises NoSourceError, with each source's reason, when none serves; PipelineError for what is no plain file name.
+    A source is a folder or an http(s) address that holds files. Publishers compress the same content differently, so it
+    is compressed anew, and the bytes at `destination` are the same from every source. What fails the check is neither
+    written to disk nor held decompressed in memory.
+    Raises NoSourceError, with each source's reason, when none serves; PipelineError when `name` is no plain file name.
     """
     offers = [Offer(source, name, sha256) for source in sources]
     _, content = _first_served(name, offers, _hash_of_idx, limits)
@@ -134,14 +132,18 @@ def _first_served(
 ) -> tuple[Offer, bytes]:
     """The first offer whose bytes have its SHA-256 by `digest`, and these bytes. Raises NoSourceError if none has."""
     for offer in offers:
-        _check_name(offer.name)
+        if not SAFE_NAME.fullmatch(offer.name):
+            expected = "expected a plain file name to fetch (letters, digits, '.', '_', '-')"
+            raise PipelineError(f"{expected}, got {offer.name!r}.")
     reasons = []
     for offer in offers:
-        # A source may have the file under another name, which is then told.
+        # The message has the file's name too where the source has it under another one.
         source = offer.source if offer.name == title else f"{offer.source}/{offer.name}".lstrip("/")
         try:
             content = _load(offer.source, offer.name, limits)
-            _check_hash(digest(content, limits), offer.sha256)
+            received = digest(content, limits)
+            if received != offer.sha256:
+                raise SourceError(f"expected content with SHA-256 {offer.sha256}, got {received}; discarded")
         except SourceError as error:
             log.warning("%s from %s: %s", title, source, error)
             reasons.append(f"  {source}: {error}")
@@ -158,12 +160,7 @@ def _advice(wanted: str, mirror: str | None) -> str:
     )
 
 
-def _check_name(name: str) -> None:
-    if not SAFE_NAME.fullmatch(name):
-        raise PipelineError(f"expected a plain file name to fetch (letters, digits, '.', '_', '-'), got {name!r}.")
-
-
-def _hash_as_received(content: bytes, limits: Limits) -> str:
+def _sha256(content: bytes, limits: Limits) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
@@ -172,11 +169,6 @@ def _hash_of_idx(content: bytes, limits: Limits) -> str:
         return idx.fingerprint(content, max_size=limits.max_size)
     except idx.IdxError as error:
         raise SourceError(f"{error}; discarded") from None
-
-
-def _check_hash(received: str, sha256: str) -> None:
-    if received != sha256:
-        raise SourceError(f"expected content with SHA-256 {sha256}, got {received}; discarded")
 
 
 def _load(source: str, name: str, limits: Limits) -> bytes:
@@ -203,7 +195,7 @@ def _copy(path: Path, limits: Limits) -> bytes:
 
 
 def _download(url: str, limits: Limits) -> bytes:
-    # A server may otherwise compress the archive once more on the way.
+    # A server might otherwise compress the archive once more for the transfer.
     headers = {"Accept-Encoding": "identity"}
     timeout = (limits.connect_seconds, limits.silence_seconds)
     try:
@@ -245,7 +237,7 @@ def _receive(response: requests.Response, limits: Limits) -> bytes:
 
 
 def _root_cause(error: BaseException) -> BaseException:
-    """What the system said, below the layers that requests and urllib3 wrap around it."""
+    """The operating system's error, which requests and urllib3 wrap in errors of their own."""
     while error.__context__ is not None:
         error = error.__context__
     return error

@@ -1,4 +1,4 @@
-"""Demonstration data that needs no network: real digits that scikit-learn brings along, and drawn garments."""
+"""Demonstration data that needs no network: the real digits in scikit-learn, and drawn garments."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from pipeline.errors import PipelineError
 Images = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 # A polygon's corners, shape (n, 2), x to the right and y downwards, both -1 to 1 over the image; and its brightness.
 Part = tuple[np.ndarray, float]
+Garment = Callable[[np.random.Generator], list[Part]]
 
 IMAGE_SIZE = 28
-# MNIST has its digits in a box of this size in the middle of the image.
+# In MNIST a digit fills a box of this size in the middle of the image.
 DIGIT_SIZE = 20
 DIGIT_MAXIMUM = 16.0
 NUM_DIGITS = 1_797
-# Points per pixel and axis; their mean smooths the edges of what is drawn.
+# Points per pixel along each axis; averaging them smooths the edges.
 OVERSAMPLING = 3
 
 
@@ -76,7 +77,7 @@ def _draw_all(size: int, seed: np.random.SeedSequence) -> tuple[np.ndarray, np.n
 
 
 def _draw(parts: list[Part], rng: np.random.Generator) -> np.ndarray:
-    """Paint parts over each other, then bend, shade and roughen the whole at random."""
+    """Paint parts over each other, with a random distortion, shading and noise."""
     num_points = IMAGE_SIZE * OVERSAMPLING
     axis = (np.arange(num_points) + 0.5) * 2 / num_points - 1
     y, x = np.meshgrid(axis, axis, indexing="ij")
@@ -249,15 +250,5 @@ def _ankle_boot(rng: np.random.Generator) -> list[Part]:
 
 
 # In the order of Fashion-MNIST's labels.
-GARMENTS: tuple[Callable[[np.random.Generator], list[Part]], ...] = (
-    _t_shirt,
-    _trouser,
-    _pullover,
-    _dress,
-    _coat,
-    _sandal,
-    _shirt,
-    _sneaker,
-    _bag,
-    _ankle_boot,
-)
+GARMENTS: tuple[Garment, ...]
+GARMENTS = (_t_shirt, _trouser, _pullover, _dress, _coat, _sandal, _shirt, _sneaker, _bag, _ankle_boot)

@@ -36,7 +36,7 @@ _REMEDY = "Run `dvc repro` to fetch it again."
 
 
 class IdxError(ValueError):
-    """Bytes that are not what the format says; the text tells what was expected and what was received."""
+    """Bytes that do not follow the format; the text has what was expected and what was received."""
 
 
 def decode(content: bytes) -> np.ndarray:
@@ -53,7 +53,7 @@ def decode(content: bytes) -> np.ndarray:
 
 
 def _header(content: bytes) -> tuple[tuple[int, ...], int]:
-    """The shape that a file's beginning claims, and the size of its header in bytes."""
+    """The shape in a file's header, and the size of the header in bytes."""
     if len(content) < 4:
         raise IdxError(f"expected an IDX header, got {len(content)} bytes in all")
     (magic,) = struct.unpack_from(">I", content)
@@ -102,8 +102,8 @@ def decompress(content: bytes, *, max_size: int = MAX_SIZE) -> bytes:
 def fingerprint(content: bytes, *, max_size: int = MAX_SIZE) -> str:
     """The SHA-256 of the IDX file in a gzip archive, as hex digits.
 
-    The file is read in pieces and none is kept, so that it costs no memory, whatever it claims to be or unpacks to.
-    Raises IdxError at the first piece that is none of an IDX file of at most `max_size` bytes.
+    The file is read in pieces and none is kept, so that it costs no memory, whatever its header says or it unpacks to.
+    Raises IdxError at the first piece that cannot belong to an IDX file of at most `max_size` bytes.
     """
     digest = hashlib.sha256()
     shape: tuple[int, ...] = ()
@@ -123,7 +123,7 @@ def fingerprint(content: bytes, *, max_size: int = MAX_SIZE) -> str:
 
 
 def _unpacked(content: bytes, max_size: int) -> Iterator[bytes]:
-    """The pieces of what a gzip archive holds, up to `max_size` bytes in all."""
+    """The content of a gzip archive in pieces. Raises IdxError beyond `max_size` bytes, and for a damaged archive."""
     size = 0
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:

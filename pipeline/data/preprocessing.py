@@ -1,4 +1,4 @@
-"""Arrays to arrays: splits, counts, encodings and digests. No files."""
+"""Functions on arrays of images and labels: splits, counts, encodings and digests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 
 from pipeline.errors import PipelineError
 
-# Images per histogram: bounds the memory, as counting turns every byte into eight.
+# Images per histogram: bounds the memory, because counting makes eight bytes of each.
 BLOCK_SIZE = 1_000
 
 
@@ -31,20 +31,14 @@ def stratified_split(
     Raises PipelineError when there are too few examples for the split.
     """
     try:
-        train, validation = train_test_split(
-            np.arange(len(labels)),
-            train_size=train_size,
-            test_size=validation_size,
-            stratify=labels,
-            random_state=seed,
-        )
+        indices, sizes = np.arange(len(labels)), {"train_size": train_size, "test_size": validation_size}
+        train, validation = train_test_split(indices, **sizes, stratify=labels, random_state=seed)
     except ValueError as error:
-        sizes = (
-            f"{validation_size:,}" if train_size is None else f"{validation_size:,} beside {train_size:,} to train on"
-        )
+        beside = "" if train_size is None else f" beside {train_size:,} to train on"
         raise PipelineError(
             f"split.validation_size: expected a number that leaves every class examples on both sides of "
-            f"{len(labels):,} labelled images, got {sizes} ({error}). Change it in params/data.yaml."
+            f"{len(labels):,} labelled images, got {validation_size:,}{beside} ({error}). "
+            "Change it in params/data.yaml."
         ) from None
     return np.sort(train), np.sort(validation)
 
