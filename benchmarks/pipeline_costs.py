@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from benchmarks.workers import ROOT
 from pipeline.repro import demo
-from pipeline.runtime import preloaded, process
+from pipeline.runtime import fork_server, process
 
 
 def make_demo(folder: Path, changes: dict[str, dict[str, Any]]) -> None:
@@ -101,7 +101,7 @@ def stage_work(folder: str, stage: str, item: str, threads: int) -> dict[str, fl
     os.chdir(folder)
     workspace = Workspace(Path(folder))
     params = load_params(workspace.root)
-    for name in preloaded.PACKAGES:
+    for name in fork_server.PACKAGES:
         importlib.import_module(name)
     if stage == "train":
         backend.configure(params.classifiers[item].engine, threads=params.compute.threads)
@@ -137,7 +137,7 @@ def stage_cost(folder: Path, stage: str, item: str, repetitions: int) -> dict[st
         "by DVC": by_dvc,
     }
     seconds = {name: [call(folder, *command)[0] for _ in range(repetitions)] for name, command in commands.items()}
-    with preloaded.server(_environment()) as environment:
+    with fork_server.started(_environment()) as environment:
         # The first one waits for the imports.
         call(folder, *by_dvc, environment=environment)
         forked = [call(folder, *by_dvc, environment=environment)[0] for _ in range(repetitions)]

@@ -25,7 +25,7 @@ from typing import IO
 
 from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
-from pipeline.runtime import preloaded, process, progress
+from pipeline.runtime import fork_server, process, progress
 
 # A stage can take 1 GB of memory, a search 3 GB.
 MAX_WORKERS = 4
@@ -62,7 +62,7 @@ def reproduce(workspace: Workspace, *, subject: str, keep_going: bool = False, a
     environment = process.environment_of_stages({"DVC_NO_ANALYTICS": "true", **variables})
     num_workers = _num_workers()
     # For a few stages, importing packages ahead of them would not pay.
-    preloading = preloaded.server(environment) if len(needs) > num_workers else contextlib.nullcontext(environment)
+    preloading = fork_server.started(environment) if len(needs) > num_workers else contextlib.nullcontext(environment)
     with progress.stages(len(needs)) as shown, preloading as environment:
         failures = run(
             workspace.root,

@@ -1,16 +1,16 @@
-"""A fork server: runs `python -m MODULE` in a fork of a process that has imported what takes seconds to import.
+"""A server that runs each stage in a fork of a process in which the slow imports are already done.
 
-`python -m MODULE` starts as ever, by whom it may be, finds the server's address in its environment, and stands for the
-fork from then on: the fork has its arguments, environment, working folder and streams, gets the signals that it gets,
-dies when it dies, and its status becomes its own. `multiprocessing` has such a server too, but for children of the
-process that started the server, where these are children of DVC.
+docs/fork-server.md explains why there is one, how it works, and what it guarantees.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
+import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -23,14 +23,36 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
+from pipeline.runtime import process
+from pipeline.runtime.environment import prepare_environment
+
+# Names the server's socket for the stages. A user who sets it to OFF has every stage run without a server.
 ADDRESS = "PIPELINE_FORK_SERVER"
+OFF = "off"
+
+# What most stages import. Not this package, because a stage runs the code of its own workspace, nor Keras and
+# TensorFlow, whose backend and threads a stage chooses before it imports them.
+PACKAGES = (
+    "h5py",
+    "jax",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.figure",
+    "mlflow",
+    "mlflow.store.artifact.local_artifact_repo",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "numpy",
+    "pandas",
+    "pydantic",
+    "seaborn",
+    "sklearn.model_selection",
+)
 
 STREAMS = (0, 1, 2)
 FORWARDED = (signal.SIGTERM, signal.SIGINT)
 LENGTH = struct.Struct("!I")
 STATUS = struct.Struct("!B")
-# The answer to a request, before the status.
-TAKEN = b"!"
+# The server's answer when it has forked for a request; the exit status follows when the fork has ended.
+ACCEPTED = b"!"
 # What a shell adds to the number of the signal that ended a process.
 ENDED_BY_SIGNAL = 128
 
@@ -46,26 +68,27 @@ class Request:
 
 
 @contextlib.contextmanager
-def started(server: Sequence[str], environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Within, a server runs; gives the environment with its address, for processes that are to use it.
+def started(environment: Mapping[str, str], command: Sequence[str] = ()) -> Iterator[dict[str, str]]:
+    """Run a server during the block; gives the environment for the processes that are to use it.
 
-    `server` is the command that ends in `serve`; the number of the listening socket is added to it. Requests wait until
-    it has imported what it imports. There is none, and everything runs by itself, where it is not known that forking is
-    safe, as it is on Linux, and where a socket cannot be made, as below a folder with a very long name.
+    Requests wait until the server has imported its packages. Without a server every process runs by itself: where the
+    user has switched it off, where forking is not known to be safe (anywhere but on Linux), and where no socket can be
+    made, as below a folder with a very long name. `command` starts another server than this module; the number of the
+    listening socket is appended to it.
     """
     with tempfile.TemporaryDirectory() as folder:
         address = str(Path(folder) / "socket")
-        process = _start(server, environment, address)
+        server = _start(command or (sys.executable, "-m", "pipeline.runtime.fork_server"), environment, address)
         try:
-            yield dict(environment) if process is None else {**environment, ADDRESS: address}
+            yield dict(environment) if server is None else {**environment, ADDRESS: address}
         finally:
-            if process is not None:
-                process.terminate()
-                process.wait()
+            if server is not None:
+                server.terminate()
+                server.wait()
 
 
-def _start(server: Sequence[str], environment: Mapping[str, str], address: str) -> subprocess.Popen[bytes] | None:
-    if sys.platform != "linux":
+def _start(command: Sequence[str], environment: Mapping[str, str], address: str) -> subprocess.Popen[bytes] | None:
+    if sys.platform != "linux" or environment.get(ADDRESS) == OFF:
         return None
     with socket.socket(socket.AF_UNIX) as listener:
         try:
@@ -74,7 +97,7 @@ def _start(server: Sequence[str], environment: Mapping[str, str], address: str) 
             return None
         listener.listen()
         number = listener.fileno()
-        return subprocess.Popen([*server, str(number)], env=dict(environment), pass_fds=[number])
+        return subprocess.Popen([*command, str(number)], env=dict(environment), pass_fds=[number])
 
 
 def run_main_module() -> int | None:
@@ -86,7 +109,7 @@ def run_main_module() -> int | None:
     environment = {name: value for name, value in os.environ.items() if name != ADDRESS}
     request = Request(specification.name, sys.argv[1:], str(Path.cwd()), environment)
     with socket.socket(socket.AF_UNIX) as server:
-        if not _is_taken(request, address, server):
+        if not _is_accepted(request, address, server):
             return None
 
         def forward(number: int, frame: FrameType | None) -> None:
@@ -95,45 +118,52 @@ def run_main_module() -> int | None:
         for number in FORWARDED:
             signal.signal(number, forward)
         answer = server.recv(STATUS.size)
-    # Its keeper was killed: what it kept ends too.
+    # No answer: the fork's keeper was killed, and the fork dies with it.
     return int(STATUS.unpack(answer)[0]) if answer else ENDED_BY_SIGNAL + signal.SIGKILL
 
 
-def _is_taken(request: Request, address: str, server: socket.socket) -> bool:
-    """Send a request; whether there is a server and it has forked, for it may die while it imports."""
+def _is_accepted(request: Request, address: str, server: socket.socket) -> bool:
+    """Send a request; whether a server has forked for it. It may be gone, or die while it imports."""
     text = json.dumps(asdict(request)).encode()
     try:
         server.connect(address)
         socket.send_fds(server, [LENGTH.pack(len(text))], STREAMS)
         server.sendall(text)
-        return server.recv(len(TAKEN)) == TAKEN
+        return server.recv(len(ACCEPTED)) == ACCEPTED
     except OSError:
         return False
 
 
-def serve(listener: socket.socket) -> Request:
-    """Fork for each request, for ever; returns in the fork, which is to run what it asks for."""
+def main(listener: socket.socket) -> None:
+    """Import the packages, then fork for every request; the fork runs what is requested."""
+    process.prepare_process()
+    prepare_environment()
+    for name in PACKAGES:
+        importlib.import_module(name)
+    # A garbage collection in a fork would write to, and so copy, every page that it shares with the server.
+    gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         connection, _ = listener.accept()
         if os.fork() == 0:
             listener.close()
-            return _kept(connection)
+            _run(_received(connection))
+            return
         connection.close()
 
 
-def _kept(connection: socket.socket) -> Request:
-    """Receive a request and fork once more: returns in the fork, which this process keeps until it ends."""
+def _received(connection: socket.socket) -> Request:
+    """Receive a request and fork again: returns in the new process; this one keeps watch over it until it ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     received, streams, _, _ = socket.recv_fds(connection, LENGTH.size, len(STREAMS))
     with connection.makefile("rb") as file:
         text = file.read(LENGTH.unpack(received)[0])
     alive, kept_open = os.pipe()
-    process = os.fork()
-    if process:
+    child = os.fork()
+    if child:
         os.close(kept_open)
-        _keep(process, alive, connection)
+        _keep(child, alive, connection)
     connection.close()
     os.close(alive)
     for number, stream in zip(STREAMS, streams, strict=True):
@@ -143,11 +173,11 @@ def _kept(connection: socket.socket) -> Request:
     return Request(**json.loads(text))
 
 
-def _keep(process: int, alive: int, connection: socket.socket) -> None:
-    """Hand on signals until the process has ended, which closes `alive`; then tell its status. Does not return."""
-    # Whoever asked may be gone, here and at the end.
+def _keep(child: int, alive: int, connection: socket.socket) -> None:
+    """Pass signals on until the child has ended, which closes `alive`; then report its status. Does not return."""
+    # The process that asked may be gone, here and at the end.
     with contextlib.suppress(OSError):
-        connection.sendall(TAKEN)
+        connection.sendall(ACCEPTED)
     watched: list[int | socket.socket] = [alive, connection]
     while True:
         readable, _, _ = select.select(watched, [], [])
@@ -157,11 +187,28 @@ def _keep(process: int, alive: int, connection: socket.socket) -> None:
             number = connection.recv(1)
         except ConnectionResetError:
             number = b""
-        os.kill(process, number[0] if number else signal.SIGTERM)
+        os.kill(child, number[0] if number else signal.SIGTERM)
         if not number:
             watched.remove(connection)
-    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     with contextlib.suppress(OSError):
         connection.sendall(STATUS.pack(status if status >= 0 else ENDED_BY_SIGNAL - status))
-    # Not sys.exit: what the server would do at its end is not this process's to do.
+    # Not sys.exit: this process must not run the exit handlers that it inherited from the server.
     os._exit(0)
+
+
+def _run(request: Request) -> None:
+    """Run a module as `python -m` does, with the code of its own folder."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pipeline"]:
+        del sys.modules[name]
+    os.environ.clear()
+    os.environ.update(request.environment)
+    os.chdir(request.folder)
+    sys.path[0] = request.folder
+    sys.argv = [request.module, *request.arguments]
+    importlib.invalidate_caches()
+    runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main(socket.socket(fileno=int(sys.argv[1])))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.config.params import Params
 from pipeline.io.paths import Workspace
-from pipeline.tracking.settings import find_location, prepare_environment
+from pipeline.runtime.environment import prepare_environment
+from pipeline.tracking.settings import find_location
 
 if TYPE_CHECKING:
     from pipeline.tracking.decisions import Decision

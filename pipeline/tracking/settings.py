@@ -1,4 +1,4 @@
-"""What must stand in the environment before MLflow is imported, and where MLflow's store lies."""
+"""Where MLflow's store lies."""
 
 from __future__ import annotations
 
@@ -8,21 +8,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pipeline.io.paths import Workspace
-
-# The run of `mlflow run`, moved here from MLFLOW_RUN_ID, which would make MLflow resume and rename that run.
-PARENT_RUN_VARIABLE = "PIPELINE_PARENT_RUN_ID"
-
-# Defaults, where the user has not set the variable. MLflow's own retries keep a stage waiting for minutes.
-QUIET_DEFAULTS = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
-# What `mlflow run` exports to say where fluent calls log to; each run here states its experiment itself.
-REDIRECTIONS = ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 
 SQLITE = "sqlite:///"
 DATABASE = "mlflow.db"
@@ -44,17 +29,6 @@ class Location:
         if parts.password is None:
             return self.uri
         return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{parts.netloc.rpartition('@')[2]}"))
-
-
-def prepare_environment() -> None:
-    """Quiet MLflow, shorten its retries, and take what `mlflow run` exports out of its way."""
-    for name, value in QUIET_DEFAULTS.items():
-        os.environ.setdefault(name, value)
-    for name in REDIRECTIONS:
-        os.environ.pop(name, None)
-    parent = os.environ.pop("MLFLOW_RUN_ID", None)
-    if parent:
-        os.environ[PARENT_RUN_VARIABLE] = parent
 
 
 def find_location(workspace: Workspace) -> Location:

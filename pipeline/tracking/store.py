@@ -30,7 +30,8 @@ from mlflow.store.entities import PagedList
 
 from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
-from pipeline.tracking.settings import PARENT_RUN_VARIABLE, SQLITE, Location, find_location
+from pipeline.runtime.environment import PARENT_RUN_VARIABLE
+from pipeline.tracking.settings import SQLITE, Location, find_location
 
 # What MLflow and the ways to it raise: refused requests, a locked or foreign database, a dead server, a full disk.
 MLFLOW_ERRORS = (MlflowException, sqlite3.Error, OSError)

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.runtime import fork_server, preloaded
+from pipeline.runtime import fork_server
 from tests import params_files
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
@@ -44,7 +44,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture(scope="module")
 def environment(repository: Path) -> Iterator[dict[str, str]]:
-    with preloaded.server({**os.environ, "PYTHONPATH": str(repository)}) as environment:
+    with fork_server.started({**os.environ, "PYTHONPATH": str(repository)}) as environment:
         yield environment
 
 
@@ -108,7 +108,7 @@ def test_a_server_that_is_gone_is_done_without(start: Start, environment: dict[s
 def test_a_server_that_dies_while_it_imports_is_done_without(start: Start, environment: dict[str, str]) -> None:
     dying = [sys.executable, "-c", "import time; time.sleep(2); raise SystemExit('no memory')"]
     plain = {name: value for name, value in environment.items() if name != fork_server.ADDRESS}
-    with fork_server.started(dying, plain) as with_address:
+    with fork_server.started(plain, dying) as with_address:
         assert with_address[fork_server.ADDRESS] != environment[fork_server.ADDRESS]
         assert result(start("print('mlflow' in sys.modules)", variables=with_address)) == (0, "False\n", "")
 
@@ -117,8 +117,17 @@ def test_below_a_folder_with_a_long_name_there_is_no_server(tmp_path: Path, monk
     long = tmp_path / ("long" * 30)
     long.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(long))
-    with fork_server.started([sys.executable, "-c", "pass"], {"A": "b"}) as environment:
+    with fork_server.started({"A": "b"}, [sys.executable, "-c", "pass"]) as environment:
         assert environment == {"A": "b"}
+
+
+def test_a_user_can_switch_the_server_off(start: Start, repository: Path) -> None:
+    before = set(psutil.Process().children())
+    switched_off = {**os.environ, "PYTHONPATH": str(repository), fork_server.ADDRESS: fork_server.OFF}
+    with fork_server.started(switched_off) as environment:
+        assert environment == switched_off
+        assert set(psutil.Process().children()) <= before
+        assert result(start("print('mlflow' in sys.modules)", variables=environment)) == (0, "False\n", "")
 
 
 def test_arguments_folder_environment_and_streams_are_its_own(
@@ -205,7 +214,7 @@ def test_a_stage_runs_the_code_of_its_own_folder(tmp_path: Path, repository: Pat
 
 def test_the_server_ends_with_the_block(repository: Path) -> None:
     before = set(psutil.Process().children())
-    with preloaded.server({**os.environ, "PYTHONPATH": str(repository)}) as environment:
+    with fork_server.started({**os.environ, "PYTHONPATH": str(repository)}) as environment:
         assert len(set(psutil.Process().children()) - before) == 1
     assert set(psutil.Process().children()) <= before
     assert not Path(environment[fork_server.ADDRESS]).exists()

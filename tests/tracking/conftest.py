@@ -21,8 +21,8 @@ from mlflow.entities import Run, ViewType
 
 from pipeline.config.params import Params
 from pipeline.io.paths import Workspace
+from pipeline.runtime.environment import PARENT_RUN_VARIABLE, prepare_environment
 from pipeline.tracking import store
-from pipeline.tracking.settings import PARENT_RUN_VARIABLE, prepare_environment
 from tests import params_files
 
 REPOSITORY = Path(__file__).parents[2]
