@@ -233,17 +233,9 @@ class Search(Section):
 
     def variant(self, units: Sequence[int]) -> MlpVariant:
         """The network of a configuration."""
-        return MlpVariant(
-            study=self.study,
-            dataset=self.dataset,
-            family="mlp",
-            engine="jax",
-            kernel_initializer=self.kernel_initializer,
-            layers=self.layers(units),
-            optimizer=self.optimizer,
-            batch_size=self.batch_size,
-            epochs=self.epochs,
-        )
+        shared = ("study", "dataset", "kernel_initializer", "optimizer", "batch_size", "epochs")
+        fields = {name: getattr(self, name) for name in shared}
+        return MlpVariant(family="mlp", engine="jax", layers=self.layers(units), **fields)
 
 
 class Sweep(Section):

@@ -139,7 +139,6 @@ def table(reruns: Sequence[Rerun]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    colours: dict[Outcome, str] = {"same": "green", "different": "red", "failed": "red"}
     shown = Table(title="Run again in a clean copy, and compared with dvc.lock", title_justify="left")
     shown.add_column("stage", overflow="fold")
     for number in ("outputs", "seconds"):
@@ -147,20 +146,17 @@ def table(reruns: Sequence[Rerun]) -> Table:
     shown.add_column("bytes")
     shown.add_column("first difference", overflow="fold")
     for rerun in reruns:
+        lines = [rerun.detail] if rerun.detail else []
+        if rerun.changed_inputs:
+            lines.append(f"changed since dvc.lock was written: {', '.join(rerun.changed_inputs)}")
         shown.add_row(
             Text(rerun.stage),
             str(rerun.num_outputs),
             f"{rerun.seconds:.1f}",
-            Text(rerun.outcome, style=colours[rerun.outcome]),
-            Text("\n".join(filter(None, (rerun.detail, _changes(rerun))))),
+            Text(rerun.outcome, style="green" if rerun.outcome == "same" else "red"),
+            Text("\n".join(lines)),
         )
     return shown
-
-
-def _changes(rerun: Rerun) -> str:
-    if not rerun.changed_inputs:
-        return ""
-    return f"changed since dvc.lock was written: {', '.join(rerun.changed_inputs)}"
 
 
 def _is_named(address: str, name: str) -> bool:
@@ -192,7 +188,7 @@ def _verify(project: Project, stage: LockedStage, copy: Path, scratch: Path, cha
 
 
 def _environment(root: Path, stage: LockedStage, scratch: Path) -> dict[str, str]:
-    """The user's, but with an MLflow store that is thrown away, and of DVC's variables the name of the stage alone."""
+    """The user's variables, but with an MLflow store of its own, and of DVC's variables only the name of the stage."""
     foreign = ("DVC_", "MLFLOW_", "PIPELINE_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{scratch / 'mlflow' / 'mlflow.db'}"
@@ -208,17 +204,14 @@ def _last_lines(log: Path) -> str:
     return "\n".join(lines[-LAST_LINES:]) or "(no output)"
 
 
-# The copy.
-
-
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
-    """A folder that is gone afterwards; those of processes that were killed go first."""
+    """A temporary folder; folders left behind by processes that were killed are removed first."""
     base = Path(tempfile.gettempdir())
     with _copy_errors(base):
         _sweep(base)
         folder = base / f"{SCRATCH}{secrets.token_hex(8)}"
-        # Locked before it is there, so that nobody takes it for one that was left behind.
+        # Locked before it exists, so that no other process takes it for one that was left behind.
         lock = FileLock(f"{folder}.lock", timeout=0)
         lock.acquire()
         folder.mkdir(mode=0o700)
@@ -293,7 +286,7 @@ def _copy(source: Path, destination: Path) -> None:
 
 
 def _place(project: Project, path: str, digest: str, destination: Path) -> bool:
-    """Put an output of another stage into the copy: linked to DVC's cache, or else copied. Returns whether it is there.
+    """Put an output of another stage into the copy, linked to DVC's cache or else copied; returns whether it exists.
 
     A link costs nothing for hundreds of megabytes, and is safe: cached files are read-only, and stages replace files,
     they never write into them.
@@ -311,12 +304,9 @@ def _place(project: Project, path: str, digest: str, destination: Path) -> bool:
 
 def _cached(project: Project, digest: str) -> dict[str, Path] | None:
     """The files in the cache of an output, by their path below it (`.` of a file itself); None unless all are there."""
-    files = {".": digest}
-    if digest.endswith(dvc_lock.FOLDER_SUFFIX):
-        listed = _listed(project, digest)
-        if listed is None:
-            return None
-        files = listed
+    files = _listed(project, digest) if digest.endswith(dvc_lock.FOLDER_SUFFIX) else {".": digest}
+    if files is None:
+        return None
     paths = {name: _cache_path(project, value) for name, value in files.items()}
     return paths if all(path.is_file() for path in paths.values()) else None
 
@@ -344,9 +334,6 @@ def _value(content: Any, key: str) -> Any:
     for part in key.split("."):
         content = content.get(part) if isinstance(content, Mapping) else None
     return content
-
-
-# The comparison.
 
 
 def _differences(project: Project, stage: LockedStage, copy: Path) -> Iterator[str]:
