@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -65,14 +66,17 @@ def _environment() -> dict[str, str]:
 
 def train_stage(folder: str, name: str, tracked: bool, threads: int) -> dict[str, Any]:
     """Train a variant as its stage does, with MLflow or without; the seconds, imports left out, and the training's."""
-    from pipeline import tracking, training
+    from pipeline import training
     from pipeline.config.load import load_params
     from pipeline.io.paths import Workspace
+    from pipeline.runtime.environment import prepare_environment
     from pipeline.stages import train
 
     os.chdir(folder)
-    if not tracked:
-        tracking.training_run = _no_run  # type: ignore[assignment]
+    if tracked:
+        prepare_environment()
+    else:
+        _leave_out_mlflow()
     workspace = Workspace(Path(folder))
     params = load_params(workspace.root)
     moments: list[float] = []
@@ -93,7 +97,6 @@ def train_stage(folder: str, name: str, tracked: bool, threads: int) -> dict[str
 
 def stage_work(folder: str, stage: str, item: str, threads: int) -> dict[str, float]:
     """Seconds of a stage in a process that has imported all that the stage needs, without MLflow."""
-    from pipeline import tracking
     from pipeline.config.load import load_params
     from pipeline.io.paths import Workspace
     from pipeline.runtime import backend
@@ -105,17 +108,16 @@ def stage_work(folder: str, stage: str, item: str, threads: int) -> dict[str, fl
         importlib.import_module(name)
     if stage == "train":
         backend.configure(params.classifiers[item].engine, threads=params.compute.threads)
-        tracking.training_run = _no_run  # type: ignore[assignment]
-    else:
-        setattr(tracking, f"publish_{stage}", _publish_nothing)
+        _leave_out_mlflow()
     main = importlib.import_module(f"pipeline.stages.{stage}").main
     start = time.perf_counter()
     main(workspace, params, item)
     return {"seconds": time.perf_counter() - start}
 
 
-def _publish_nothing(*arguments: Any) -> None:
-    """Stand in for what publishes the outputs of a stage."""
+def _leave_out_mlflow() -> None:
+    """Let training stages find a module that records nothing where the one that imports MLflow would be."""
+    sys.modules["pipeline.tracking.live"] = SimpleNamespace(training_run=_no_run)  # type: ignore[assignment]
 
 
 class _Unheard:

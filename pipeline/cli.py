@@ -25,6 +25,14 @@ REFUSED = 3
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
+@app.callback()
+def prepare() -> None:
+    """Set what MLflow reads from the environment when it is imported, which some commands do."""
+    from pipeline.runtime.environment import prepare_environment
+
+    prepare_environment()
+
+
 def command(function: Callable[Arguments, None]) -> Callable[Arguments, None]:
     """Make a function a command. A user's mistake ends it with a message and exit status 1, without a traceback."""
 
@@ -61,9 +69,10 @@ def _show(shown: RenderableType, *, soft_wrap: bool = False) -> None:
 @command
 def demo() -> None:
     """Run every stage on small embedded data, in the workspace .demo, and show what came out."""
-    from pipeline import report, tracking
+    from pipeline import report
     from pipeline.config.load import load_params
     from pipeline.repro import demo as demonstration
+    from pipeline.tracking.settings import find_location
 
     project = Path.cwd()
     demonstration.require_project(project)
@@ -71,7 +80,7 @@ def demo() -> None:
     params = load_params(project / demonstration.PARAMS)
     workspace = demonstration.prepare(project)
     demonstration.reproduce(workspace)
-    uri = tracking.shown_uri(workspace)
+    uri = find_location(workspace).shown
     runs = "make ui DEMO=1" if uri.startswith("sqlite:") else uri
     _show(report.summary(workspace, params, runs=runs))
 
@@ -94,9 +103,9 @@ def repro(
 @command
 def sync() -> None:
     """Bring MLflow to the state of this workspace's results: make what is missing, repair what is partial."""
-    from pipeline import tracking
+    from pipeline.tracking import synchronize
 
-    _show(str(tracking.sync(*_here())))
+    _show(str(synchronize.synchronize(*_here())))
 
 
 @command

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import tracking
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.errors import PipelineError
@@ -22,6 +21,7 @@ from pipeline.inference.files import Expected, FileInputs
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
+from pipeline.tracking import loading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,13 +63,13 @@ def predict(
     Raises PipelineError when there is no such task, model or version, or a file cannot be used.
     """
     dataset = require(params.tasks, task, "task").dataset
-    found = tracking.registered_version(workspace, params, task, version)
+    found = loading.registered_version(workspace, params, task, version)
     started = time.perf_counter()
     files = inputs.read_inputs(places, _expected(params, dataset))
     read = time.perf_counter()
     # The backend that the model is also served with; one that is fast for every family.
     backend.configure("tensorflow", threads=params.compute.threads)
-    model = tracking.load_model(workspace, found)
+    model = loading.load_model(workspace, found)
     loaded = time.perf_counter()
     outputs = model(np.concatenate([file.examples for file in files]))
     predicted = time.perf_counter()

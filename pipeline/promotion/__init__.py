@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
-from pipeline import tracking
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.config.studies import Gate
@@ -19,10 +17,10 @@ from pipeline.io.paths import Workspace
 from pipeline.promotion import checks as gates
 from pipeline.promotion import evidence, worktree
 from pipeline.promotion.checks import Check
-
-if TYPE_CHECKING:
-    from pipeline.tracking.decisions import Decision
-    from pipeline.tracking.promotion import Standing
+from pipeline.tracking import decisions
+from pipeline.tracking import promotion as tracked
+from pipeline.tracking.decisions import Decision
+from pipeline.tracking.promotion import Standing
 
 CHALLENGER = "challenger"
 MAX_ATTEMPTS = 5
@@ -71,7 +69,7 @@ def promote(
     if override is not None and not override.strip():
         raise PipelineError("--override: expected a reason, got none. Say why the checks do not count.")
     for _ in range(MAX_ATTEMPTS):
-        standing = tracking.standing(workspace, params, task)
+        standing = tracked.standing(workspace, params, task)
         number = _wanted(standing, version)
         variant = standing.versions[number].variant
         if number == standing.champion and not dry_run:
@@ -88,7 +86,7 @@ def promote(
         )
         if dry_run:
             return verdict
-        settled = tracking.settle(workspace, standing, _decision(workspace, params, task, verdict, override))
+        settled = tracked.settle(workspace, standing, _decision(workspace, params, task, verdict, override))
         if settled is not None:
             return Verdict(**{**vars(verdict), "decision": settled})
     raise PipelineError(
@@ -114,8 +112,8 @@ def rollback(workspace: Workspace, params: Params, task: str, reason: str | None
     Raises PipelineError when there was none before, or another process is changing the champion.
     """
     require(params.tasks, task, "task")
-    standing = tracking.standing(workspace, params, task)
-    before = tracking.champion_before(standing)
+    standing = tracked.standing(workspace, params, task)
+    before = None if standing.champion is None else decisions.champion_before(standing.history, standing.champion)
     if standing.champion is None or before is None:
         raise PipelineError(
             f"{standing.model}: expected a champion before the present one "
@@ -126,10 +124,10 @@ def rollback(workspace: Workspace, params: Params, task: str, reason: str | None
             f"{standing.model}: version {before} was champion before, but has been deleted. Name another: "
             f"`python -m pipeline promote {task} --version N`."
         )
-    settled = tracking.settle(
+    settled = tracked.settle(
         workspace,
         standing,
-        tracking.decision(
+        Decision(
             action="rolled back",
             task=task,
             model=standing.model,
@@ -149,7 +147,7 @@ def rollback(workspace: Workspace, params: Params, task: str, reason: str | None
 def history(workspace: Workspace, params: Params, task: str) -> Sequence[Decision]:
     """Every decision about a task's model, the first one first. Raises PipelineError for an unknown task."""
     require(params.tasks, task, "task")
-    return tracking.standing(workspace, params, task).history
+    return tracked.standing(workspace, params, task).history
 
 
 def _gate(params: Params, task: str) -> Gate:
@@ -180,7 +178,7 @@ def _decision(workspace: Workspace, params: Params, task: str, verdict: Verdict,
     failed = ", ".join(check.name for check in verdict.failed)
     is_overridden = override is not None and bool(failed)
     why = f"Failed: {failed}." if failed else "It passed every check."
-    return tracking.decision(
+    return Decision(
         action="promoted" if verdict.is_champion else "refused",
         task=task,
         model=verdict.model,

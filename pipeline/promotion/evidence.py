@@ -12,12 +12,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import tracking
 from pipeline.config.params import Params
 from pipeline.data import preprocessing
 from pipeline.io import storage
@@ -26,10 +25,9 @@ from pipeline.promotion import worktree
 from pipeline.promotion.checks import Evidence, Served
 from pipeline.runtime import backend
 from pipeline.studies.waves import data as waves
-
-if TYPE_CHECKING:
-    from pipeline.tracking.loading import OpenModel
-    from pipeline.tracking.promotion import Standing, Version
+from pipeline.tracking import loading
+from pipeline.tracking.loading import OpenModel, UnusableModelError
+from pipeline.tracking.promotion import Standing, Version, expected_signature
 
 SPLITS = ("train", "validation", "test")
 NUM_WARM_UPS = 3
@@ -64,7 +62,7 @@ def gather(workspace: Workspace, params: Params, task: str, standing: Standing, 
         stored_outputs=stored.outputs,
         served=served,
         load_error=load_error,
-        expected_signature=tracking.expected_signature(params, task),
+        expected_signature=expected_signature(params, task),
         version_digests=standing.versions[number].digests,
         present_digests=_digests(workspace, params, data),
         work_tree=worktree.read(workspace.root),
@@ -76,12 +74,12 @@ def _candidate(
 ) -> tuple[Served | None, Stored, str]:
     """The served candidate, its stored predictions, and why it cannot be served if it cannot."""
     try:
-        with tracking.opened(workspace, standing.model, number) as model:
+        with loading.opened(workspace, standing.model, number) as model:
             stored = _stored(workspace, params, standing.versions[number], model.path, targets)
             outputs = model.predict(inputs)
             served = Served(model.path.stat().st_size, _milliseconds(model, inputs[:1]), model.signature, outputs)
             return served, stored, ""
-    except tracking.UnusableModelError as error:
+    except UnusableModelError as error:
         return None, Stored(None, ""), str(error)
 
 
@@ -93,10 +91,10 @@ def _champion(
         return "there is no champion", None
     name = f"version {standing.champion}"
     try:
-        with tracking.opened(workspace, standing.model, standing.champion) as model:
+        with loading.opened(workspace, standing.model, standing.champion) as model:
             stored = _stored(workspace, params, standing.versions[standing.champion], model.path, targets)
             return name, stored.outputs if stored.outputs is not None else model.predict(inputs)
-    except (tracking.UnusableModelError, KeyError) as error:
+    except (UnusableModelError, KeyError) as error:
         return f"{name} cannot be compared with: {error}", None
 
 

@@ -12,17 +12,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import tracking
 from pipeline.errors import PipelineError
 from pipeline.io import dvc_lock, git
 from pipeline.io.dvc_lock import LockedStage
 from pipeline.io.paths import Workspace
+from pipeline.tracking import lineage as tracked
+from pipeline.tracking.lineage import TrackedRun, TrackedVersion
 
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
-
-    from pipeline.tracking.lineage import TrackedRun, TrackedVersion
 
 MODEL = re.compile(r"models:/(?P<name>[^/@]+)(?P<version>@[^/@]+|/[0-9]+)")
 HASH = re.compile(r"[0-9a-f]{6,32}(\.dir)?")
@@ -69,7 +68,7 @@ def trace(workspace: Workspace, what: str) -> Origin | Descent:
     """
     if what.startswith("models:"):
         return _origin(workspace, what)
-    found = tracking.all_runs(workspace)
+    found = tracked.all_runs(workspace)
     of_variant = [run for run in found if run.variant == what]
     if not of_variant and HASH.fullmatch(what):
         return _descent_of_output(workspace, what, found)
@@ -80,7 +79,7 @@ def trace(workspace: Workspace, what: str) -> Origin | Descent:
             f"digits or more), or a variant with runs in MLflow: {', '.join(variants) or '(none)'}. "
             "`python -m pipeline sync` records what the workspace holds."
         )
-    versions = [version for version in tracking.all_versions(workspace) if version.variant == what]
+    versions = [version for version in tracked.all_versions(workspace) if version.variant == what]
     stages = tuple(dict.fromkeys(run.stage for run in of_variant))
     return _descent(workspace, what, None, stages, of_variant, versions)
 
@@ -105,7 +104,7 @@ def _origin(workspace: Workspace, what: str) -> Origin:
     match = MODEL.fullmatch(what)
     if match is None:
         raise PipelineError(f"{what!r}: expected models:/NAME@ALIAS or models:/NAME/VERSION.")
-    version, run = tracking.version_at(workspace, match["name"], match["version"].removeprefix("/"))
+    version, run = tracked.version_at(workspace, match["name"], match["version"].removeprefix("/"))
     root = workspace.root.resolve()
     commit, stage = _committed(root, run)
     current = dvc_lock.read(root).get(run.stage)
@@ -184,7 +183,7 @@ def _descent_of_output(workspace: Workspace, prefix: str, found: list[TrackedRun
     after = [stages_after(lock, address) for lock in locks for address in matches.values() if address in lock]
     runs = [run for run in found if any(_is_of(lock, run) for lock in after)]
     ids = {run.run_id for run in runs}
-    versions = [version for version in tracking.all_versions(workspace) if version.run_id in ids]
+    versions = [version for version in tracked.all_versions(workspace) if version.run_id in ids]
     stages = tuple(dict.fromkeys(address for lock in after for address in lock))
     ((digest, path), *_) = matches
     return _descent(workspace, digest, path, stages, runs, versions)

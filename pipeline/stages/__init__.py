@@ -1,1 +1,1 @@
-"""One module per DVC stage: load, one call with named arguments, save, publish. Stages never import each other."""
+"""One module per DVC stage, with `main(workspace, params, name)`: load, call, save. Stages never import each other."""

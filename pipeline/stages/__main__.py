@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.runtime import fork_server, process
+
+if TYPE_CHECKING:
+    from pipeline.config.params import Params
+    from pipeline.io.paths import Workspace
 
 
 def main() -> None:
@@ -22,14 +28,25 @@ def main() -> None:
         "name", metavar="NAME", help="the item of the parameters that the stage works on, or DVC's name: STAGE@ITEM"
     )
     arguments = parser.parse_args()
-    process.run(importlib.import_module(f"pipeline.stages.{arguments.stage}").main, arguments.name)
+    process.run(partial(run, arguments.stage), arguments.name)
+
+
+def run(stage: str, workspace: Workspace, params: Params, item: str) -> None:
+    """Run a stage on an item, then show what it saved in MLflow, unless the stage did that while it worked."""
+    from pipeline.runtime.environment import prepare_environment
+    from pipeline.tracking.stage_table import STAGES
+
+    prepare_environment()
+    importlib.import_module(f"pipeline.stages.{stage}").main(workspace, params, item)
+    if not STAGES[stage].logs_live:
+        from pipeline.tracking import publish
+
+        publish.publish(workspace, params, stage, item)
 
 
 def stages() -> list[str]:
     """The stages there are: one module each."""
-    return sorted(
-        path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in ("__init__", "__main__", "fitting")
-    )
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("__"))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline import tracking
 from pipeline.config.models import Classifier
 from pipeline.config.params import Params
 from pipeline.config.section import require
@@ -50,7 +49,6 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     storage.write_table(folder / "differences.csv", differences)
     for figure_name, figure in _draw(study.title, curves, ranking, differences).items():
         storage.write_figure(folder / f"{figure_name}.png", figure)
-    tracking.publish_comparison(workspace, params, name)
 
 
 def significant_differences(

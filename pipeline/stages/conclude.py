@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from pipeline import tracking
 from pipeline.config.models import units_text
 from pipeline.config.params import Params
 from pipeline.config.section import require
@@ -45,7 +44,6 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     storage.write_table(folder / "closing_table.csv", table)
     storage.write_json(folder / "conclusions.json", questions.answers(name, evidence, metrics.agreement(scores)))
     _draw(workspace, name, evidence, scores, params.title_of(name))
-    tracking.publish_conclusions(workspace, params, name)
 
 
 def read_refits(workspace: Workspace, params: Params, study: str, chosen: Mapping[str, str]) -> dict[str, Refit]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pipeline import tracking
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.evaluation import result_files, stored_predictions
@@ -40,7 +39,6 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         ),
     }.items():
         storage.write_figure(folder / f"{file_name}.png", figure)
-    tracking.publish_contrast(workspace, params, name)
 
 
 def read_variants(workspace: Workspace, params: Params, study: str) -> dict[str, VariantResults]:

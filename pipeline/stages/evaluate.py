@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import tracking
 from pipeline.config.models import Classifier
 from pipeline.config.params import Params
 from pipeline.config.section import require
@@ -51,7 +50,6 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         _save_tables(folder, result, classes)
         _save_plots(folder, result, images, labels, classes, variant_name)
     storage.write_json(workspace.evaluation(name) / "metrics.json", scores)
-    tracking.publish_evaluation(workspace, params, name)
 
 
 def backend_for(variants: Iterable[Classifier]) -> backend.Backend:

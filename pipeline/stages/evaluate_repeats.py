@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline import tracking
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.errors import PipelineError
@@ -47,7 +46,6 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     storage.write_table(folder / "differences.csv", repeats.differences(seeds))
     title = f"{params.title_of(name)}: {spec.repeats} seeds"
     storage.write_figure(folder / "accuracy.png", plots.accuracy_over_seeds(seeds, summary, title=title))
-    tracking.publish_repeats_evaluation(workspace, params, name)
 
 
 def trained_rows(workspace: Workspace, params: Params, study: str, name: str) -> list[dict[str, float]]:

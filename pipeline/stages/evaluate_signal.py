@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import tracking
 from pipeline.config.data import Signal
 from pipeline.config.params import Params
 from pipeline.config.section import require
@@ -78,7 +77,6 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     storage.write_json(workspace.evaluation(name) / "answers.json", answers)
     pairs = list(itertools.combinations([*tested, ALWAYS_MEAN], 2)) if tested else []
     storage.write_table(workspace.evaluation(name) / "differences.csv", pairwise.error_differences(errors, pairs))
-    tracking.publish_signal_evaluation(workspace, params, name)
 
 
 def predict(model: keras.Model, rows: data.Rows, x: NDArray[np.float64]) -> WavePredictions:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import tracking
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.io import storage
@@ -34,7 +33,6 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     for split, (images, labels) in splits.items():
         features = extract(extractor, images, title=f"{name}, {split}")
         storage.write_arrays(workspace.features(name, split), features=features, labels=labels)
-    tracking.publish_features(workspace, params, name)
 
 
 def extract(extractor: keras.Model, images: NDArray[np.uint8], *, title: str) -> NDArray[np.float32]:

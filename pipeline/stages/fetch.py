@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pipeline import tracking
 from pipeline.config.data import EmbeddedImages, IdxFiles
 from pipeline.config.params import Params
 from pipeline.config.section import require
@@ -24,7 +23,6 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         download.fetch_files(source, workspace.raw(name), mirror=os.environ.get(download.MIRROR_VARIABLE))
     else:
         _write_embedded(source, workspace.raw(name))
-    tracking.publish_fetch(workspace, params, name)
 
 
 def _check_names(files: IdxFiles, key: str) -> None:

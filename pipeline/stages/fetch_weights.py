@@ -6,7 +6,6 @@ import os
 import tempfile
 from pathlib import Path
 
-from pipeline import tracking
 from pipeline.config.data import PublishedWeights
 from pipeline.config.params import Params
 from pipeline.config.section import require
@@ -34,7 +33,6 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
             backend.configure("tensorflow", threads=1)
             file = drawn(Path(folder), seed=spec.seed)
         storage.write_bytes(workspace.weights(name), file.read_bytes())
-    tracking.publish_fetch_weights(workspace, params, name)
 
 
 def converted(file: Path, *, remedy: str) -> Path:

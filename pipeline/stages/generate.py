@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import tracking
 from pipeline.config.data import Signal
 from pipeline.config.params import Params
 from pipeline.config.section import require
@@ -30,7 +29,6 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     folder = workspace.dataset_results(name)
     storage.write_json(folder / "statistics.json", describe(signal, splits))
     _draw(folder, signal, splits["train"])
-    tracking.publish_generate(workspace, params, name)
 
 
 def describe(signal: Signal, splits: dict[str, data.Rows]) -> dict[str, Any]:

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import tracking
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.errors import PipelineError
@@ -62,7 +61,6 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     storage.write_table(folder / "statistics.csv", statistics(kernels, initial))
     title = f"{name}: weights after training, with median and quartiles"
     storage.write_figure(folder / "violins.png", plots.violins(kernels, initial, title=title))
-    tracking.publish_kernels(workspace, params, name)
 
 
 def dense_kernels(path: Path) -> list[DenseKernel]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import tracking
 from pipeline.config.data import Dataset
 from pipeline.config.params import Params
 from pipeline.config.section import require
@@ -37,7 +36,6 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     statistics = describe(dataset, splits, example_label)
     storage.write_json(workspace.dataset_results(name) / "statistics.json", statistics)
     _draw(workspace.dataset_results(name), dataset, splits, example_image, example_label)
-    tracking.publish_prepare(workspace, params, name)
 
 
 def describe(dataset: Dataset, splits: dict[str, Examples], example_label: int) -> dict[str, Any]:

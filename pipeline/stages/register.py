@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pipeline import tracking
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.config.studies import Task
@@ -27,7 +26,6 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         metrics = {f"val_{metric}": value for metric, value in last.items()}
         candidates.append(selection.Candidate(variant, spec.study, trained.parameters.total, metrics))
     storage.write_json(workspace.selection(name), record(name, task, candidates))
-    tracking.publish_selection(workspace, params, name)
 
 
 def record(name: str, task: Task, candidates: list[selection.Candidate]) -> dict[str, object]:

@@ -13,11 +13,10 @@ from pipeline.evaluation import scoring
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
-from pipeline.stages import fitting
 from pipeline.studies.waves import data as waves
 from pipeline.studies.waves import metrics as wave_metrics
 from pipeline.studies.waves import plots
-from pipeline.training import Examples, summary
+from pipeline.training import Examples, fitting, summary
 
 if TYPE_CHECKING:
     import keras
@@ -38,9 +37,20 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     model = models.build(
         regressor, input_shape=(num_points,), num_outputs=len(waves.PARAMETERS), seed=params.compute.seed
     )
-    with fitting.fitted(
-        workspace, params, name, model, regressor, examples=examples, validation=validation, watched=WATCHED
-    ) as history:
+    from pipeline.tracking import live
+
+    with live.training_run(workspace, params, name) as run:
+        history = fitting.fit(
+            model,
+            regressor,
+            key=f"regressors.{name}",
+            title=name,
+            examples=examples,
+            validation=validation,
+            seed=params.compute.seed,
+            watched=WATCHED,
+            on_epoch=run.log_epoch,
+        )
         results = workspace.training_results(name, regressor)
         storage.write_model(workspace.model(name, regressor), model)
         storage.write_table(results / "history.csv", history)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
-from pipeline import models, tracking, training
-from pipeline.config.models import CnnVariant, MlpVariant
+from pipeline import models
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
-from pipeline.runtime import backend, progress
-from pipeline.training import Examples, summary
-
-if TYPE_CHECKING:
-    import keras
+from pipeline.runtime import backend
+from pipeline.training import Examples, fitting, summary
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
@@ -38,28 +34,19 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         model = models.build(
             variant, input_shape=examples.inputs.shape[1:], num_outputs=examples.num_classes, seed=seed
         )
-        history = fit(model, variant, examples, validation, seed=seed, name=name)
+        history = fitting.fit(
+            model,
+            variant,
+            key=f"variants.{name}",
+            title=f"{name}, seed {seed}",
+            examples=examples,
+            validation=validation,
+            seed=seed,
+        )
         storage.write_model(workspace.repeated_model(item.study, name, seed), model)
         told = summary.classifier_figures(history, model, model, examples, variant.objective)
         rows.append({"seed": seed, **figures(told)})
     storage.write_table(workspace.repeated_training(item.study, name), pd.DataFrame(rows))
-    tracking.publish_repeat(workspace, params, name)
-
-
-def fit(
-    model: keras.Model,
-    variant: MlpVariant | CnnVariant,
-    examples: Examples,
-    validation: Examples,
-    *,
-    seed: int,
-    name: str,
-) -> pd.DataFrame:
-    """Train `model` in place; gives its history. Raises PipelineError when training diverged."""
-    with progress.epochs(f"{name}, seed {seed}", variant.epochs) as bar:
-        history = training.train(model, variant, training=examples, validation=validation, seed=seed, on_epoch=bar)
-    summary.check_converged(history, f"variants.{name}")
-    return history
 
 
 def figures(told: dict[str, Any]) -> dict[str, float]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import tracking
 from pipeline.config.models import Search, units_text
 from pipeline.config.params import Params
 from pipeline.config.section import require
@@ -29,13 +28,15 @@ CODE = ("models", "training")
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Cross-validate every configuration of a search; save all figures, and the best configuration."""
+    from pipeline.tracking import live_search
+
     spec = require(params.searches, name, "search")
     examples = _all_training_examples(workspace, spec)
     done = Unfinished(workspace.unfinished_search(name), _key(spec, params, examples))
     finished = done.read(spec)
     todo = [units for units in spec.configurations if units not in finished]
     with (
-        tracking.search_run(workspace, params, name, num_done=len(finished)) as run,
+        live_search.search_run(workspace, params, name, num_done=len(finished)) as run,
         progress.steps(name, len(spec.configurations), done=len(finished)) as advance,
     ):
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pipeline import tracking
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.evaluation import result_files, tables
@@ -37,4 +36,3 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         )
     ]
     storage.write_table(workspace.variants_table, tables.variants_table(rows))
-    tracking.publish_summary(workspace, params)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline import tracking
 from pipeline.config.models import SweptVariant
 from pipeline.config.params import Params
 from pipeline.config.section import require
@@ -25,7 +24,6 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         member: result_files.read(path, ClassifierTraining).validation.last.accuracy for member, path in paths.items()
     }
     storage.write_json(workspace.outcome(name), outcome(name, members, accuracies))
-    tracking.publish_sweep(workspace, params, name)
 
 
 def outcome(name: str, members: dict[str, SweptVariant], accuracies: dict[str, float]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline import tracking
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.io import storage
@@ -30,4 +29,3 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     ]
     num_folds = max((spec.folds for spec in params.searches.values()), default=0)
     storage.write_table(workspace.searches_table, pd.DataFrame(rows, columns=data.score_columns(num_folds)))
-    tracking.publish_tabulate(workspace, params)

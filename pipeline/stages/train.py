@@ -18,8 +18,7 @@ from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.plots import curves
 from pipeline.runtime import backend
-from pipeline.stages import fitting
-from pipeline.training import Examples, summary
+from pipeline.training import Examples, fitting, summary
 
 if TYPE_CHECKING:
     import keras
@@ -32,7 +31,19 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     train, held_out = (workspace.prepared(variant.dataset, split) for split in ("train", "validation"))
     examples, validation = (Examples(*split) for split in storage.read_training_splits(train, held_out))
     model = initial_model(workspace, params, variant, examples)
-    with fitting.fitted(workspace, params, name, model, variant, examples=examples, validation=validation) as history:
+    from pipeline.tracking import live
+
+    with live.training_run(workspace, params, name) as run:
+        history = fitting.fit(
+            model,
+            variant,
+            key=f"{params.variant_group(name)}.{name}",
+            title=name,
+            examples=examples,
+            validation=validation,
+            seed=params.compute.seed,
+            on_epoch=run.log_epoch,
+        )
         results = workspace.training_results(name, variant)
         storage.write_model(workspace.model(name, variant), model)
         check_reload(workspace.model(name, variant), model, validation)

@@ -14,8 +14,7 @@ from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.plots import curves
 from pipeline.runtime import backend
-from pipeline.stages import fitting
-from pipeline.training import Examples, summary
+from pipeline.training import Examples, fitting, summary
 
 # Of the images that the complete model takes; the features do not tell.
 IMAGE_SHAPE = (28, 28)
@@ -29,6 +28,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     validation = read_features(held_out, num_classes=examples.num_classes)
     backend.configure(variant.engine, threads=params.compute.threads)
     from pipeline.models import mobilenet_v2
+    from pipeline.tracking import live
 
     features = params.features[variant.features]
     # Before the training, which would be for nothing without the weights.
@@ -36,7 +36,17 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     head = models.build(
         variant, input_shape=examples.inputs.shape[1:], num_outputs=examples.num_classes, seed=params.compute.seed
     )
-    with fitting.fitted(workspace, params, name, head, variant, examples=examples, validation=validation) as history:
+    with live.training_run(workspace, params, name) as run:
+        history = fitting.fit(
+            head,
+            variant,
+            key=f"transfers.{name}",
+            title=name,
+            examples=examples,
+            validation=validation,
+            seed=params.compute.seed,
+            on_epoch=run.log_epoch,
+        )
         model = mobilenet_v2.complete(extractor, head)
         results = workspace.training_results(name, variant)
         storage.write_model(workspace.model(name, variant), model)

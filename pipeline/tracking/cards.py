@@ -11,7 +11,7 @@ from mlflow.entities.model_registry import ModelVersion
 from pipeline import cards
 from pipeline.config.params import Params
 from pipeline.io.paths import Workspace
-from pipeline.tracking.records import RunRecord
+from pipeline.tracking.records.record import RunRecord
 
 FOLDER = "model_card"
 TAG = "model_card"

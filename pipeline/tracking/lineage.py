@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
 from pipeline.tracking import runs
-from pipeline.tracking.records import OUTPUTS
+from pipeline.tracking.records.record import OUTPUTS
 from pipeline.tracking.store import connect, every_page, explained
 
 

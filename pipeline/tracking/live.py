@@ -30,8 +30,9 @@ from mlflow.entities import Metric, RunStatus
 
 from pipeline.config.params import Params
 from pipeline.io.paths import Workspace
-from pipeline.tracking import records, runs
-from pipeline.tracking.records import RunRecord
+from pipeline.tracking import runs
+from pipeline.tracking.records import variants
+from pipeline.tracking.records.record import RunRecord, experiment_name, experiment_tags
 from pipeline.tracking.store import MLFLOW_ERRORS, Store, best_effort, connect, warn
 
 # Between two writings lie this many seconds: a request is about as costly as an epoch of a small network.
@@ -119,10 +120,11 @@ class LiveRun(ABC, Generic[Row]):
 
     def create_in(self, data: str, study: str, name: str, tags: Mapping[str, str], params: Mapping[str, str]) -> str:
         """Create a run in the experiment of a study; runs there whose process was killed are closed. Returns its id."""
-        experiment_tags = records.experiment_tags(self.params, data, self.params.title_of(study))
         with self.store.lock():
-            experiment = records.experiment_name(self.params, data, study)
-            self.experiment_id = self.store.ensure_experiment(experiment, experiment_tags)
+            self.experiment_id = self.store.ensure_experiment(
+                experiment_name(self.params, data, study),
+                experiment_tags(self.params, data, self.params.title_of(study)),
+            )
             runs.close_dead(self.store, [self.experiment_id])
             created_tags = {**tags, **machine_tags()}
             run = runs.create_run(self.store, self.experiment_id, name, created_tags, start_time=runs.now())
@@ -156,13 +158,13 @@ class TrainingRun(LiveRun[Epoch]):
     def create(self) -> str:
         """Create the run with the variant's parameters."""
         variant = self.params.all_variants[self.name]
-        tags = records.variant_tags(self.params, self.name, variant.study)
-        run_params = records.variant_params(self._workspace, self.params, self.name)
+        tags = variants.variant_tags(self.params, self.name, variant.study)
+        run_params = variants.variant_params(self._workspace, self.params, self.name)
         return self.create_in(variant.dataset, variant.study, self.name, tags, run_params)
 
     def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         """Log the metrics of an epoch, counted from 1. Of long trainings only every n-th epoch is kept."""
-        if records.is_logged(epoch, self.params.all_variants[self.name].epochs):
+        if variants.is_logged(epoch, self.params.all_variants[self.name].epochs):
             self.add((epoch, dict(values), runs.now()))
 
     def log_rows(self, rows: list[Epoch]) -> None:
@@ -189,7 +191,7 @@ def training_run(workspace: Workspace, params: Params, name: str) -> AbstractCon
     them, and so are the variant's runs in other studies; otherwise the run ends as FAILED, or as KILLED after
     KeyboardInterrupt or SystemExit. Errors of MLflow's become one warning on stderr, and training goes on.
     """
-    make_records = partial(records.variant_records, workspace, params, name, is_just_trained=True)
+    make_records = partial(variants.variant_records, workspace, params, name, is_just_trained=True)
     return recorded(TrainingRun(workspace, params, name), make_records)
 
 

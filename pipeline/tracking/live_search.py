@@ -10,7 +10,8 @@ from mlflow.entities import Metric, Param
 
 from pipeline.config.params import Params
 from pipeline.io.paths import Workspace
-from pipeline.tracking import live, records, runs
+from pipeline.tracking import live, runs
+from pipeline.tracking.records import searches
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ class SearchRun(live.LiveRun[DoneConfiguration]):
         run_id = self.create_in(
             search.dataset,
             search.study,
-            records.search_run_name(self.name),
-            records.search_tags(self.params, self.name),
-            records.search_params(self.params, self.name),
+            searches.search_run_name(self.name),
+            searches.search_tags(self.params, self.name),
+            searches.search_params(self.params, self.name),
         )
         self._log_num_done(run_id, {self._num_done: runs.now()})
         return run_id
@@ -70,7 +71,7 @@ class SearchRun(live.LiveRun[DoneConfiguration]):
             run_name=row.units,
             tags={
                 **runs.origin_tags(self.store),
-                **records.configuration_tags(self.params, self.name, row.units),
+                **searches.configuration_tags(self.params, self.name, row.units),
                 runs.PARENT_RUN: self.run_id,
             },
         ).info.run_id
@@ -78,7 +79,7 @@ class SearchRun(live.LiveRun[DoneConfiguration]):
         metrics = {**row.metrics, "wall_seconds": row.seconds}
         client.log_batch(
             child,
-            params=[Param(name, value) for name, value in records.configuration_params(row.units).items()],
+            params=[Param(name, value) for name, value in searches.configuration_params(row.units).items()],
             metrics=[Metric(name, float(value), row.moment, step=0) for name, value in metrics.items()],
         )
         client.set_terminated(child, runs.FINISHED, end_time=row.moment)
@@ -93,4 +94,4 @@ def search_run(workspace: Workspace, params: Params, name: str, num_done: int = 
     search goes on.
     """
     run = SearchRun(workspace, params, name, num_done)
-    return live.recorded(run, lambda: [records.search_record(workspace, params, name)])
+    return live.recorded(run, lambda: [searches.search_record(workspace, params, name)])

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
-from pipeline.tracking import UnusableModelError, records, registry
+from pipeline.tracking import registry
+from pipeline.tracking.records.record import registered_name
 from pipeline.tracking.settings import find_location
 from pipeline.tracking.store import Store, connect, explained, is_error
 
@@ -33,6 +34,10 @@ with warnings.catch_warnings():
     import mlflow.pyfunc
 
 Predict = Callable[[NDArray[Any]], NDArray[np.float32]]
+
+
+class UnusableModelError(Exception):
+    """A logged model that cannot be fetched or loaded, or that fails on good input."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +70,12 @@ class OpenModel:
             raise UnusableModelError(f"it fails on these inputs: {type(error).__name__}: {error}") from error
 
 
-def registered_version(workspace: Workspace, params: Params, task: str, number: int | None) -> RegisteredVersion:
-    """See pipeline.tracking.registered_version."""
-    name = records.registered_name(params, task)
+def registered_version(workspace: Workspace, params: Params, task: str, number: int | None = None) -> RegisteredVersion:
+    """A version of a task's registered model; without a number its champion.
+
+    Raises PipelineError when there is none, no database, or MLflow does not answer as it should.
+    """
+    name = registered_name(params, task)
     require_database(workspace, task)
     with explained(workspace):
         version = _find(connect(workspace).client, name, number)
@@ -104,7 +112,10 @@ def _find(client: MlflowClient, name: str, number: int | None) -> ModelVersion |
 
 
 def load_model(workspace: Workspace, version: RegisteredVersion) -> Predict:
-    """See pipeline.tracking.load_model."""
+    """The function from inputs (n, ...) to outputs (n, num_outputs) of a version, on the backend that Keras runs on.
+
+    Raises PipelineError, as the function does, when the model is damaged or does not fit, or MLflow does not answer.
+    """
     with explained(workspace):
         store = connect(workspace)
     try:
@@ -129,7 +140,10 @@ def load_model(workspace: Workspace, version: RegisteredVersion) -> Predict:
 
 @contextlib.contextmanager
 def opened(workspace: Workspace, model: str, number: int) -> Iterator[OpenModel]:
-    """See pipeline.tracking.opened."""
+    """A version as it is served, fetched from MLflow.
+
+    Raises UnusableModelError when it cannot be loaded, PipelineError when MLflow does not answer.
+    """
     with tempfile.TemporaryDirectory() as folder:
         with explained(workspace):
             store = connect(workspace)

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from pipeline.tracking.records import ModelFile, Tensor
+from pipeline.tracking.records.record import ModelFile, Tensor
 
 with warnings.catch_warnings():
     # MLflow warns of type hints of its own.

@@ -13,9 +13,11 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
-from pipeline.tracking import decisions, loading, models, records, registry
+from pipeline.tracking import decisions, loading, models, registry
 from pipeline.tracking.decisions import Decision
+from pipeline.tracking.records import variants
 from pipeline.tracking.records.data import CONTEXT_OF_SPLIT
+from pipeline.tracking.records.record import registered_name
 from pipeline.tracking.store import connect, explained
 
 
@@ -48,12 +50,12 @@ def standing(workspace: Workspace, params: Params, task: str) -> Standing:
     loading.require_database(workspace, task)
     with explained(workspace):
         store = connect(workspace)
-        return _standing(store.client, records.registered_name(params, task))
+        return _standing(store.client, registered_name(params, task))
 
 
 def expected_signature(params: Params, task: str) -> str:
     """The inputs and outputs that every version of a task's model must declare."""
-    inputs, outputs = records.model_tensors(params, params.tasks[task].dataset)
+    inputs, outputs = variants.model_tensors(params, params.tasks[task].dataset)
     return loading.signature_text(models.schema(inputs), models.schema(outputs))
 
 

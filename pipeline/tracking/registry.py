@@ -14,9 +14,10 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_
 
 from pipeline.config.params import Params
 from pipeline.io.paths import Workspace
-from pipeline.tracking import cards, decisions, models, records, runs
+from pipeline.tracking import cards, decisions, models, runs
 from pipeline.tracking.decisions import Decision
-from pipeline.tracking.records import RunRecord
+from pipeline.tracking.records import studies, variants
+from pipeline.tracking.records.record import NotMadeYetError, RunRecord, registered_name
 from pipeline.tracking.runs import Outcome
 from pipeline.tracking.store import Store, is_error, persistent
 
@@ -40,16 +41,16 @@ class Registration:
 
 def registration(workspace: Workspace, params: Params, task: str) -> Registration:
     """Read what was selected for a task. Raises PipelineError when it, or the selected model, is missing."""
-    selection = records.selection_record(workspace, params, task)
+    selection = studies.selection_record(workspace, params, task)
     name = selection.params["selected"]
     if name not in params.all_variants:
-        raise records.NotMadeYetError(
+        raise NotMadeYetError(
             f"{workspace.selection(task)}: selects {name!r}, which the parameters no longer have. Run `dvc repro`."
         )
-    variant = records.variant_record(workspace, params, name, params.all_variants[name].study)
+    variant = variants.variant_record(workspace, params, name, params.all_variants[name].study)
     return Registration(
         task=task,
-        name=records.registered_name(params, task),
+        name=registered_name(params, task),
         description=_model_description(params, params.tasks[task].dataset),
         card=cards.card(workspace, params, task, variant),
         variant=variant,
@@ -86,7 +87,7 @@ def refresh_versions(store: Store, workspace: Workspace, params: Params, task: s
 
     What another training has replaced keeps the card that it has.
     """
-    name = records.registered_name(params, task)
+    name = registered_name(params, task)
     changed = False
     for version in store.client.search_model_versions(f"name = '{name}'"):
         record = _record_of(workspace, params, version)
@@ -103,8 +104,8 @@ def _record_of(workspace: Workspace, params: Params, version: ModelVersion) -> R
     if variant not in params.all_variants:
         return None
     try:
-        record = records.variant_record(workspace, params, variant, params.all_variants[variant].study)
-    except records.NotMadeYetError:
+        record = variants.variant_record(workspace, params, variant, params.all_variants[variant].study)
+    except NotMadeYetError:
         return None
     return record if record.key == version.tags.get(runs.CONTENT_KEY) else None
 

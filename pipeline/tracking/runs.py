@@ -30,7 +30,7 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.io import git
 from pipeline.tracking import models
-from pipeline.tracking.records import Attachment, CurvePoint, DatasetVersion, RunRecord
+from pipeline.tracking.records.record import Attachment, CurvePoint, DatasetVersion, RunRecord
 from pipeline.tracking.store import Store, every_page, persistent
 
 CONTENT_KEY = "content_key"

@@ -6,18 +6,18 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from mlflow.entities import ViewType
 
 from pipeline.config.params import Params
 from pipeline.io.paths import Workspace
-from pipeline.tracking import records, registry, runs
-from pipeline.tracking.records import NotMadeYetError, RunRecord
+from pipeline.tracking import registry, runs
+from pipeline.tracking.records.record import NotMadeYetError
 from pipeline.tracking.runs import Outcome
+from pipeline.tracking.stage_table import STAGES, address
 from pipeline.tracking.store import Store, connect, every_page, explained
 
 # Folders that MLflow makes for a run or a logged model.
@@ -56,77 +56,37 @@ class SyncReport:
 
 
 def synchronize(workspace: Workspace, params: Params) -> SyncReport:
-    """See pipeline.tracking.sync."""
+    """Bring MLflow to the state of the workspace's outputs, and change nothing that is right.
+
+    Raises PipelineError when MLflow cannot be reached or does not answer as it should.
+    """
     report = SyncReport()
     with explained(workspace):
         store = connect(workspace)
         _close_dead_runs(store, report)
-        for name, make in _plan(workspace, params):
-            _sync_runs(store, report, name, make)
-        for task in params.tasks:
-            _sync_task(store, report, workspace, params, task)
+        for stage in STAGES:
+            for item in STAGES[stage].items(params):
+                try:
+                    _sync_item(store, report, workspace, params, stage, item)
+                except NotMadeYetError:
+                    report.skipped.append(address(params, stage, item))
         _remove_duplicates(store, report)
         _remove_orphans(store, report)
     return report
 
 
-def _plan(workspace: Workspace, params: Params) -> Iterator[tuple[str, Callable[[], list[RunRecord]]]]:
-    """Every run that the parameters give rise to, as a name and the way to make its records."""
-    single: dict[str, tuple[Callable[[Workspace, Params, str], RunRecord], Iterable[str]]] = {
-        "fetch": (records.fetch_record, params.sources),
-        "prepare": (records.prepare_record, params.datasets),
-        "generate": (records.generate_record, params.signals),
-        "fetch_weights": (records.fetch_weights_record, params.weights),
-        "features": (records.features_record, params.features),
-        "search": (records.search_record, params.searches),
-        "sweep": (records.sweep_record, params.sweeps),
-        "evaluate": (records.evaluation_record, params.studies),
-        "evaluate_signal": (records.signal_evaluation_record, params.signals),
-        "compare": (records.comparison_record, params.studies),
-        "contrast": (records.contrast_record, params.contrasts),
-        "conclude": (records.conclusions_record, params.conclusions),
-        "repeat": (records.repeat_record, params.repeated),
-        "evaluate_repeats": (records.repeats_evaluation_record, params.repeats),
-    }
-    for name in params.all_variants:
-        stage = records.STAGE_OF_GROUP[params.variant_group(name)]
-        yield records.stage_name(stage, name), partial(records.variant_records, workspace, params, name)
-    for stage, (make, items) in single.items():
-        for item in items:
-            yield records.stage_name(stage, item), partial(_only, make, workspace, params, item)
-    if params.searches:
-        yield "tabulate", lambda: [records.tabulate_record(workspace, params)]
-    yield "summarize", lambda: [records.summary_record(workspace, params)]
-
-
-def _only(
-    make: Callable[[Workspace, Params, str], RunRecord], workspace: Workspace, params: Params, item: str
-) -> list[RunRecord]:
-    return [make(workspace, params, item)]
-
-
-def _sync_runs(store: Store, report: SyncReport, name: str, make: Callable[[], list[RunRecord]]) -> None:
-    try:
-        wanted = make()
-    except NotMadeYetError:
-        report.skipped.append(name)
-        return
-    for record in wanted:
+def _sync_item(store: Store, report: SyncReport, workspace: Workspace, params: Params, stage: str, item: str) -> None:
+    entry = STAGES[stage]
+    # Before anything is written: a selection whose model is not here is not shown either.
+    plan = registry.registration(workspace, params, item) if entry.registers else None
+    for record in entry.records(workspace, params, item):
         report.add(runs.upsert(store, record)[0], f"{record.experiment}: {record.name}")
-
-
-def _sync_task(store: Store, report: SyncReport, workspace: Workspace, params: Params, task: str) -> None:
-    try:
-        plan = registry.registration(workspace, params, task)
-    except NotMadeYetError:
-        report.skipped.append(records.stage_name("register", task))
-        return
-    report.add(runs.upsert(store, plan.selection)[0], f"{plan.selection.experiment}: {plan.selection.name}")
-    outcome = registry.register_version(store, plan)
-    # Versions that are not selected any more have cards too.
-    if registry.refresh_versions(store, workspace, params, task) and outcome is Outcome.UNCHANGED:
-        outcome = Outcome.REPAIRED
-    report.add(outcome, f"registered model: {plan.name}")
+    if plan is not None:
+        outcome = registry.register_version(store, plan)
+        # Versions that are not selected any more have cards too.
+        if registry.refresh_versions(store, workspace, params, item) and outcome is Outcome.UNCHANGED:
+            outcome = Outcome.REPAIRED
+        report.add(outcome, f"registered model: {plan.name}")
 
 
 def _close_dead_runs(store: Store, report: SyncReport) -> None:

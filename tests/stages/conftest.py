@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,30 +88,6 @@ def content() -> dict[str, Any]:
 @pytest.fixture
 def params(content: dict[str, Any]) -> Params:
     return Params.model_validate(content)
-
-
-@pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, set[str]]]:
-    """What stages publish, instead of MLflow: the function, the name, and the files that lay there by then."""
-    calls: list[tuple[str, str, set[str]]] = []
-
-    def recorder(function: str) -> Callable[[Workspace, Params, str], None]:
-        def record(workspace: Workspace, params: Params, name: str = "") -> None:
-            files = {str(path.relative_to(workspace.root)) for path in workspace.root.rglob("*") if path.is_file()}
-            calls.append((function, name, files))
-
-        return record
-
-    for function in (
-        "publish_comparison",
-        "publish_contrast",
-        "publish_evaluation",
-        "publish_selection",
-        "publish_summary",
-        "publish_sweep",
-    ):
-        monkeypatch.setattr(f"pipeline.tracking.{function}", recorder(function))
-    return calls
 
 
 @pytest.fixture

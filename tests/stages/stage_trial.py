@@ -10,9 +10,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
-from pipeline import tracking
 from pipeline.config.load import load_params
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
@@ -22,13 +20,7 @@ def hashes(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): storage.sha256(path) for path in folder.rglob("*") if path.is_file()}
 
 
-def unpublished(*args: Any) -> None:
-    """Stands in for MLflow."""
-
-
 def main(stages: list[str]) -> None:
-    tracking.publish_fetch_weights = unpublished
-    tracking.publish_features = unpublished
     workspace = Workspace(Path.cwd())
     after = []
     for stage, _, name in (argument.partition(":") for argument in stages):

@@ -12,7 +12,6 @@ from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.stages import compare
 
-Published = list[tuple[str, str, set[str]]]
 FILES = {
     "ranking.csv",
     "validation_accuracy.png",
@@ -25,17 +24,12 @@ FILES = {
 }
 
 
-def test_writes_ranking_and_figures_then_publishes(results: Workspace, params: Params, published: Published) -> None:
+def test_writes_ranking_and_figures(results: Workspace, params: Params) -> None:
     compare.main(results, params, "first")
     assert {path.name for path in results.comparison("first").iterdir()} == FILES
-    ((function, name, files),) = published
-    assert (function, name) == ("publish_comparison", "first")
-    assert {f"results/compare/first/{file}" for file in FILES} <= files
 
 
-def test_ranking_holds_the_figures_of_training_evaluation_and_source(
-    results: Workspace, params: Params, published: Published
-) -> None:
+def test_ranking_holds_the_figures_of_training_evaluation_and_source(results: Workspace, params: Params) -> None:
     compare.main(results, params, "first")
     ranking = storage.read_table(results.comparison("first") / "ranking.csv")
     assert tuple(ranking.columns) == tables.RANKING_COLUMNS
@@ -71,7 +65,7 @@ def test_ranking_holds_the_figures_of_training_evaluation_and_source(
 
 
 def test_equal_test_accuracies_share_a_rank_and_nothing_to_compare_with_stays_empty(
-    results: Workspace, params: Params, published: Published
+    results: Workspace, params: Params
 ) -> None:
     compare.main(results, params, "second")
     ranking = storage.read_table(results.comparison("second") / "ranking.csv")
@@ -84,9 +78,7 @@ def test_equal_test_accuracies_share_a_rank_and_nothing_to_compare_with_stays_em
     assert ranking["reported_test_accuracy"].isna().tolist() == [False, True]
 
 
-def test_a_variant_that_left_params_is_not_ranked(
-    results: Workspace, content: dict[str, Any], published: Published
-) -> None:
+def test_a_variant_that_left_params_is_not_ranked(results: Workspace, content: dict[str, Any]) -> None:
     del content["variants"]["narrow"]
     content["studies"]["first"]["variants"].remove("narrow")
     compare.main(results, Params.model_validate(content), "first")
@@ -94,9 +86,7 @@ def test_a_variant_that_left_params_is_not_ranked(
     assert list(ranking["variant"]) == ["wide"]
 
 
-def test_without_a_tolerance_nothing_is_judged(
-    results: Workspace, content: dict[str, Any], published: Published
-) -> None:
+def test_without_a_tolerance_nothing_is_judged(results: Workspace, content: dict[str, Any]) -> None:
     del content["studies"]["first"]["tolerance"]
     compare.main(results, Params.model_validate(content), "first")
     ranking = storage.read_table(results.comparison("first") / "ranking.csv")
@@ -104,9 +94,7 @@ def test_without_a_tolerance_nothing_is_judged(
     assert ranking["difference"].tolist() == [-0.005, 0.004]
 
 
-def test_variants_of_another_study_may_be_set_beside(
-    results: Workspace, content: dict[str, Any], published: Published
-) -> None:
+def test_variants_of_another_study_may_be_set_beside(results: Workspace, content: dict[str, Any]) -> None:
     content["studies"]["second"]["beside_all"] = True
     compare.main(results, Params.model_validate(content), "second")
     ranking = storage.read_table(results.comparison("second") / "ranking.csv")
@@ -124,7 +112,7 @@ def differences(results: Workspace, study: str) -> dict[tuple[str, str], dict[An
     return {(row["first"], row["second"]): row for row in table.to_dict("records")}
 
 
-def test_every_two_variants_of_a_study_have_a_verdict(results: Workspace, params: Params, published: Published) -> None:
+def test_every_two_variants_of_a_study_have_a_verdict(results: Workspace, params: Params) -> None:
     compare.main(results, params, "second")
     ((pair, row),) = differences(results, "second").items()
     assert pair == ("wide", "deep")
@@ -135,7 +123,7 @@ def test_every_two_variants_of_a_study_have_a_verdict(results: Workspace, params
 
 
 def test_what_is_only_set_beside_is_compared_with_the_studys_own_alone(
-    results: Workspace, content: dict[str, Any], published: Published
+    results: Workspace, content: dict[str, Any]
 ) -> None:
     content["studies"]["second"]["beside_all"] = True
     content["variants"]["beside"] = content["variants"]["narrow"]
@@ -152,7 +140,7 @@ def test_what_is_only_set_beside_is_compared_with_the_studys_own_alone(
     assert len(pairs) == 5
 
 
-def test_the_same_bytes_twice(results: Workspace, params: Params, published: Published) -> None:
+def test_the_same_bytes_twice(results: Workspace, params: Params) -> None:
     def run() -> dict[str, bytes]:
         compare.main(results, params, "first")
         return {path.name: path.read_bytes() for path in results.comparison("first").iterdir()}
@@ -160,7 +148,7 @@ def test_the_same_bytes_twice(results: Workspace, params: Params, published: Pub
     assert run() == run()
 
 
-def test_a_variant_without_evaluation_is_named(results: Workspace, params: Params, published: Published) -> None:
+def test_a_variant_without_evaluation_is_named(results: Workspace, params: Params) -> None:
     path = results.evaluation("first") / "metrics.json"
     storage.write_json(path, {"wide": storage.read_json(path)["wide"]})
     with pytest.raises(
@@ -168,7 +156,6 @@ def test_a_variant_without_evaluation_is_named(results: Workspace, params: Param
     ):
         compare.main(results, params, "first")
     assert not results.comparison("first").exists()
-    assert published == []
 
 
 def test_unknown_study_is_refused(results: Workspace, params: Params) -> None:

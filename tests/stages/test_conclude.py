@@ -85,8 +85,6 @@ FILES = {
     "heat_maps/dropout.png",
 }
 
-Published = list[tuple[str, set[str]]]
-
 
 @pytest.fixture
 def content() -> dict[str, Any]:
@@ -96,18 +94,6 @@ def content() -> dict[str, Any]:
 @pytest.fixture
 def params(content: dict[str, Any]) -> Params:
     return Params.model_validate(content)
-
-
-@pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch) -> Published:
-    """The study and the files that lay there when it was published, instead of MLflow."""
-    calls: Published = []
-
-    def record(workspace: Workspace, params: Params, name: str) -> None:
-        calls.append((name, files(workspace.root)))
-
-    monkeypatch.setattr("pipeline.tracking.publish_conclusions", record, raising=False)
-    return calls
 
 
 @pytest.fixture
@@ -178,17 +164,12 @@ def verdicts(workspace: Workspace) -> list[str]:
     return [conclusion["verdict"] for conclusion in conclusions]
 
 
-def test_writes_tables_and_pictures_then_publishes(evaluated: Workspace, params: Params, published: Published) -> None:
+def test_writes_tables_and_pictures(evaluated: Workspace, params: Params) -> None:
     conclude.main(evaluated, params, "grids")
     assert files(evaluated.conclusions("grids")) == FILES
-    ((name, there),) = published
-    assert name == "grids"
-    assert {f"results/conclude/grids/{file}" for file in FILES} <= there
 
 
-def test_closing_table_has_both_train_errors_and_the_source_beside_them(
-    evaluated: Workspace, params: Params, published: Published
-) -> None:
+def test_closing_table_has_both_train_errors_and_the_source_beside_them(evaluated: Workspace, params: Params) -> None:
     conclude.main(evaluated, params, "grids")
     table = storage.read_table(evaluated.conclusions("grids") / "closing_table.csv")
     assert tuple(table.columns) == COLUMNS
@@ -200,9 +181,7 @@ def test_closing_table_has_both_train_errors_and_the_source_beside_them(
     assert (bn["reported_test_accuracy"], bn["reported_closing_table_accuracy"]) == (0.95, 0.85)
 
 
-def test_each_conclusion_has_its_verdict_rule_and_numbers(
-    evaluated: Workspace, params: Params, published: Published
-) -> None:
+def test_each_conclusion_has_its_verdict_rule_and_numbers(evaluated: Workspace, params: Params) -> None:
     conclude.main(evaluated, params, "grids")
     document = storage.read_json(evaluated.conclusions("grids") / "conclusions.json")
     assert [conclusion["number"] for conclusion in document["conclusions"]] == [1, 2, 3, 4, 5]
@@ -214,9 +193,7 @@ def test_each_conclusion_has_its_verdict_rule_and_numbers(
     assert document["agreement_with_reported"]["all"]["rank_correlation"] == pytest.approx(1)
 
 
-def test_paired_test_figures_come_from_the_predictions(
-    evaluated: Workspace, params: Params, published: Published
-) -> None:
+def test_paired_test_figures_come_from_the_predictions(evaluated: Workspace, params: Params) -> None:
     conclude.main(evaluated, params, "grids")
     document = storage.read_json(evaluated.conclusions("grids") / "conclusions.json")
     longer, errors = document["conclusions"][2]["numbers"]["more_epochs"]
@@ -227,7 +204,7 @@ def test_paired_test_figures_come_from_the_predictions(
 
 
 def test_with_one_search_on_embedded_data_nothing_is_decided_or_reported(
-    evaluated: Workspace, content: dict[str, Any], published: Published
+    evaluated: Workspace, content: dict[str, Any]
 ) -> None:
     content["sources"]["shapes"] = EMBEDDED
     content["searches"] = {"dropout": content["searches"]["dropout"]}
@@ -242,7 +219,7 @@ def test_with_one_search_on_embedded_data_nothing_is_decided_or_reported(
     assert storage.read_json(folder / "conclusions.json")["agreement_with_reported"] is None
 
 
-def test_the_same_bytes_twice(evaluated: Workspace, params: Params, published: Published) -> None:
+def test_the_same_bytes_twice(evaluated: Workspace, params: Params) -> None:
     def run() -> dict[str, bytes]:
         conclude.main(evaluated, params, "grids")
         folder = evaluated.conclusions("grids")
@@ -289,12 +266,11 @@ def _half_evaluated(workspace: Workspace) -> None:
     ],
 )
 def test_what_is_missing_or_does_not_fit_is_named(
-    evaluated: Workspace, params: Params, published: Published, change: Callable[[Workspace], None], problem: str
+    evaluated: Workspace, params: Params, change: Callable[[Workspace], None], problem: str
 ) -> None:
     change(evaluated)
     with pytest.raises(PipelineError, match=problem):
         conclude.main(evaluated, params, "grids")
-    assert published == []
     assert not evaluated.conclusions("grids").exists()
 
 

@@ -17,7 +17,6 @@ from pipeline.io.paths import Workspace
 from pipeline.stages import contrast
 from pipeline.studies.four_vs_nine import metrics, questions
 
-Published = list[tuple[str, str, set[str]]]
 FILES = {"gains.csv", "overfitting.json", "validation_accuracy.png", "validation_cross_entropy.png", "overfitting.png"}
 NUM_TEST, NUM_TRAIN, NUM_VALIDATION = 100, 50, 40
 # Which test examples each gets right, validation accuracy and cross-entropy at the end.
@@ -105,17 +104,12 @@ def gains(workspace: Workspace) -> pd.DataFrame:
     return storage.read_table(workspace.contrast("first") / "gains.csv").set_index("variant")
 
 
-def test_writes_tables_and_figures_then_publishes(trained: Workspace, params: Params, published: Published) -> None:
+def test_writes_tables_and_figures(trained: Workspace, params: Params) -> None:
     contrast.main(trained, params, "first")
     assert {path.name for path in trained.contrast("first").iterdir()} == FILES
-    ((function, name, files),) = published
-    assert (function, name) == ("publish_contrast", "first")
-    assert {f"results/contrast/first/{file}" for file in FILES} <= files
 
 
-def test_gains_are_paired_with_the_baseline_on_the_same_examples(
-    trained: Workspace, params: Params, published: Published
-) -> None:
+def test_gains_are_paired_with_the_baseline_on_the_same_examples(trained: Workspace, params: Params) -> None:
     contrast.main(trained, params, "first")
     table = gains(trained)
     assert ("variant", *table.columns) == metrics.GAINS_COLUMNS
@@ -133,9 +127,7 @@ def test_gains_are_paired_with_the_baseline_on_the_same_examples(
     assert table.loc["plain", of_baseline].isna().all()
 
 
-def test_validation_figures_are_of_the_last_epoch_and_without_penalties(
-    trained: Workspace, params: Params, published: Published
-) -> None:
+def test_validation_figures_are_of_the_last_epoch_and_without_penalties(trained: Workspace, params: Params) -> None:
     contrast.main(trained, params, "first")
     table = gains(trained)
     for name, (_, accuracy, cross_entropy) in RIGHT.items():
@@ -144,7 +136,7 @@ def test_validation_figures_are_of_the_last_epoch_and_without_penalties(
         assert tuple(table.loc[name, ["val_accuracy_low", "val_accuracy_high"]]) == pytest.approx(interval)
 
 
-def test_kinds_stand_together_after_the_baseline(trained: Workspace, params: Params, published: Published) -> None:
+def test_kinds_stand_together_after_the_baseline(trained: Workspace, params: Params) -> None:
     contrast.main(trained, params, "first")
     assert gains(trained)["kind"].to_dict() == {
         "plain": "baseline",
@@ -158,7 +150,7 @@ def test_kinds_stand_together_after_the_baseline(trained: Workspace, params: Par
 
 @pytest.mark.parametrize(("epochs", "kind"), [(3, "none"), (4, "early stopping")])
 def test_early_stopping_is_a_kind_if_it_ended_the_training(
-    trained: Workspace, content: dict[str, Any], published: Published, epochs: int, kind: str
+    trained: Workspace, content: dict[str, Any], epochs: int, kind: str
 ) -> None:
     content["variants"]["sparse"] |= {
         "output": None,
@@ -172,7 +164,7 @@ def test_early_stopping_is_a_kind_if_it_ended_the_training(
     assert gains(trained)["kind"]["sparse"] == kind
 
 
-def test_updates_are_counted(trained: Workspace, params: Params, published: Published) -> None:
+def test_updates_are_counted(trained: Workspace, params: Params) -> None:
     contrast.main(trained, params, "first")
     # 50 images in batches of 8 are 7 steps; the augmented one has its own number.
     assert gains(trained)["updates"].to_dict() == {
@@ -202,7 +194,7 @@ def test_bands(num_gained: int, num_examples: int, expected: str) -> None:
     assert metrics.band(num_gained, num_examples) == expected
 
 
-def test_overfitting_of_the_baseline_is_shown(trained: Workspace, params: Params, published: Published) -> None:
+def test_overfitting_of_the_baseline_is_shown(trained: Workspace, params: Params) -> None:
     contrast.main(trained, params, "first")
     report = storage.read_json(trained.contrast("first") / "overfitting.json")
     assert (report["baseline"], report["visibly_overfits"]) == ("plain", True)
@@ -247,17 +239,13 @@ def test_a_baseline_that_does_not_overfit_is_said_not_to(
     assert report["verdict"].startswith(verdict)
 
 
-def test_the_curves_are_those_of_the_baseline_and_the_best_of_each_kind(
-    trained: Workspace, params: Params, published: Published
-) -> None:
+def test_the_curves_are_those_of_the_baseline_and_the_best_of_each_kind(trained: Workspace, params: Params) -> None:
     contrast.main(trained, params, "first")
     table = storage.read_table(trained.contrast("first") / "gains.csv")
     assert metrics.best_of_each_kind(table, "plain") == ["plain", "sparse", "heavy", "augmented"]
 
 
-def test_a_baseline_and_one_other_are_enough(
-    trained: Workspace, content: dict[str, Any], params: Params, published: Published
-) -> None:
+def test_a_baseline_and_one_other_are_enough(trained: Workspace, content: dict[str, Any], params: Params) -> None:
     content["derived"], content["swept"], content["sweeps"] = {}, {}, {}
     content["studies"]["first"]["variants"] = ["sparse", "plain"]
     contrast.main(trained, Params.model_validate(content), "first")
@@ -265,7 +253,7 @@ def test_a_baseline_and_one_other_are_enough(
     assert {path.name for path in trained.contrast("first").iterdir()} == FILES
 
 
-def test_the_same_bytes_twice(trained: Workspace, params: Params, published: Published) -> None:
+def test_the_same_bytes_twice(trained: Workspace, params: Params) -> None:
     def run() -> dict[str, bytes]:
         contrast.main(trained, params, "first")
         return {path.name: path.read_bytes() for path in trained.contrast("first").iterdir()}
@@ -273,19 +261,16 @@ def test_the_same_bytes_twice(trained: Workspace, params: Params, published: Pub
     assert run() == run()
 
 
-def test_variants_tested_on_other_examples_are_refused(
-    trained: Workspace, params: Params, published: Published
-) -> None:
+def test_variants_tested_on_other_examples_are_refused(trained: Workspace, params: Params) -> None:
     path = trained.predictions("first") / "heavy.npz"
     probabilities, labels = storage.read_arrays(path, "probabilities", "labels")
     storage.write_arrays(path, probabilities=probabilities, labels=labels[::-1])
     with pytest.raises(PipelineError, match=f"{path}: expected the test examples that the other variants have"):
         contrast.main(trained, params, "first")
     assert not trained.contrast("first").exists()
-    assert published == []
 
 
-def test_missing_predictions_are_named(trained: Workspace, params: Params, published: Published) -> None:
+def test_missing_predictions_are_named(trained: Workspace, params: Params) -> None:
     path = trained.predictions("first") / "light.npz"
     path.unlink()
     with pytest.raises(PipelineError, match=f"{path}: .* the file is missing"):

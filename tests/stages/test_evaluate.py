@@ -22,7 +22,6 @@ from pipeline.stages import evaluate
 if TYPE_CHECKING:
     import keras
 
-Published = list[tuple[str, str, set[str]]]
 CATEGORICAL: Objective = "categorical_crossentropy"
 BINARY: Objective = "binary_crossentropy"
 FILES = {
@@ -87,9 +86,7 @@ def test_scores_are_exact_counts_over_every_example(images: np.ndarray, labels: 
     assert result.scores.loss == pytest.approx(cross_entropy + penalty, rel=1e-5)
 
 
-def test_a_variants_own_objective_is_scored(
-    trained: Workspace, content: dict[str, Any], published: Published, labels: np.ndarray
-) -> None:
+def test_a_variants_own_objective_is_scored(trained: Workspace, content: dict[str, Any], labels: np.ndarray) -> None:
     content["variants"]["narrow"]["output"] = {"activation": "sigmoid"}
     evaluate.main(trained, Params.model_validate(content), "first")
     scores = storage.read_json(trained.evaluation("first") / "metrics.json")
@@ -98,30 +95,24 @@ def test_a_variants_own_objective_is_scored(
         assert scores[name]["cross_entropy"] == scoring.cross_entropy(probabilities, labels, objective), name
 
 
-def test_writes_what_a_study_lists_then_publishes(trained: Workspace, params: Params, published: Published) -> None:
+def test_writes_what_a_study_lists(trained: Workspace, params: Params) -> None:
     evaluate.main(trained, params, "second")
     folder = trained.evaluation("second")
     assert {path.name for path in folder.iterdir()} == {"metrics.json", "variants"}
     assert {path.name for path in (folder / "variants").iterdir()} == {"wide", "deep"}
     for name in ("wide", "deep"):
         assert {path.name for path in trained.evaluation_details("second", name).iterdir()} == FILES
-    ((function, name, files),) = published
-    assert (function, name) == ("publish_evaluation", "second")
-    assert {"results/evaluate/second/metrics.json", "predictions/second/deep.npz"} <= files
+    assert {path.name for path in trained.predictions("second").iterdir()} == {"wide.npz", "deep.npz"}
 
 
-def test_a_shared_variant_is_the_model_of_its_home_study(
-    trained: Workspace, params: Params, published: Published
-) -> None:
+def test_a_shared_variant_is_the_model_of_its_home_study(trained: Workspace, params: Params) -> None:
     evaluate.main(trained, params, "second")
     content = (trained.root / "models" / "shapes" / "first" / "wide.keras").read_bytes()
     metrics = storage.read_json(trained.evaluation("second") / "metrics.json")
     assert metrics["wide"]["model_sha256"] == hashlib.sha256(content).hexdigest()
 
 
-def test_predictions_and_tables_agree_with_the_metrics(
-    trained: Workspace, params: Params, published: Published, labels: np.ndarray
-) -> None:
+def test_predictions_and_tables_agree_with_the_metrics(trained: Workspace, params: Params, labels: np.ndarray) -> None:
     evaluate.main(trained, params, "first")
     scores = storage.read_json(trained.evaluation("first") / "metrics.json")["narrow"]
     probabilities, saved_labels = storage.read_arrays(
@@ -150,9 +141,7 @@ def test_predictions_and_tables_agree_with_the_metrics(
     assert np.trace(confusion.to_numpy()[:, 1:].astype(int)) == scores["num_correct"]
 
 
-def test_a_variant_that_left_params_is_not_reported(
-    trained: Workspace, content: dict[str, Any], published: Published
-) -> None:
+def test_a_variant_that_left_params_is_not_reported(trained: Workspace, content: dict[str, Any]) -> None:
     evaluate.main(trained, Params.model_validate(content), "first")
     del content["variants"]["wide"]
     for study in content["studies"].values():
@@ -161,7 +150,7 @@ def test_a_variant_that_left_params_is_not_reported(
     assert list(storage.read_json(trained.evaluation("first") / "metrics.json")) == ["narrow"]
 
 
-def test_the_same_bytes_twice(trained: Workspace, params: Params, published: Published) -> None:
+def test_the_same_bytes_twice(trained: Workspace, params: Params) -> None:
     def run() -> dict[Path, bytes]:
         evaluate.main(trained, params, "first")
         folders = (trained.evaluation("first"), trained.predictions("first"))
@@ -195,23 +184,22 @@ def test_the_same_bytes_twice(trained: Workspace, params: Params, published: Pub
     ],
 )
 def test_a_malformed_test_set_is_named(
-    trained: Workspace, params: Params, published: Published, arrays: dict[str, np.ndarray], problem: str
+    trained: Workspace, params: Params, arrays: dict[str, np.ndarray], problem: str
 ) -> None:
     path = trained.prepared("shapes", "test")
     storage.write_arrays(path, **arrays)
     with pytest.raises(PipelineError, match=f"{path}: .*{problem}"):
         evaluate.main(trained, params, "first")
-    assert published == []
 
 
-def test_a_damaged_test_set_is_named(trained: Workspace, params: Params, published: Published) -> None:
+def test_a_damaged_test_set_is_named(trained: Workspace, params: Params) -> None:
     path = trained.prepared("shapes", "test")
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(PipelineError, match=f"{path}: .*damaged"):
         evaluate.main(trained, params, "first")
 
 
-def test_a_missing_model_is_named(trained: Workspace, params: Params, published: Published) -> None:
+def test_a_missing_model_is_named(trained: Workspace, params: Params) -> None:
     path = trained.model("narrow", params.variants["narrow"])
     path.unlink()
     with pytest.raises(PipelineError, match=f"{path}: expected a Keras model, but the file is missing"):
@@ -249,13 +237,11 @@ def test_one_convolutional_variant_puts_the_study_on_tensorflow(content: dict[st
 ON_TENSORFLOW = """
 import json, sys
 from pathlib import Path
-from pipeline import tracking
 from pipeline.config.models import Objective
 from pipeline.config.params import Params
 from pipeline.io.paths import Workspace
 from pipeline.stages import evaluate
 
-tracking.publish_evaluation = lambda *_: None
 if "keras" in sys.modules:
     sys.exit("keras was imported before its backend was chosen")
 evaluate.main(Workspace(Path(sys.argv[1])), Params.model_validate(json.loads(sys.argv[2])), "first")
@@ -263,9 +249,7 @@ print(sys.modules["keras"].backend.backend())
 """
 
 
-def test_tensorflow_scores_the_same_as_jax(
-    trained: Workspace, params: Params, content: dict[str, Any], published: Published
-) -> None:
+def test_tensorflow_scores_the_same_as_jax(trained: Workspace, params: Params, content: dict[str, Any]) -> None:
     evaluate.main(trained, params, "first")
     expected = storage.read_json(trained.evaluation("first") / "metrics.json")
     arguments = [str(trained.root), json.dumps(with_convolutions(content))]

@@ -40,15 +40,6 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "mirror"
 
 
-@pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    names: list[str] = []
-    monkeypatch.setattr(
-        "pipeline.tracking.publish_fetch_weights", lambda workspace, params, name: names.append(name), raising=False
-    )
-    return names
-
-
 def run_stage(workspace: Workspace, weights: dict[str, Any]) -> tuple[bytes, str]:
     """Run the stage in a process of its own: the weights, and what it said."""
     params_files.write(workspace.root, content_with(weights))
@@ -88,20 +79,19 @@ def as_keras_2(source: Path, destination: Path) -> None:
                 group[weight] = groups[name][str(number)][()]
 
 
-def test_the_mirrors_file_is_placed_as_it_is(tmp_path: Path, mirror: Path, names: list[str]) -> None:
+def test_the_mirrors_file_is_placed_as_it_is(tmp_path: Path, mirror: Path) -> None:
     (mirror / FILE).write_bytes(CONTENT)
     workspace = Workspace(tmp_path)
     fetch_weights.main(workspace, Params.model_validate(content_with(published_weights(CONTENT))), "base")
     assert workspace.weights("base").read_bytes() == CONTENT
     assert list(workspace.weights("base").parent.iterdir()) == [workspace.weights("base")]
-    assert names == ["base"]
 
 
 @pytest.mark.parametrize(
     ("content", "reason"), [(None, "no such file in this folder"), (CONTENT[:-1], "expected content with SHA-256")]
 )
 def test_without_the_weights_nothing_is_written_and_the_way_out_is_told(
-    tmp_path: Path, mirror: Path, names: list[str], content: bytes | None, reason: str
+    tmp_path: Path, mirror: Path, content: bytes | None, reason: str
 ) -> None:
     if content is not None:
         (mirror / FILE).write_bytes(content)
@@ -114,10 +104,9 @@ def test_without_the_weights_nothing_is_written_and_the_way_out_is_told(
     assert f"DATASET_MIRROR (it is '{mirror}' now) to a folder" in advice
     assert f"holds {FILE}." in advice
     assert not Workspace(tmp_path).weights("base").parent.exists()
-    assert names == []
 
 
-def test_unknown_weights_are_named(tmp_path: Path, names: list[str]) -> None:
+def test_unknown_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="unknown weights 'top'; expected one of: base"):
         fetch_weights.main(Workspace(tmp_path), Params.model_validate(content_with(published_weights(b""))), "top")
 
@@ -136,7 +125,7 @@ def test_random_weights_and_those_of_keras_2_are_saved_alike(tmp_path: Path, mir
 
 
 def test_the_studys_weights_are_those_of_the_mirror(
-    dataset_mirror: Path, tmp_path: Path, repository: Path, names: list[str], monkeypatch: pytest.MonkeyPatch
+    dataset_mirror: Path, tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = load_params(repository)
     monkeypatch.setenv("DATASET_MIRROR", str(dataset_mirror))

@@ -22,18 +22,6 @@ OUTPUTS = {
 }
 
 
-@pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, set[str]]]:
-    """What was published, and the files that lay there by then."""
-    calls: list[tuple[str, set[str]]] = []
-
-    def publish_generate(workspace: Workspace, params: Params, name: str) -> None:
-        calls.append((name, set(files(workspace))))
-
-    monkeypatch.setattr("pipeline.tracking.publish_generate", publish_generate, raising=False)
-    return calls
-
-
 def files(workspace: Workspace) -> dict[str, bytes]:
     found = (path for path in workspace.root.rglob("*") if path.is_file())
     return {str(path.relative_to(workspace.root)): path.read_bytes() for path in found}
@@ -56,11 +44,9 @@ def params_with(**changes: Any) -> Params:
     return Params.model_validate({**content, "variants": {}, "signals": {"hums": signal}})
 
 
-def test_writes_rows_statistics_and_pictures_then_publishes(
-    workspace: Workspace, published: list[tuple[str, set[str]]]
-) -> None:
+def test_writes_rows_statistics_and_pictures(workspace: Workspace) -> None:
     generate.main(workspace, params_with(), "hums")
-    assert published == [("hums", OUTPUTS)]
+    assert set(files(workspace)) == OUTPUTS
     sizes = {split: len(waves.read(workspace.prepared("hums", split), num_points=60)[0]) for split in SPLITS}
     assert sizes == {"train": 40, "validation": 12, "test": 11, "extended": 2}
     for name in ("examples.png", "example.png"):
@@ -68,7 +54,7 @@ def test_writes_rows_statistics_and_pictures_then_publishes(
             assert picture.format == "PNG"
 
 
-def test_statistics(workspace: Workspace, published: list[Any]) -> None:
+def test_statistics(workspace: Workspace) -> None:
     generate.main(workspace, params_with(), "hums")
     splits = {split: waves.read(workspace.prepared("hums", split), num_points=60) for split in SPLITS}
     statistics = storage.read_json(workspace.dataset_results("hums") / "statistics.json")
@@ -88,7 +74,7 @@ def test_statistics(workspace: Workspace, published: list[Any]) -> None:
 
 
 def test_the_pictures_show_training_rows_and_the_example_with_its_formula(
-    workspace: Workspace, published: list[Any], monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: dict[str, Any] = {}
 
@@ -117,7 +103,7 @@ def test_the_pictures_show_training_rows_and_the_example_with_its_formula(
     assert len(drawn["fine_x"]) > len(drawn["x"])
 
 
-def test_the_same_bytes_twice(workspace: Workspace, published: list[Any]) -> None:
+def test_the_same_bytes_twice(workspace: Workspace) -> None:
     generate.main(workspace, params_with(), "hums")
     first = files(workspace)
     for name in OUTPUTS:
@@ -126,6 +112,6 @@ def test_the_same_bytes_twice(workspace: Workspace, published: list[Any]) -> Non
     assert files(workspace) == first
 
 
-def test_an_unknown_signal_is_named(workspace: Workspace, published: list[Any]) -> None:
+def test_an_unknown_signal_is_named(workspace: Workspace) -> None:
     with pytest.raises(PipelineError, match="unknown signal 'hum'; expected one of: hums"):
         generate.main(workspace, params_with(), "hum")

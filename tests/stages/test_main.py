@@ -1,4 +1,4 @@
-"""The command by which DVC starts stages."""
+"""The command by which DVC starts stages, and what it publishes of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
 
+from pipeline.config.load import load_params
+from pipeline.config.params import Params
+from pipeline.errors import PipelineError
+from pipeline.io.paths import Workspace
+from pipeline.stages import __main__ as runner
+from pipeline.tracking.stage_table import STAGES, address
 from tests import params_files
+
+# They record their runs while they work.
+LIVE = {"regress", "search", "train", "transfer"}
 
 
 def run(folder: Path, repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -51,3 +61,36 @@ def test_the_stage_runs_on_the_item_that_is_named(tmp_path: Path, repository: Pa
     assert finished.returncode == 1
     assert finished.stderr.startswith("error: "), finished.stderr
     assert "'nonesuch'" in finished.stderr
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """What is published, instead of in MLflow."""
+    recorded: list[tuple[str, ...]] = []
+    monkeypatch.setattr("pipeline.tracking.publish.publish", lambda *arguments: recorded.append(arguments[2:]))
+    return recorded
+
+
+@pytest.mark.parametrize("stage", runner.stages())
+def test_a_stage_is_published_once_after_its_work_unless_it_did_that_itself(
+    tmp_path: Path, params: Params, calls: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    monkeypatch.setattr(f"pipeline.stages.{stage}.main", lambda *arguments: calls.append(("main", arguments[2])))
+    runner.run(stage, Workspace(tmp_path), params, "wide")
+    assert calls == [("main", "wide"), *([] if stage in LIVE else [(stage, "wide")])]
+
+
+def test_nothing_is_published_of_a_stage_that_failed(
+    workspace: Workspace, params: Params, calls: list[tuple[str, ...]]
+) -> None:
+    with pytest.raises(PipelineError, match="unknown study 'third'"):
+        runner.run("compare", workspace, params, "third")
+    assert calls == []
+
+
+def test_the_table_holds_the_stages_of_dvc_yaml_and_their_items(repository: Path) -> None:
+    assert set(STAGES) == set(runner.stages())
+    params = load_params(repository)
+    ours = {(stage, address(params, stage, item)) for stage, entry in STAGES.items() for item in entry.items(params)}
+    dvcs = {(stage.cmd.split("pipeline.stages ")[1].split()[0], stage.name) for stage in Repo(repository).index.stages}
+    assert ours == dvcs

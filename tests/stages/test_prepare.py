@@ -19,13 +19,6 @@ SPLITS = ("train", "validation", "test")
 
 
 @pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    names: list[str] = []
-    monkeypatch.setattr("pipeline.tracking.publish_prepare", lambda workspace, params, name: names.append(name))
-    return names
-
-
-@pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     """Raw files of 40 training and 20 test images of two classes; every image is unlike any other."""
     workspace = Workspace(tmp_path)
@@ -69,7 +62,7 @@ def prepared(workspace: Workspace) -> dict[str, tuple[np.ndarray, ...]]:
     return {split: storage.read_arrays(workspace.prepared("tiny", split), "images", "labels") for split in SPLITS}
 
 
-def test_splits_hold_every_raw_image_once_with_its_label(workspace: Workspace, published: list[str]) -> None:
+def test_splits_hold_every_raw_image_once_with_its_label(workspace: Workspace) -> None:
     prepare.main(workspace, params_with(), "tiny")
     splits = prepared(workspace)
     assert {split: images.shape for split, (images, _) in splits.items()} == {
@@ -83,10 +76,9 @@ def test_splits_hold_every_raw_image_once_with_its_label(workspace: Workspace, p
     assert pairs == {(image.tobytes(), int(label)) for image, label in zip(raw_images, raw_labels, strict=True)}
     np.testing.assert_array_equal(splits["test"][0], idx.read(workspace.raw("drawn") / idx.TEST_IMAGES, rank=3))
     assert {array.dtype for arrays in splits.values() for array in arrays} == {np.dtype(np.uint8)}
-    assert published == ["tiny"]
 
 
-def test_statistics(workspace: Workspace, published: list[str]) -> None:
+def test_statistics(workspace: Workspace) -> None:
     prepare.main(workspace, params_with(), "tiny")
     splits = prepared(workspace)
     statistics = storage.read_json(workspace.dataset_results("tiny") / "statistics.json")
@@ -108,7 +100,7 @@ def test_statistics(workspace: Workspace, published: list[str]) -> None:
 
 @pytest.mark.parametrize("index", [0, 3, 39])
 def test_the_example_is_counted_in_the_published_order(
-    workspace: Workspace, published: list[str], monkeypatch: pytest.MonkeyPatch, index: int
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, index: int
 ) -> None:
     drawn: list[tuple[np.ndarray, str, str]] = []
 
@@ -125,7 +117,7 @@ def test_the_example_is_counted_in_the_published_order(
     assert caption == f"label {label}, one-hot {[[1, 0], [0, 1]][label]}"
 
 
-def test_same_bytes_every_time(workspace: Workspace, published: list[str]) -> None:
+def test_same_bytes_every_time(workspace: Workspace) -> None:
     folders = [workspace.root / "data" / "prepared", workspace.root / "results"]
 
     def outputs() -> dict[str, bytes]:
@@ -148,7 +140,7 @@ def test_same_bytes_every_time(workspace: Workspace, published: list[str]) -> No
     assert outputs() == first
 
 
-def test_test_pixels_reach_nothing_but_the_test_split(workspace: Workspace, published: list[str]) -> None:
+def test_test_pixels_reach_nothing_but_the_test_split(workspace: Workspace) -> None:
     prepare.main(workspace, params_with(), "tiny")
     results = workspace.dataset_results("tiny")
     before = {path.name: path.read_bytes() for path in results.iterdir()}
@@ -177,20 +169,17 @@ def test_test_pixels_reach_nothing_but_the_test_split(workspace: Workspace, publ
         ({"test_labels": np.zeros(20, np.uint8)}, rf"{idx.TEST_LABELS}: expected every label from 0 to 1 .*, got 0\."),
     ],
 )
-def test_raw_files_that_disagree_are_named(
-    workspace: Workspace, published: list[str], arrays: dict[str, np.ndarray], message: str
-) -> None:
+def test_raw_files_that_disagree_are_named(workspace: Workspace, arrays: dict[str, np.ndarray], message: str) -> None:
     write_raw(workspace, **arrays)
     with pytest.raises(PipelineError, match=message) as caught:
         prepare.main(workspace, params_with(), "tiny")
     assert "run `dvc repro` to fetch it again" in str(caught.value)
     assert not (workspace.root / "data" / "prepared").exists()
-    assert published == []
 
 
 @pytest.mark.parametrize("name", idx.FILE_NAMES)
 @pytest.mark.parametrize("damage", ["missing", "truncated", "other"])
-def test_damaged_raw_file_is_named(workspace: Workspace, published: list[str], name: str, damage: str) -> None:
+def test_damaged_raw_file_is_named(workspace: Workspace, name: str, damage: str) -> None:
     path = workspace.raw("drawn") / name
     content = path.read_bytes()
     path.unlink()
@@ -213,9 +202,7 @@ def test_damaged_raw_file_is_named(workspace: Workspace, published: list[str], n
         ({"classes": ["no", "yes", "maybe"]}, "expected every label from 0 to 2 .*, got 0, 1"),
     ],
 )
-def test_params_that_do_not_fit_the_data_are_named(
-    workspace: Workspace, published: list[str], changes: dict[str, Any], message: str
-) -> None:
+def test_params_that_do_not_fit_the_data_are_named(workspace: Workspace, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(PipelineError, match=message):
         prepare.main(workspace, params_with(**changes), "tiny")
     assert not (workspace.root / "data" / "prepared").exists()
@@ -229,9 +216,7 @@ def write_four_classes(workspace: Workspace) -> None:
     )
 
 
-def test_only_kept_labels_are_prepared_with_new_ones_in_the_order_of_keep(
-    workspace: Workspace, published: list[str]
-) -> None:
+def test_only_kept_labels_are_prepared_with_new_ones_in_the_order_of_keep(workspace: Workspace) -> None:
     write_four_classes(workspace)
     changes = {"keep": [3, 1], "split": {"train_size": 10, "validation_size": 6, "seed": 0}}
     prepare.main(workspace, params_with(**changes), "tiny")
@@ -257,7 +242,7 @@ def test_only_kept_labels_are_prepared_with_new_ones_in_the_order_of_keep(
     assert len(set(kept)) == len(kept)
 
 
-def test_the_example_of_kept_images_is_counted_among_them(workspace: Workspace, published: list[str]) -> None:
+def test_the_example_of_kept_images_is_counted_among_them(workspace: Workspace) -> None:
     write_four_classes(workspace)
     prepare.main(workspace, params_with(keep=[1, 3], example=1), "tiny")
     statistics = storage.read_json(workspace.dataset_results("tiny") / "statistics.json")
@@ -266,18 +251,18 @@ def test_the_example_of_kept_images_is_counted_among_them(workspace: Workspace, 
         prepare.main(workspace, params_with(keep=[1, 3], example=20), "tiny")
 
 
-def test_a_kept_label_that_the_files_lack_is_named(workspace: Workspace, published: list[str]) -> None:
+def test_a_kept_label_that_the_files_lack_is_named(workspace: Workspace) -> None:
     with pytest.raises(PipelineError, match=rf"{idx.TRAIN_LABELS}: expected the labels 0, 7 among others, got 0, 1\."):
         prepare.main(workspace, params_with(keep=[0, 7]), "tiny")
 
 
-def test_a_split_larger_than_what_is_kept_is_named(workspace: Workspace, published: list[str]) -> None:
+def test_a_split_larger_than_what_is_kept_is_named(workspace: Workspace) -> None:
     write_four_classes(workspace)
     changes = {"keep": [1, 3], "split": {"train_size": 15, "validation_size": 6, "seed": 0}}
     with pytest.raises(PipelineError, match=r"datasets.tiny.split.validation_size: .* 20 .*, got 6 beside 15 to train"):
         prepare.main(workspace, params_with(**changes), "tiny")
 
 
-def test_unknown_dataset_is_named(workspace: Workspace, published: list[str]) -> None:
+def test_unknown_dataset_is_named(workspace: Workspace) -> None:
     with pytest.raises(PipelineError, match="unknown dataset 'large'; expected one of: tiny"):
         prepare.main(workspace, params_with(), "large")

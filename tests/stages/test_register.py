@@ -11,7 +11,6 @@ from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.stages import register
 
-Published = list[tuple[str, str, set[str]]]
 TASK = "shape-classifier"
 
 
@@ -21,9 +20,7 @@ def selection(results: Workspace, content: dict[str, Any], **rule: Any) -> dict[
     return storage.read_json(results.selection(TASK))
 
 
-def test_the_smaller_of_variants_within_the_tolerance_is_selected_and_published(
-    results: Workspace, content: dict[str, Any], published: Published
-) -> None:
+def test_the_smaller_of_variants_within_the_tolerance_is_selected(results: Workspace, content: dict[str, Any]) -> None:
     record = selection(results, content)
     assert record["selected"] == "deep"
     assert record["reason"] == (
@@ -32,14 +29,9 @@ def test_the_smaller_of_variants_within_the_tolerance_is_selected_and_published(
     )
     assert (record["task"], record["metric"], record["tolerance"]) == (TASK, "val_accuracy", 0.002)
     assert record["prefer_fewer_parameters"] is True
-    ((function, name, files),) = published
-    assert (function, name) == ("publish_selection", TASK)
-    assert f"results/select/{TASK}.json" in files
 
 
-def test_candidates_are_listed_once_from_best_to_worst(
-    results: Workspace, content: dict[str, Any], published: Published
-) -> None:
+def test_candidates_are_listed_once_from_best_to_worst(results: Workspace, content: dict[str, Any]) -> None:
     record = selection(results, content)
     assert [item["variant"] for item in record["candidates"]] == ["wide", "deep", "narrow"]
     assert record["candidates"][1] == {
@@ -51,9 +43,7 @@ def test_candidates_are_listed_once_from_best_to_worst(
     }
 
 
-def test_alternatives_tell_what_other_tolerances_select(
-    results: Workspace, content: dict[str, Any], published: Published
-) -> None:
+def test_alternatives_tell_what_other_tolerances_select(results: Workspace, content: dict[str, Any]) -> None:
     alternatives = selection(results, content)["alternatives"]
     assert [(item["tolerance"], item["selected"]) for item in alternatives] == [(0.0, "wide"), (0.0075, "deep")]
 
@@ -68,36 +58,32 @@ def test_alternatives_tell_what_other_tolerances_select(
     ],
 )
 def test_the_rule_of_params_decides(
-    results: Workspace, content: dict[str, Any], published: Published, rule: dict[str, Any], selected: str
+    results: Workspace, content: dict[str, Any], rule: dict[str, Any], selected: str
 ) -> None:
     assert selection(results, content, **rule)["selected"] == selected
 
 
-def test_test_figures_are_not_needed(results: Workspace, params: Params, published: Published) -> None:
+def test_test_figures_are_not_needed(results: Workspace, params: Params) -> None:
     shutil.rmtree(results.root / "results" / "evaluate")
     register.main(results, params, TASK)
     assert results.selection(TASK).is_file()
 
 
-def test_the_same_bytes_twice(results: Workspace, params: Params, published: Published) -> None:
+def test_the_same_bytes_twice(results: Workspace, params: Params) -> None:
     register.main(results, params, TASK)
     first = results.selection(TASK).read_bytes()
     register.main(results, params, TASK)
     assert results.selection(TASK).read_bytes() == first
 
 
-def test_candidates_may_be_those_of_one_study(
-    results: Workspace, content: dict[str, Any], published: Published
-) -> None:
+def test_candidates_may_be_those_of_one_study(results: Workspace, content: dict[str, Any]) -> None:
     # By the folder of the home study: `wide`, which the second one lists too, lies in the first.
     record = selection(results, content, candidates="shapes/second")
     assert [item["variant"] for item in record["candidates"]] == ["deep"]
     assert record["selected"] == "deep"
 
 
-def test_regressors_are_selected_by_their_error(
-    results: Workspace, content: dict[str, Any], published: Published
-) -> None:
+def test_regressors_are_selected_by_their_error(results: Workspace, content: dict[str, Any]) -> None:
     wave = {"num_points": 9, "length_in_pi": 1, "train_size": 9, "validation_size": 3, "test_size": 3, "seed": 0}
     signal = {**wave, "title": "Waves", "example": [0, 0, 0, 0], "extended": [[1, 1, 0, 0]]}
     spec = {

@@ -83,7 +83,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[RecordedRun]:
         yield run
         run.files = set(outputs(workspace))
 
-    monkeypatch.setattr("pipeline.tracking.training_run", training_run)
+    monkeypatch.setattr("pipeline.tracking.live.training_run", training_run)
     return recorded
 
 

@@ -19,7 +19,6 @@ from pipeline.stages import evaluate_repeats, repeat, train
 
 NUM_TEST = 90
 FILES = {"seeds.csv", "summary.csv", "differences.csv", "accuracy.png"}
-Published = list[tuple[str, str]]
 
 
 @pytest.fixture
@@ -30,16 +29,6 @@ def params(content: dict[str, Any]) -> Params:
     content["repeated"] = {"wide": item, "deep": item}
     content["variants"]["deep"]["layers"] = [{"units": 6, "dropout": 0.2}]
     return Params.model_validate(content)
-
-
-@pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch) -> Published:
-    calls: Published = []
-    for name in ("publish_repeat", "publish_repeats_evaluation"):
-        monkeypatch.setattr(
-            f"pipeline.tracking.{name}", lambda workspace, params, item, name=name: calls.append((name, item))
-        )
-    return calls
 
 
 @pytest.fixture
@@ -70,9 +59,7 @@ def repeat_all(workspace: Workspace, params: Params) -> Workspace:
     return workspace
 
 
-def test_every_seed_has_a_model_and_a_row_without_the_test_set(
-    prepared: Workspace, params: Params, published: Published
-) -> None:
+def test_every_seed_has_a_model_and_a_row_without_the_test_set(prepared: Workspace, params: Params) -> None:
     repeat.main(prepared, params, "deep")
     table = storage.read_table(prepared.repeated_training("second", "deep"))
     assert list(table["seed"]) == [1, 2]
@@ -81,14 +68,13 @@ def test_every_seed_has_a_model_and_a_row_without_the_test_set(
     assert table["val_cross_entropy"].nunique() == 2
     first, second = (prepared.repeated_model("second", "deep", seed).read_bytes() for seed in (1, 2))
     assert first != second
-    assert published == [("publish_repeat", "deep")]
 
 
 def test_the_first_seed_gives_the_model_of_the_variants_own_training(
-    prepared: Workspace, params: Params, published: Published, monkeypatch: pytest.MonkeyPatch
+    prepared: Workspace, params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     silent = SimpleNamespace(log_epoch=lambda *_: None)
-    monkeypatch.setattr("pipeline.tracking.training_run", lambda *_: contextlib.nullcontext(silent))
+    monkeypatch.setattr("pipeline.tracking.live.training_run", lambda *_: contextlib.nullcontext(silent))
     # As in the process of its own that a stage has.
     keras_of_a_new_process()
     train.main(prepared, params, "deep")
@@ -101,7 +87,7 @@ def test_the_first_seed_gives_the_model_of_the_variants_own_training(
     assert row["train_loss"] == metrics["train_evaluated"]["loss"]
 
 
-def test_repeats_are_scored_and_summarized(prepared: Workspace, params: Params, published: Published) -> None:
+def test_repeats_are_scored_and_summarized(prepared: Workspace, params: Params) -> None:
     repeat_all(prepared, params)
     save_split(prepared, "test", 7)
     evaluate_repeats.main(prepared, params, "second")
@@ -121,10 +107,9 @@ def test_repeats_are_scored_and_summarized(prepared: Workspace, params: Params, 
     summary = storage.read_table(folder / "summary.csv").set_index("variant")
     assert summary.loc["deep", "test_accuracy_mean"] == pytest.approx(seeds["test_accuracy"].iloc[2:].mean())
     assert len(storage.read_table(folder / "differences.csv")) == 1
-    assert published[-1] == ("publish_repeats_evaluation", "second")
 
 
-def test_the_same_bytes_twice(prepared: Workspace, params: Params, published: Published) -> None:
+def test_the_same_bytes_twice(prepared: Workspace, params: Params) -> None:
     save_split(prepared, "test", 7)
 
     def run() -> dict[Path, bytes]:
@@ -138,9 +123,7 @@ def test_the_same_bytes_twice(prepared: Workspace, params: Params, published: Pu
     assert run() == first
 
 
-def test_repeats_of_other_seeds_are_refused(
-    prepared: Workspace, params: Params, content: dict[str, Any], published: Published
-) -> None:
+def test_repeats_of_other_seeds_are_refused(prepared: Workspace, params: Params, content: dict[str, Any]) -> None:
     repeat_all(prepared, params)
     save_split(prepared, "test", 7)
     content["repeats"]["second"]["repeats"] = 3

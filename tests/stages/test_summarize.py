@@ -10,8 +10,6 @@ from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.stages import summarize
 
-pytestmark = pytest.mark.usefixtures("published")
-
 HEADER = (
     "variant,study,dataset,family,params,epochs,best_epoch,val_loss,val_accuracy,test_loss,test_accuracy,"
     "test_accuracy_low,test_accuracy_high,reported_test_accuracy,difference"
@@ -27,15 +25,6 @@ def test_every_variant_has_a_row_in_each_study_that_lists_it(results: Workspace,
         "wide,second,shapes,mlp,400,3,2,0.1,0.98,0.11,0.975,0.965,0.983,0.1,0.875",
         "deep,second,shapes,mlp,300,3,2,0.13,0.979,0.15,0.975,0.965,0.983,,",
     ]
-
-
-def test_the_table_is_there_when_it_is_published(
-    results: Workspace, params: Params, published: list[tuple[str, str, set[str]]]
-) -> None:
-    summarize.main(results, params, "all")
-    (function, _, files), *others = published
-    assert (function, others) == ("publish_summary", [])
-    assert "results/variants.csv" in files
 
 
 def test_reported_columns_are_empty_on_embedded_data(results: Workspace, content: dict[str, Any]) -> None:

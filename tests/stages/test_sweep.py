@@ -10,8 +10,6 @@ from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.stages import sweep
 
-Published = list[tuple[str, str, set[str]]]
-
 
 @pytest.fixture
 def swept(content: dict[str, Any]) -> Params:
@@ -44,9 +42,7 @@ def metrics(accuracy: float) -> dict[str, Any]:
     }
 
 
-def test_the_best_last_validation_accuracy_is_chosen_with_its_layers(
-    workspace: Workspace, swept: Params, published: Published
-) -> None:
+def test_the_best_last_validation_accuracy_is_chosen_with_its_layers(workspace: Workspace, swept: Params) -> None:
     save(workspace, swept, rate_a=0.9, rate_b=0.95, rate_c=0.94)
     sweep.main(workspace, swept, "rates")
     assert storage.read_json(workspace.outcome("rates")) == {
@@ -56,12 +52,9 @@ def test_the_best_last_validation_accuracy_is_chosen_with_its_layers(
         "accuracies": {"rate_a": 0.9, "rate_b": 0.95, "rate_c": 0.94},
         "layers": [{"units": 4, "dropout": 0.2}, {"units": 2}],
     }
-    ((function, name, files),) = published
-    assert (function, name) == ("publish_sweep", "rates")
-    assert "results/outcomes/rates.json" in files
 
 
-def test_of_equals_the_first_is_chosen_and_said_so(workspace: Workspace, swept: Params, published: Published) -> None:
+def test_of_equals_the_first_is_chosen_and_said_so(workspace: Workspace, swept: Params) -> None:
     save(workspace, swept, rate_a=0.9, rate_b=0.95, rate_c=0.95)
     sweep.main(workspace, swept, "rates")
     outcome = storage.read_json(workspace.outcome("rates"))
@@ -69,7 +62,7 @@ def test_of_equals_the_first_is_chosen_and_said_so(workspace: Workspace, swept: 
     assert outcome["reason"] == "It is the first of 2 with the best validation accuracy of 3 members."
 
 
-def test_a_derived_variant_takes_the_chosen_layers(workspace: Workspace, swept: Params, published: Published) -> None:
+def test_a_derived_variant_takes_the_chosen_layers(workspace: Workspace, swept: Params) -> None:
     from pipeline.stages import train
 
     save(workspace, swept, rate_a=0.9, rate_b=0.8, rate_c=0.85)
@@ -98,7 +91,7 @@ def test_a_derived_variant_takes_the_chosen_layers(workspace: Workspace, swept: 
     ],
 )
 def test_metrics_without_a_validation_accuracy_are_named(
-    workspace: Workspace, swept: Params, published: Published, changes: dict[str, Any], problem: str
+    workspace: Workspace, swept: Params, changes: dict[str, Any], problem: str
 ) -> None:
     save(workspace, swept, rate_a=0.9, rate_b=0.95)
     path = workspace.training_results("rate_c", swept.swept["rate_c"]) / "metrics.json"
@@ -106,10 +99,9 @@ def test_metrics_without_a_validation_accuracy_are_named(
     with pytest.raises(PipelineError, match=f"{path}: {problem}"):
         sweep.main(workspace, swept, "rates")
     assert not workspace.outcome("rates").exists()
-    assert published == []
 
 
-def test_a_member_that_was_not_trained_is_named(workspace: Workspace, swept: Params, published: Published) -> None:
+def test_a_member_that_was_not_trained_is_named(workspace: Workspace, swept: Params) -> None:
     save(workspace, swept, rate_a=0.9)
     with pytest.raises(PipelineError, match=r"rate_b/metrics\.json: .* the file is missing"):
         sweep.main(workspace, swept, "rates")

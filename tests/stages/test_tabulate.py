@@ -29,8 +29,6 @@ HEADER = (
     "reported_cv_accuracy,difference"
 )
 
-Published = list[set[str]]
-
 
 def study(source: dict[str, Any] | None = None) -> Params:
     """`shallow` has one layer and two folds, `deep` two layers and three folds."""
@@ -60,18 +58,6 @@ def study(source: dict[str, Any] | None = None) -> Params:
 
 
 @pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch) -> Published:
-    """The files that lay there when the table was published, instead of MLflow."""
-    calls: Published = []
-
-    def record(workspace: Workspace, params: Params) -> None:
-        calls.append({str(path.relative_to(workspace.root)) for path in workspace.root.rglob("*") if path.is_file()})
-
-    monkeypatch.setattr("pipeline.tracking.publish_tabulate", record, raising=False)
-    return calls
-
-
-@pytest.fixture
 def searched(workspace: Workspace) -> Workspace:
     """The workspace after both searches."""
     workspace.reported_results.write_text(REPORTED)
@@ -92,9 +78,7 @@ def save(workspace: Workspace, name: str, configurations: list[Configuration]) -
     storage.write_table(workspace.search_results(name) / "folds.csv", cross_validation.table(configurations))
 
 
-def test_every_configuration_has_a_row_and_missing_folds_and_figures_stay_empty(
-    searched: Workspace, published: Published
-) -> None:
+def test_every_configuration_has_a_row_and_missing_folds_and_figures_stay_empty(searched: Workspace) -> None:
     tabulate.main(searched, study(), "all")
     header, shallow, *deep = searched.searches_table.read_text().splitlines()
     assert header == HEADER
@@ -105,13 +89,7 @@ def test_every_configuration_has_a_row_and_missing_folds_and_figures_stay_empty(
     assert [line.split(",")[1] for line in deep] == ["4-2", "8-2"]
 
 
-def test_the_table_is_there_when_it_is_published(searched: Workspace, published: Published) -> None:
-    tabulate.main(searched, study(), "all")
-    (files,) = published
-    assert "results/searches.csv" in files
-
-
-def test_nothing_is_reported_on_embedded_data(searched: Workspace, published: Published) -> None:
+def test_nothing_is_reported_on_embedded_data(searched: Workspace) -> None:
     searched.reported_results.unlink()
     tabulate.main(searched, study(EMBEDDED), "all")
     table = storage.read_table(searched.searches_table)
@@ -119,7 +97,7 @@ def test_nothing_is_reported_on_embedded_data(searched: Workspace, published: Pu
     assert table[["reported_cv_accuracy", "difference"]].isna().all(axis=None)
 
 
-def test_the_same_bytes_twice(searched: Workspace, published: Published) -> None:
+def test_the_same_bytes_twice(searched: Workspace) -> None:
     def run() -> bytes:
         tabulate.main(searched, study(), "all")
         return searched.searches_table.read_bytes()
@@ -143,13 +121,12 @@ def _fewer_folds(workspace: Workspace) -> None:
     ],
 )
 def test_scores_of_another_grid_are_refused(
-    searched: Workspace, published: Published, change: Callable[[Workspace], None], problem: str
+    searched: Workspace, change: Callable[[Workspace], None], problem: str
 ) -> None:
     change(searched)
     with pytest.raises(PipelineError, match=f"{searched.search_results('deep') / 'folds.csv'}: .*{problem}"):
         tabulate.main(searched, study(), "all")
     assert not searched.searches_table.exists()
-    assert published == []
 
 
 def test_another_name_is_refused(searched: Workspace) -> None:

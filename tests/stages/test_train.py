@@ -134,7 +134,7 @@ def recorded_runs() -> Iterator[list[RecordedRun]]:
         run.files = outputs(workspace)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.tracking.training_run", training_run)
+        patch.setattr("pipeline.tracking.live.training_run", training_run)
         yield recorded
 
 

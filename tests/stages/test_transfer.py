@@ -127,7 +127,7 @@ def recorded_runs() -> Iterator[list[RecordedRun]]:
         recorded[-1].files = outputs(workspace)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.tracking.training_run", training_run)
+        patch.setattr("pipeline.tracking.live.training_run", training_run)
         yield recorded
 
 

@@ -43,9 +43,11 @@ EMBEDDED = {"kind": "embedded", "images": "digits", "train_size": 60, "test_size
 PREAMBLE = """
 import sys
 from pathlib import Path
-from pipeline import tracking
 from pipeline.config.load import load_params
 from pipeline.io.paths import Workspace
+from pipeline.runtime.environment import prepare_environment
+prepare_environment()
+from pipeline.tracking import live, live_search, publish, synchronize
 workspace = Workspace(Path.cwd())
 params = load_params(workspace.root)
 """
@@ -61,10 +63,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_parent_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests may themselves run under `mlflow run`."""
+def prepared_environment(clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of a stage or command; the tests may themselves run under `mlflow run`."""
     monkeypatch.delenv(PARENT_RUN_VARIABLE, raising=False)
-    monkeypatch.setenv("MLFLOW_LOGGING_LEVEL", "WARNING")
+    prepare_environment()
 
 
 @pytest.fixture(scope="session")
@@ -396,7 +398,7 @@ class FakeStages:
         return View(MlflowClient(uri, registry_uri=uri))
 
     def process(self, code: str) -> subprocess.Popen[str]:
-        """Python in the workspace, as DVC runs a stage; `workspace`, `params` and `tracking` are at hand."""
+        """Python in the workspace, as DVC runs a stage; `workspace`, `params` and modules of tracking are at hand."""
         return subprocess.Popen(
             [sys.executable, "-c", PREAMBLE + code],
             cwd=self.workspace.root,

@@ -14,7 +14,7 @@ import mlflow.models
 import numpy as np
 import pytest
 
-from pipeline import tracking
+from pipeline.tracking import publish
 
 ACCEPTED = ("uint8", "int64", "float32", "float64", "list")
 REFUSED = {
@@ -36,7 +36,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory, make_stages_in: Any) -> Pat
     """The folder of a model that `publish_variant` logged."""
     stages = make_stages_in(tmp_path_factory.mktemp("served"))
     stages.train("small")
-    tracking.publish_variant(stages.workspace, stages.params, "small")
+    publish.publish(stages.workspace, stages.params, "train", "small")
     run = stages.view.run("digits", "small")
     model = stages.view.client.get_logged_model(run.outputs.model_outputs[0].model_id)
     return Path(model.artifact_location)
@@ -125,7 +125,7 @@ def test_logging_a_model_loads_neither_keras_nor_a_backend(make_stages_in: Any, 
     stages = make_stages_in(tmp_path)
     stages.train("small")
     code = """
-tracking.publish_variant(workspace, params, "small")
+publish.publish(workspace, params, "train", "small")
 print([name for name in ("keras", "tensorflow", "jax") if name in sys.modules])
 """
     assert stages.python(code) == "[]\n"

@@ -14,7 +14,7 @@ import mlflow.models
 import numpy as np
 import pytest
 
-from pipeline import tracking
+from pipeline.tracking import publish
 
 BUILD_MODEL = """
 import sys
@@ -46,7 +46,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory, make_stages_in: Any) -> Pat
     subprocess.run([sys.executable, "-c", BUILD_MODEL, str(path)], check=True, env=environment)
     stages = replace(make_stages_in(folder, whole=True), keras_file=path)
     stages.train("wave_net")
-    tracking.publish_variant(stages.workspace, stages.params, "wave_net")
+    publish.publish(stages.workspace, stages.params, "regress", "wave_net")
     run = stages.view.run("waves", "wave_net")
     model = stages.view.client.get_logged_model(run.outputs.model_outputs[0].model_id)
     return Path(model.artifact_location)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import tracking
+from pipeline.tracking import publish
 
 START_SECONDS = 240
 JSON_TYPE = {"Content-Type": "application/json"}
@@ -82,7 +82,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, make_stages_in: Any) -> Ite
     stages.prepare()
     stages.train("small")
     stages.select("small")
-    tracking.publish_selection(stages.workspace, stages.params, "mnist-classifier")
+    publish.publish(stages.workspace, stages.params, "register", "mnist-classifier")
     port, log = free_port(), stages.workspace.root / "serve.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PYTHONPATH"))}
     # MLflow starts `uvicorn` by its name.

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pipeline import tracking
 from pipeline.errors import PipelineError
-from pipeline.tracking.records import NotMadeYetError
+from pipeline.tracking import live, publish, synchronize
+from pipeline.tracking.records.record import NotMadeYetError
 
 
 def inputs_of(run: Any) -> dict[str, tuple[str, str]]:
@@ -30,7 +30,7 @@ def schema_of(run: Any, name: str) -> dict[str, list[Any]]:
 
 def test_a_signal_has_its_statistics_and_four_splits(whole: Any) -> None:
     whole.generate()
-    tracking.publish_generate(whole.workspace, whole.params, "waves")
+    publish.publish(whole.workspace, whole.params, "generate", "waves")
     run = whole.view.run("data", "generate@waves")
     assert (run.data.metrics["num_examples/extended"], run.data.metrics["train_parameters/a/mean"]) == (2, 0.5)
     assert run.data.params["num_points"] == "20"
@@ -46,7 +46,7 @@ def test_a_signal_has_its_statistics_and_four_splits(whole: Any) -> None:
 
 def test_a_dataset_has_images_and_labels(whole: Any) -> None:
     whole.prepare()
-    tracking.publish_prepare(whole.workspace, whole.params, "mnist")
+    publish.publish(whole.workspace, whole.params, "prepare", "mnist")
     run = whole.view.run("data", "prepare@mnist")
     assert schema_of(run, "mnist-test") == {"features": ["uint8", [-1, 28, 28]], "targets": ["uint8", [-1]]}
 
@@ -54,8 +54,8 @@ def test_a_dataset_has_images_and_labels(whole: Any) -> None:
 def test_weights_and_features_tell_their_origin_and_size(whole: Any) -> None:
     whole.fetch_weights()
     whole.features()
-    tracking.publish_fetch_weights(whole.workspace, whole.params, "mobilenet")
-    tracking.publish_features(whole.workspace, whole.params, "mnist-32")
+    publish.publish(whole.workspace, whole.params, "fetch_weights", "mobilenet")
+    publish.publish(whole.workspace, whole.params, "features", "mnist-32")
     weights = whole.view.run("data", "fetch_weights@mobilenet")
     assert (weights.data.tags["weights"], weights.data.metrics["bytes"]) == ("published", len("weights"))
     assert len(weights.data.params["sha256"]) == 64
@@ -69,9 +69,9 @@ def test_random_weights_are_told_wherever_they_count(make_stages: Callable[..., 
     stages.fetch_weights()
     stages.features()
     stages.train("transfer")
-    tracking.publish_fetch_weights(stages.workspace, stages.params, "mobilenet")
-    tracking.publish_features(stages.workspace, stages.params, "mnist-32")
-    tracking.publish_variant(stages.workspace, stages.params, "transfer")
+    publish.publish(stages.workspace, stages.params, "fetch_weights", "mobilenet")
+    publish.publish(stages.workspace, stages.params, "features", "mnist-32")
+    publish.publish(stages.workspace, stages.params, "transfer", "transfer")
     runs = [
         stages.view.run("demo/data", "fetch_weights@mobilenet"),
         stages.view.run("demo/data", "features@mnist-32"),
@@ -87,13 +87,13 @@ def test_damaged_features_are_an_error_that_names_them(whole: Any) -> None:
     whole.features()
     whole.workspace.features("mnist-32", "train").write_bytes(b"no archive")
     with pytest.raises(PipelineError, match=r"mnist-32/train\.npz: expected a NumPy archive with features"):
-        tracking.publish_features(whole.workspace, whole.params, "mnist-32")
+        publish.publish(whole.workspace, whole.params, "features", "mnist-32")
 
 
 def test_a_derived_variant_tells_the_layers_that_were_chosen(whole: Any) -> None:
     whole.search()
     whole.train("grid_1")
-    tracking.publish_variant(whole.workspace, whole.params, "grid_1")
+    publish.publish(whole.workspace, whole.params, "train", "grid_1")
     run = whole.view.run("digits", "grid_1")
     assert run.data.params["layers"] == "512 dropout 0.5 batch_norm; 128 dropout 0.5 batch_norm"
     assert (run.data.params["layers_from"], run.data.tags["dvc_stage"]) == ("grid_1", "derive@grid_1")
@@ -104,16 +104,16 @@ def test_a_damaged_outcome_is_an_error_that_names_it(whole: Any) -> None:
     whole.train("grid_1")
     whole.workspace.outcome("grid_1").write_text('{"layers": [{"units": -1}]}')
     with pytest.raises(PipelineError, match=r"outcomes/grid_1\.json: expected `layers`"):
-        tracking.publish_variant(whole.workspace, whole.params, "grid_1")
+        publish.publish(whole.workspace, whole.params, "train", "grid_1")
 
 
 def test_kernels_are_attached_to_the_variant_they_are_of(whole: Any) -> None:
     whole.search()
     whole.train("grid_1")
     with pytest.raises(NotMadeYetError):
-        tracking.publish_kernels(whole.workspace, whole.params, "grid_1")
+        publish.publish(whole.workspace, whole.params, "kernels", "grid_1")
     whole.kernels("grid_1")
-    tracking.publish_kernels(whole.workspace, whole.params, "grid_1")
+    publish.publish(whole.workspace, whole.params, "kernels", "grid_1")
     run = whole.view.run("digits", "grid_1")
     assert whole.view.files(run, "kernels") == {"statistics.csv", "violins.png"}
 
@@ -121,7 +121,7 @@ def test_kernels_are_attached_to_the_variant_they_are_of(whole: Any) -> None:
 def test_kernels_of_the_model_before_are_not_attached_to_a_new_one(whole: Any) -> None:
     whole.search()
     whole.kernels("grid_1")
-    with tracking.training_run(whole.workspace, whole.params, "grid_1"):
+    with live.training_run(whole.workspace, whole.params, "grid_1"):
         whole.train("grid_1")
     run = whole.view.run("digits", "grid_1")
     assert whole.view.files(run, "training") == {"curves.png", "history.csv", "metrics.json"}
@@ -130,7 +130,7 @@ def test_kernels_of_the_model_before_are_not_attached_to_a_new_one(whole: Any) -
 
 def test_a_sweep_tells_whom_it_chose(whole: Any) -> None:
     whole.sweep()
-    tracking.publish_sweep(whole.workspace, whole.params, "rates")
+    publish.publish(whole.workspace, whole.params, "sweep", "rates")
     run = whole.view.run("digits", "sweep@rates")
     assert run.data.params["selected"] == "rate_20"
     assert run.data.metrics == {
@@ -144,11 +144,11 @@ def test_a_sweep_tells_whom_it_chose(whole: Any) -> None:
 
 def test_a_regressor_has_its_errors_and_its_evaluation(whole: Any) -> None:
     whole.generate()
-    with tracking.training_run(whole.workspace, whole.params, "wave_net") as live:
-        live.log_epoch(1, {"val_mean_absolute_error": 0.5})
+    with live.training_run(whole.workspace, whole.params, "wave_net") as run:
+        run.log_epoch(1, {"val_mean_absolute_error": 0.5})
         whole.train("wave_net")
     whole.evaluate_signal()
-    tracking.publish_signal_evaluation(whole.workspace, whole.params, "waves")
+    publish.publish(whole.workspace, whole.params, "evaluate_signal", "waves")
     run = whole.view.run("waves", "wave_net")
     expected = {
         "best_val_mean_absolute_error": 0.03,
@@ -172,7 +172,7 @@ def test_a_regressor_has_its_errors_and_its_evaluation(whole: Any) -> None:
 
 def test_a_contrast_shows_gains_and_overfitting(whole: Any) -> None:
     whole.contrast()
-    tracking.publish_contrast(whole.workspace, whole.params, "digits")
+    publish.publish(whole.workspace, whole.params, "contrast", "digits")
     run = whole.view.run("digits", "contrast@digits")
     assert run.data.metrics == {"large/gain_points": 1.5, "small/gap_points": 4.5}
     assert (run.data.params, run.data.tags["mlflow.note.content"]) == ({"baseline": "small"}, "It visibly overfits.")
@@ -182,7 +182,7 @@ def test_a_contrast_shows_gains_and_overfitting(whole: Any) -> None:
 def test_repeats_have_a_run_per_seed_below_one(whole: Any) -> None:
     whole.repeat()
     for _ in range(2):
-        tracking.publish_repeat(whole.workspace, whole.params, "small")
+        publish.publish(whole.workspace, whole.params, "repeat", "small")
     run = whole.view.run("digits", "repeat@small")
     assert run.data.metrics == {"num_seeds": 2, "mean_epochs": 3, "mean_val_accuracy": 0.5}
     assert (run.data.params["repeats"], run.data.params["epochs"]) == ("2", "3")
@@ -198,7 +198,7 @@ def test_repeats_have_a_run_per_seed_below_one(whole: Any) -> None:
 
 def test_what_the_seeds_change_is_a_run_of_the_study(whole: Any) -> None:
     whole.evaluate_repeats()
-    tracking.publish_repeats_evaluation(whole.workspace, whole.params, "digits")
+    publish.publish(whole.workspace, whole.params, "evaluate_repeats", "digits")
     run = whole.view.run("digits", "evaluate_repeats@digits")
     assert run.data.metrics == {"small/num_seeds": 2, "small/test_accuracy_mean": 0.375}
     assert whole.view.files(run, "repeats") == {"seeds.csv", "summary.csv", "differences.csv", "accuracy.png"}
@@ -208,12 +208,12 @@ def test_damaged_repeats_are_named(whole: Any) -> None:
     whole.repeat()
     whole.workspace.repeated_training("digits", "small").write_text("epochs\n3\n")
     with pytest.raises(PipelineError, match=r"training/small\.csv: expected the column 'seed', got only epochs"):
-        tracking.publish_repeat(whole.workspace, whole.params, "small")
+        publish.publish(whole.workspace, whole.params, "repeat", "small")
 
 
 def test_conclusions_show_their_verdicts_and_pictures(whole: Any) -> None:
     whole.conclude()
-    tracking.publish_conclusions(whole.workspace, whole.params, "digits")
+    publish.publish(whole.workspace, whole.params, "conclude", "digits")
     run = whole.view.run("digits", "conclude@digits")
     assert run.data.params == {"conclusion_5": "undecided"}
     assert run.data.metrics == {"conclusion_5/low/0": 0.25, "agreement_with_reported/rank_correlation": 0.5}
@@ -225,7 +225,7 @@ def test_conclusions_show_their_verdicts_and_pictures(whole: Any) -> None:
 
 def test_the_table_of_configurations_is_a_run(whole: Any) -> None:
     whole.tabulate()
-    tracking.publish_tabulate(whole.workspace, whole.params)
+    publish.publish(whole.workspace, whole.params, "tabulate", "all")
     run = whole.view.run("summary", "tabulate")
     assert (run.data.metrics["num_rows"], run.data.metrics["num_searches"]) == (2, 1)
     assert whole.view.files(run, "searches") == {"searches.csv"}
@@ -235,7 +235,7 @@ def test_a_regressor_is_registered_with_its_own_metric(whole: Any) -> None:
     whole.generate()
     whole.train("wave_net")
     whole.select_regressor()
-    tracking.publish_selection(whole.workspace, whole.params, "wave-regressor")
+    publish.publish(whole.workspace, whole.params, "register", "wave-regressor")
     client = whole.view.client
     assert "the parameters (a, b, c, d) of waves" in client.get_registered_model("wave-regressor").description
     version = client.get_model_version_by_alias("wave-regressor", "champion")
@@ -244,15 +244,15 @@ def test_a_regressor_is_registered_with_its_own_metric(whole: Any) -> None:
 
 def test_sync_makes_every_kind_once(whole: Any) -> None:
     whole.whole_study()
-    first = tracking.sync(whole.workspace, whole.params)
+    first = synchronize.synchronize(whole.workspace, whole.params)
     assert first.skipped == []
     assert whole.view.experiments() == {"data", "digits", "activity", "waves", "summary", "model-selection"}
-    second = tracking.sync(whole.workspace, whole.params)
+    second = synchronize.synchronize(whole.workspace, whole.params)
     assert (second.num_changes, len(second.unchanged)) == (0, len(first.created))
 
 
 def test_sync_skips_every_kind_that_is_not_made_yet(whole: Any) -> None:
-    report = tracking.sync(whole.workspace, whole.params)
+    report = synchronize.synchronize(whole.workspace, whole.params)
     assert report.num_changes == 0
     assert {name.partition("@")[0] for name in report.skipped} == {
         "compare",

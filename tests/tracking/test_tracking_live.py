@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from mlflow.exceptions import MlflowException
 
-from pipeline import tracking
-from pipeline.tracking import live, runs
+from pipeline.tracking import live, publish, runs, synchronize
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
@@ -24,7 +23,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 def train_live(stages: Any, name: str = "small", *, seed: float = 0.0) -> None:
     """What the training stage does."""
-    with tracking.training_run(stages.workspace, stages.params, name) as run:
+    with live.training_run(stages.workspace, stages.params, name) as run:
         for epoch in range(1, stages.params.all_variants[name].epochs + 1):
             run.log_epoch(epoch, stages.epoch(epoch, seed))
         stages.train(name, seed=seed)
@@ -32,7 +31,7 @@ def train_live(stages: Any, name: str = "small", *, seed: float = 0.0) -> None:
 
 def test_curves_are_there_while_it_trains(stages: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "FLUSH_SECONDS", 0.01)
-    with tracking.training_run(stages.workspace, stages.params, "small") as run:
+    with live.training_run(stages.workspace, stages.params, "small") as run:
         run.log_epoch(1, stages.epoch(1))
         wait_until(lambda: "val_accuracy" in stages.view.run("digits", "small").data.metrics)
         seen = stages.view.run("digits", "small")
@@ -60,7 +59,7 @@ def test_a_run_that_ends_well_is_complete(stages: Any) -> None:
 def test_publishing_after_a_live_run_changes_nothing(stages: Any) -> None:
     train_live(stages)
     before = stages.view.run("digits", "small")
-    tracking.publish_variant(stages.workspace, stages.params, "small")
+    publish.publish(stages.workspace, stages.params, "train", "small")
     after = stages.view.run("digits", "small")
     assert (after.info.run_id, after.data.metrics) == (before.info.run_id, before.data.metrics)
     assert len(stages.view.curve(after, "loss")) == 3
@@ -97,7 +96,7 @@ def test_other_outputs_make_another_run(stages: Any) -> None:
 )
 def test_an_exception_closes_the_run(stages: Any, error: BaseException, status: str) -> None:
     def fail() -> None:
-        with tracking.training_run(stages.workspace, stages.params, "small") as run:
+        with live.training_run(stages.workspace, stages.params, "small") as run:
             run.log_epoch(1, stages.epoch(1))
             raise error
 
@@ -112,7 +111,7 @@ def test_an_exception_closes_the_run(stages: Any, error: BaseException, status: 
 def test_a_stage_that_saved_nothing_fails(stages: Any) -> None:
     with (
         pytest.raises(Exception, match="missing"),
-        tracking.training_run(stages.workspace, stages.params, "small"),
+        live.training_run(stages.workspace, stages.params, "small"),
     ):
         pass
     assert stages.view.run("digits", "small").info.status == "FAILED"
@@ -121,7 +120,7 @@ def test_a_stage_that_saved_nothing_fails(stages: Any) -> None:
 LIVE_STAGE = """
 import signal, time
 signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-with tracking.training_run(workspace, params, "small") as run:
+with live.training_run(workspace, params, "small") as run:
     run.log_epoch(1, {"loss": 1.5})
     print("training", flush=True)
     time.sleep(60)
@@ -142,12 +141,12 @@ def test_sigterm_ends_the_run_as_killed(stages: Any) -> None:
 def test_sync_closes_the_run_of_a_process_that_was_shot(stages: Any) -> None:
     with stages.process(LIVE_STAGE) as process:
         assert process.stdout.readline() == "training\n"
-        report = tracking.sync(stages.workspace, stages.params)
+        report = synchronize.synchronize(stages.workspace, stages.params)
         assert report.closed == []
         process.kill()
         process.communicate(timeout=60)
     assert stages.view.run("digits", "small").info.status == "RUNNING"
-    report = tracking.sync(stages.workspace, stages.params)
+    report = synchronize.synchronize(stages.workspace, stages.params)
     assert len(report.closed) == 1
     assert stages.view.run("digits", "small").info.status == "KILLED"
 
@@ -169,7 +168,7 @@ def test_a_store_that_dies_meanwhile_is_one_warning(
     stages: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(live, "FLUSH_SECONDS", 0.01)
-    with tracking.training_run(stages.workspace, stages.params, "small") as run:
+    with live.training_run(stages.workspace, stages.params, "small") as run:
         monkeypatch.setattr(runs, "log_points", refuse)
         for epoch in (1, 2, 3):
             run.log_epoch(epoch, stages.epoch(epoch))
@@ -179,7 +178,7 @@ def test_a_store_that_dies_meanwhile_is_one_warning(
     assert message.count("the server is gone") == 1
     assert "Everything trained is kept" in message
     monkeypatch.undo()
-    tracking.sync(stages.workspace, stages.params)
+    synchronize.synchronize(stages.workspace, stages.params)
     (finished,) = [run for run in stages.view.runs("digits") if run.info.status == "FINISHED"]
     assert len(stages.view.curve(finished, "loss")) == 3
 
@@ -188,7 +187,7 @@ def test_a_store_that_comes_back_before_the_end_gets_the_whole_run(
     stages: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(live, "FLUSH_SECONDS", 0.01)
-    with tracking.training_run(stages.workspace, stages.params, "small") as run:
+    with live.training_run(stages.workspace, stages.params, "small") as run:
         with monkeypatch.context() as away:
             away.setattr(runs, "log_points", refuse)
             run.log_epoch(1, stages.epoch(1))
@@ -204,7 +203,7 @@ def test_a_store_that_comes_back_before_the_end_gets_the_whole_run(
 def test_a_store_that_was_away_at_the_start_gets_the_run_at_the_end(
     stages: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    training = tracking.training_run(stages.workspace, stages.params, "small")
+    training = live.training_run(stages.workspace, stages.params, "small")
     with monkeypatch.context() as away:
         away.setattr(live, "connect", refuse)
         run = training.__enter__()

@@ -16,10 +16,9 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from pipeline import tracking
 from pipeline.data import embedded
 from pipeline.errors import PipelineError
-from pipeline.tracking import loading
+from pipeline.tracking import loading, publish, synchronize
 
 MODEL = "mnist-classifier"
 REPOSITORY = Path(__file__).parents[2]
@@ -27,7 +26,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 def register(stages: Any, variant: str) -> None:
     stages.select(variant)
-    tracking.publish_selection(stages.workspace, stages.params, MODEL)
+    publish.publish(stages.workspace, stages.params, "register", MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -59,25 +58,25 @@ def predict(stages: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_without_a_number_it_is_the_champion(registered: Any) -> None:
-    version = tracking.registered_version(registered.workspace, registered.params, MODEL)
+    version = loading.registered_version(registered.workspace, registered.params, MODEL)
     assert str(version) == "mnist-classifier version 1 (champion): small"
 
 
 def test_a_number_names_any_version(registered: Any) -> None:
-    version = tracking.registered_version(registered.workspace, registered.params, MODEL, 2)
+    version = loading.registered_version(registered.workspace, registered.params, MODEL, 2)
     assert str(version) == "mnist-classifier version 2: large"
 
 
 def test_a_version_that_is_not_there_is_told(registered: Any) -> None:
     with pytest.raises(PipelineError, match=r"expected a version 3 in MLflow at sqlite:///.*--version N"):
-        tracking.registered_version(registered.workspace, registered.params, MODEL, 3)
+        loading.registered_version(registered.workspace, registered.params, MODEL, 3)
 
 
 def test_a_task_without_a_champion_is_told(stages: Any) -> None:
     with pytest.raises(
         PipelineError, match=r"expected a champion in MLflow .*Run `dvc repro register@mnist-classifier`"
     ):
-        tracking.registered_version(stages.workspace, stages.params, MODEL)
+        loading.registered_version(stages.workspace, stages.params, MODEL)
 
 
 def test_a_champion_that_was_taken_back_is_told(stages: Any) -> None:
@@ -86,21 +85,21 @@ def test_a_champion_that_was_taken_back_is_told(stages: Any) -> None:
     register(stages, "small")
     stages.view.client.delete_registered_model_alias(MODEL, "champion")
     with pytest.raises(PipelineError, match="expected a champion"):
-        tracking.registered_version(stages.workspace, stages.params, MODEL)
+        loading.registered_version(stages.workspace, stages.params, MODEL)
 
 
 def test_a_missing_database_is_told_and_not_made(stages: Any) -> None:
     database = stages.workspace.root / "mlflow.db"
     database.unlink()
     with pytest.raises(PipelineError, match=r"mlflow\.db: expected MLflow's database, but there is none"):
-        tracking.registered_version(stages.workspace, stages.params, MODEL)
+        loading.registered_version(stages.workspace, stages.params, MODEL)
     assert not database.exists()
 
 
 def test_a_demonstration_model_has_a_name_of_its_own(make_stages: Any) -> None:
     stages = make_stages(embedded=True)
     with pytest.raises(PipelineError, match="demo-mnist-classifier: expected a champion"):
-        tracking.registered_version(stages.workspace, stages.params, MODEL)
+        loading.registered_version(stages.workspace, stages.params, MODEL)
 
 
 def test_arrays_and_pictures_are_predicted_and_written(registered: Any) -> None:
@@ -161,7 +160,7 @@ def test_a_model_that_was_cut_off_is_told_and_sync_logs_it_again(registered: Any
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith("error: mnist-classifier version 1 (champion): small: it cannot be loaded: ")
     assert "Traceback" not in result.stderr
-    assert "digits: small" in tracking.sync(registered.workspace, registered.params).repaired
+    assert "digits: small" in synchronize.synchronize(registered.workspace, registered.params).repaired
     assert logged.read_bytes() == content
     assert predict(registered, MODEL, "one.npy").returncode == 0
 
@@ -172,7 +171,7 @@ def test_inputs_that_a_model_refuses_end_in_a_message(registered: Any, monkeypat
 
     served = loading.OpenModel(Path("small.keras"), "", SimpleNamespace(predict=refuse))
     monkeypatch.setattr(loading, "_load", lambda *_: served)
-    version = tracking.registered_version(registered.workspace, registered.params, MODEL)
-    model = tracking.load_model(registered.workspace, version)
+    version = loading.registered_version(registered.workspace, registered.params, MODEL)
+    model = loading.load_model(registered.workspace, version)
     with pytest.raises(PipelineError, match=r"(?s)small: it fails on these inputs: ValueError: expected .*--version N"):
         model(np.zeros((1, 500), np.float32))

@@ -17,12 +17,13 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import promotion, tracking
+from pipeline import promotion
 from pipeline.config.load import load_params
 from pipeline.data import preprocessing
 from pipeline.errors import PipelineError
 from pipeline.promotion import evidence
-from pipeline.tracking import loading
+from pipeline.tracking import loading, publish, synchronize
+from pipeline.tracking import promotion as standings
 
 TASK = "mnist-classifier"
 GATE = {
@@ -78,7 +79,7 @@ def ready(stages: Any) -> Any:
     ready.evaluate()
     for variant in ("small", "large"):
         ready.select(variant)
-        tracking.publish_selection(ready.workspace, ready.params, TASK)
+        publish.publish(ready.workspace, ready.params, "register", TASK)
     (root / ".gitignore").write_text("*\n")
     git(root, "init", "--quiet")
     git(root, "commit", "--quiet", "--allow-empty", "-m", "All of it")
@@ -95,15 +96,15 @@ def served(ready: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     def opened(workspace: Any, model: str, number: int) -> Iterator[Any]:
         outputs = fake.outputs[number]
         if outputs is None:
-            raise tracking.UnusableModelError("it cannot be loaded: OSError: gone")
+            raise loading.UnusableModelError("it cannot be loaded: OSError: gone")
         yield SimpleNamespace(
             path=ready.keras_file,
-            signature=tracking.expected_signature(ready.params, TASK),
+            signature=standings.expected_signature(ready.params, TASK),
             predict=lambda inputs: outputs[: len(inputs)],
         )
 
-    monkeypatch.setattr(tracking, "opened", opened)
-    monkeypatch.setattr(evidence.compute, "configure", lambda *_, **__: None)
+    monkeypatch.setattr(loading, "opened", opened)
+    monkeypatch.setattr(evidence.backend, "configure", lambda *_, **__: None)
     return fake
 
 
@@ -247,14 +248,14 @@ def test_a_champion_that_was_set_by_hand_can_be_rolled_back(ready: Any) -> None:
 
 def test_sync_undoes_neither_a_promotion_nor_a_rollback(ready: Any, served: Any) -> None:
     promote(ready)
-    tracking.sync(ready.workspace, ready.params)
+    synchronize.synchronize(ready.workspace, ready.params)
     assert aliases(ready) == {"champion": 2}
     rollback(ready)
-    tracking.sync(ready.workspace, ready.params)
+    synchronize.synchronize(ready.workspace, ready.params)
     # The selected version was rolled back: it is not proposed again by itself.
     assert aliases(ready) == {"champion": 1}
     before = history(ready)
-    assert tracking.sync(ready.workspace, ready.params).num_changes == 0
+    assert synchronize.synchronize(ready.workspace, ready.params).num_changes == 0
     assert history(ready) == before
 
 
@@ -368,7 +369,7 @@ def test_a_store_that_dies_while_a_model_is_fetched_decides_nothing(
     def fail(*_: Any, **__: Any) -> None:
         raise OSError("connection reset")
 
-    monkeypatch.setattr(evidence.compute, "configure", lambda *_, **__: None)
+    monkeypatch.setattr(evidence.backend, "configure", lambda *_, **__: None)
     monkeypatch.setattr(loading, "connect", connect_once)
     monkeypatch.setattr(loading.mlflow.artifacts, "download_artifacts", fail)
     with pytest.raises(PipelineError, match=r"MLflow could not be reached or refused the request: .*no route to host"):
@@ -377,7 +378,7 @@ def test_a_store_that_dies_while_a_model_is_fetched_decides_nothing(
 
 
 def test_a_model_whose_files_are_gone_is_refused(ready: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evidence.compute, "configure", lambda *_, **__: None)
+    monkeypatch.setattr(evidence.backend, "configure", lambda *_, **__: None)
     (ready.workspace.root / "mlartifacts").rename(ready.workspace.root / "elsewhere")
     verdict = promote(ready)
     assert "reloaded model" in {check.name for check in verdict.failed}

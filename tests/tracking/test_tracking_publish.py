@@ -13,20 +13,20 @@ from typing import Any
 
 import pytest
 
-from pipeline import tracking
-from pipeline.tracking import store
+from pipeline.runtime.environment import prepare_environment
+from pipeline.tracking import publish, store
 
 
 def publish_all(stages: Any) -> None:
     workspace, params = stages.workspace, stages.params
-    tracking.publish_fetch(workspace, params, "digit-files")
-    tracking.publish_prepare(workspace, params, "mnist")
+    publish.publish(workspace, params, "fetch", "digit-files")
+    publish.publish(workspace, params, "prepare", "mnist")
     for name in ("small", "large"):
-        tracking.publish_variant(workspace, params, name)
-    tracking.publish_evaluation(workspace, params, "digits")
-    tracking.publish_comparison(workspace, params, "digits")
-    tracking.publish_summary(workspace, params)
-    tracking.publish_selection(workspace, params, "mnist-classifier")
+        publish.publish(workspace, params, "train", name)
+    publish.publish(workspace, params, "evaluate", "digits")
+    publish.publish(workspace, params, "compare", "digits")
+    publish.publish(workspace, params, "summarize", "all")
+    publish.publish(workspace, params, "register", "mnist-classifier")
 
 
 def everything_in(stages: Any) -> dict[str, list[str]]:
@@ -42,7 +42,7 @@ def everything_in(stages: Any) -> dict[str, list[str]]:
 def test_a_variant_becomes_one_run_with_all_that_is_known(stages: Any) -> None:
     stages.prepare()
     stages.train("small")
-    tracking.publish_variant(stages.workspace, stages.params, "small")
+    publish.publish(stages.workspace, stages.params, "train", "small")
     view = stages.view
     run = view.run("digits", "small")
     assert run.info.status == "FINISHED"
@@ -96,7 +96,7 @@ def test_publishing_again_changes_nothing(stages: Any) -> None:
 
 def test_a_variant_of_two_studies_has_a_run_in_each(stages: Any) -> None:
     stages.train("large")
-    tracking.publish_variant(stages.workspace, stages.params, "large")
+    publish.publish(stages.workspace, stages.params, "train", "large")
     runs = [stages.view.run(study, "large") for study in ("digits", "activity")]
     assert [run.data.tags["study"] for run in runs] == ["digits", "activity"]
     assert runs[0].data.tags["content_key"] == runs[1].data.tags["content_key"]
@@ -105,9 +105,9 @@ def test_a_variant_of_two_studies_has_a_run_in_each(stages: Any) -> None:
 
 def test_training_anew_makes_a_new_run_and_keeps_the_old_one(stages: Any) -> None:
     stages.train("small")
-    tracking.publish_variant(stages.workspace, stages.params, "small")
+    publish.publish(stages.workspace, stages.params, "train", "small")
     stages.train("small", seed=1.0)
-    tracking.publish_variant(stages.workspace, stages.params, "small")
+    publish.publish(stages.workspace, stages.params, "train", "small")
     runs = stages.view.runs("digits")
     assert sorted(run.data.metrics["best_train_loss"] for run in runs) == [0.4, 1.4]
 
@@ -116,9 +116,9 @@ def test_evaluation_completes_the_run_of_its_model(stages: Any) -> None:
     stages.prepare()
     for name in ("small", "large"):
         stages.train(name)
-        tracking.publish_variant(stages.workspace, stages.params, name)
+        publish.publish(stages.workspace, stages.params, "train", name)
     stages.evaluate(accuracy=0.75)
-    tracking.publish_evaluation(stages.workspace, stages.params, "digits")
+    publish.publish(stages.workspace, stages.params, "evaluate", "digits")
     run = stages.view.run("digits", "small")
     assert (run.data.metrics["test_accuracy"], run.data.metrics["test_macro_f1"]) == (0.75, 0.7)
     assert stages.view.files(run, "evaluation") == {"per_class.csv", "confusion_matrix.png"}
@@ -132,7 +132,7 @@ def test_a_new_evaluation_of_the_same_model_replaces_the_old_one(stages: Any, tm
     stages.train("large")
     for accuracy in (0.75, 0.5):
         stages.evaluate(accuracy=accuracy)
-        tracking.publish_evaluation(stages.workspace, stages.params, "digits")
+        publish.publish(stages.workspace, stages.params, "evaluate", "digits")
     run = stages.view.run("digits", "small")
     assert run.data.metrics["test_accuracy"] == 0.5
     path = stages.view.client.download_artifacts(run.info.run_id, "evaluation/confusion_matrix.png", str(tmp_path))
@@ -145,7 +145,7 @@ def test_evaluation_of_another_model_is_not_attached(stages: Any) -> None:
     stages.evaluate()
     variant = stages.params.all_variants["small"]
     stages.workspace.model("small", variant).write_bytes(b"trained anew, not evaluated yet")
-    tracking.publish_variant(stages.workspace, stages.params, "small")
+    publish.publish(stages.workspace, stages.params, "train", "small")
     assert "test_accuracy" not in stages.view.run("digits", "small").data.metrics
 
 
@@ -173,7 +173,7 @@ def test_runs_of_the_data_and_of_the_comparison(stages: Any) -> None:
 
 def test_the_summary_is_a_run_with_the_table(stages: Any) -> None:
     stages.summarize()
-    tracking.publish_summary(stages.workspace, stages.params)
+    publish.publish(stages.workspace, stages.params, "summarize", "all")
     run = stages.view.run("summary", "summarize")
     assert (run.data.metrics["num_rows"], run.data.metrics["num_variants"]) == (3, 2)
     assert (run.data.tags["dvc_stage"], run.data.tags["data"]) == ("summarize", "real")
@@ -196,10 +196,11 @@ def test_runs_nest_below_the_run_of_mlflow_run(stages: Any, monkeypatch: pytest.
     parent = client.create_run(client.create_experiment("project"), run_name="main")
     monkeypatch.setenv("MLFLOW_RUN_ID", parent.info.run_id)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")
+    prepare_environment()
     stages.fetch()
     stages.train("small")
-    tracking.publish_fetch(stages.workspace, stages.params, "digit-files")
-    tracking.publish_variant(stages.workspace, stages.params, "small")
+    publish.publish(stages.workspace, stages.params, "fetch", "digit-files")
+    publish.publish(stages.workspace, stages.params, "train", "small")
     for experiment, name in (("data", "fetch@digit-files"), ("digits", "small")):
         run = stages.view.run(experiment, name)
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
@@ -209,8 +210,9 @@ def test_runs_nest_below_the_run_of_mlflow_run(stages: Any, monkeypatch: pytest.
 
 def test_a_parent_of_another_store_is_ignored(stages: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    prepare_environment()
     stages.fetch()
-    tracking.publish_fetch(stages.workspace, stages.params, "digit-files")
+    publish.publish(stages.workspace, stages.params, "fetch", "digit-files")
     assert "mlflow.parentRunId" not in stages.view.run("data", "fetch@digit-files").data.tags
 
 
@@ -221,7 +223,7 @@ def test_the_commit_is_a_tag(stages: Any) -> None:
     subprocess.run(["git", *identity, "commit", "--quiet", "--allow-empty", "-m", "first"], cwd=root, check=True)
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, check=True, capture_output=True, text=True)
     stages.fetch()
-    tracking.publish_fetch(stages.workspace, stages.params, "digit-files")
+    publish.publish(stages.workspace, stages.params, "fetch", "digit-files")
     assert stages.view.run("data", "fetch@digit-files").data.tags["git_commit"] == head.stdout.strip()
 
 
@@ -236,7 +238,7 @@ def test_the_store_lies_in_the_root_that_dvc_names(
         if uri is not None:
             monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         temporary.fetch()
-        tracking.publish_fetch(temporary.workspace, temporary.params, "digit-files")
+        publish.publish(temporary.workspace, temporary.params, "fetch", "digit-files")
     assert len(project.view.runs("data")) == 1
     assert not (temporary.workspace.root / "mlflow.db").exists()
     assert not (tmp_path / "mlflow.db").exists()
@@ -263,7 +265,7 @@ def test_artifacts_follow_a_project_that_moved(stages: Any, make_stages: Callabl
 def test_two_processes_make_one_database_and_one_run(stages: Any) -> None:
     (stages.workspace.root / "mlflow.db").unlink()
     stages.train("small")
-    code = "sys.stdin.readline(); tracking.publish_variant(workspace, params, 'small')"
+    code = "sys.stdin.readline(); publish.publish(workspace, params, 'train', 'small')"
     processes = [stages.process(code) for _ in range(2)]
     for process in processes:
         _, errors = process.communicate(timeout=120)
@@ -284,7 +286,7 @@ def test_an_unreachable_server_is_a_warning(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     stages.train("small")
     start = time.monotonic()
-    tracking.publish_variant(stages.workspace, stages.params, "small")
+    publish.publish(stages.workspace, stages.params, "train", "small")
     assert time.monotonic() - start < 10
     message = capsys.readouterr().err
     assert f"WARNING: MLflow at {uri} could not be reached" in message
@@ -302,7 +304,7 @@ def test_a_server_that_never_answers_is_a_warning(
         port = silent.getsockname()[1]
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{port}")
         stages.train("small")
-        tracking.publish_variant(stages.workspace, stages.params, "small")
+        publish.publish(stages.workspace, stages.params, "train", "small")
     message = capsys.readouterr().err
     assert f"WARNING: MLflow at http://user:***@127.0.0.1:{port} could not be reached" in message
     assert "secret" not in message
@@ -311,7 +313,7 @@ def test_a_server_that_never_answers_is_a_warning(
 def test_a_database_that_is_none_is_a_warning(stages: Any, capsys: pytest.CaptureFixture[str]) -> None:
     (stages.workspace.root / "mlflow.db").write_text("this is no database " * 100)
     stages.train("small")
-    tracking.publish_variant(stages.workspace, stages.params, "small")
+    publish.publish(stages.workspace, stages.params, "train", "small")
     assert "file is not a database" in capsys.readouterr().err
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import tracking
 from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
-from pipeline.tracking.records import NotMadeYetError, content_key, is_logged
+from pipeline.tracking.records.record import NotMadeYetError, content_key
+from pipeline.tracking.records.variants import is_logged
+from pipeline.tracking.settings import find_location
 
 
 def test_the_key_depends_on_names_and_contents(tmp_path: Path) -> None:
@@ -66,4 +67,4 @@ def test_numbers_are_named_by_their_path() -> None:
 def test_where_runs_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str | None, shown: str) -> None:
     if uri is not None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    assert tracking.shown_uri(Workspace(tmp_path)) == shown.format(root=tmp_path)
+    assert find_location(Workspace(tmp_path)).shown == shown.format(root=tmp_path)

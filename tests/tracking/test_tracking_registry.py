@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline import tracking
 from pipeline.io import storage
-from pipeline.tracking import cards
+from pipeline.tracking import cards, publish, synchronize
 
 MODEL = "mnist-classifier"
 
 
 def select(stages: Any, variant: str) -> None:
     stages.select(variant)
-    tracking.publish_selection(stages.workspace, stages.params, MODEL)
+    publish.publish(stages.workspace, stages.params, "register", MODEL)
 
 
 def aliases(stages: Any) -> dict[str, int]:
@@ -125,7 +124,7 @@ def test_an_evaluation_completes_the_card_and_the_digests_of_a_version(stages: A
     assert "Not evaluated on the test set yet." in before.description
     assert "digest_testing" not in before.tags
     stages.evaluate()
-    tracking.publish_evaluation(stages.workspace, stages.params, "digits")
+    publish.publish(stages.workspace, stages.params, "evaluate", "digits")
     (after,) = versions(stages)
     assert "| test (10) |" in after.description
     assert after.tags["digest_testing"] == "3" * 64
@@ -145,20 +144,20 @@ def test_the_evaluation_of_another_training_is_not_on_the_card(stages: Any) -> N
 def test_sync_rebuilds_the_cards_of_versions_that_are_not_selected_any_more(stages: Any) -> None:
     stages.everything()
     stages.train("large", seed=1.0)
-    tracking.sync(stages.workspace, stages.params)
+    synchronize.synchronize(stages.workspace, stages.params)
     stages.select("large")
-    tracking.sync(stages.workspace, stages.params)
+    synchronize.synchronize(stages.workspace, stages.params)
     first, second = versions(stages)
     assert "- Not the present selection, which is `large`." in first.description
     stages.view.client.update_model_version(MODEL, first.version, "scribbled")
     run = stages.view.run("digits", "small")
     artifacts = Path(run.info.artifact_uri.removeprefix("file://")) / "model_card"
     (artifacts / f"{MODEL}.md").unlink()
-    report = tracking.sync(stages.workspace, stages.params)
+    report = synchronize.synchronize(stages.workspace, stages.params)
     assert report.repaired == [f"registered model: {MODEL}"]
     assert [item.description for item in versions(stages)] == [first.description, second.description]
     assert card_of(stages, "small") == first.description
-    assert tracking.sync(stages.workspace, stages.params).num_changes == 0
+    assert synchronize.synchronize(stages.workspace, stages.params).num_changes == 0
 
 
 def test_a_card_that_a_database_cannot_hold_ends_with_a_whole_line() -> None:

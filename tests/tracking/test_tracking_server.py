@@ -24,9 +24,8 @@ import psycopg
 import pytest
 import requests
 
-from pipeline import tracking
 from pipeline.errors import PipelineError
-from pipeline.tracking import live
+from pipeline.tracking import live, publish, synchronize
 from tests.tracking.test_tracking_live import (  # noqa: F401
     test_a_run_that_ends_well_is_complete,
     test_a_store_that_comes_back_before_the_end_gets_the_whole_run,
@@ -188,9 +187,9 @@ def whole(server: Server, make_stages: Callable[..., Any]) -> Any:
 def test_everything_is_on_the_server_and_nothing_in_the_project(stages: Any, server: Server, database: str) -> None:
     before = (stages.workspace.root / "mlflow.db").read_bytes()
     stages.everything()
-    report = tracking.sync(stages.workspace, stages.params)
+    report = synchronize.synchronize(stages.workspace, stages.params)
     assert (len(report.created), len(report.repaired)) == (10, 0)
-    assert tracking.sync(stages.workspace, stages.params).num_changes == 0
+    assert synchronize.synchronize(stages.workspace, stages.params).num_changes == 0
     run = stages.view.run("digits", "small")
     assert run.info.artifact_uri.startswith("mlflow-artifacts:")
     assert stages.view.files(run, "training") == {"curves.png", "history.csv", "metrics.json"}
@@ -204,7 +203,7 @@ def test_a_registered_model_is_loaded_from_the_server(stages: Any, server: Serve
     stages.prepare()
     stages.train("small")
     stages.select("small")
-    tracking.publish_selection(stages.workspace, stages.params, "mnist-classifier")
+    publish.publish(stages.workspace, stages.params, "register", "mnist-classifier")
     code = """
 import mlflow, numpy
 model = mlflow.pyfunc.load_model("models:/mnist-classifier@champion")
@@ -218,14 +217,14 @@ print(model.predict(numpy.zeros((2, 28, 28), numpy.uint8)).shape)
 
 TRAIN = """
 import time
-with tracking.training_run(workspace, params, "small") as run:
+with live.training_run(workspace, params, "small") as run:
     print("ready", flush=True)
     sys.stdin.readline()
     for epoch in (1, 2, 3):
         run.log_epoch(epoch, {"loss": SEED + epoch})
 for name in ("small", "large"):
-    tracking.publish_variant(workspace, params, name)
-tracking.publish_selection(workspace, params, "mnist-classifier")
+    publish.publish(workspace, params, "train", name)
+publish.publish(workspace, params, "register", "mnist-classifier")
 """
 
 
@@ -265,7 +264,7 @@ def test_two_workspaces_on_one_server_do_not_mix(server: Server, make_stages: Ca
     # Either sync leaves the other's runs as they are.
     kept = {run.info.run_id for run in view.runs("digits")}
     for stages in (mine, yours):
-        report = tracking.sync(stages.workspace, stages.params)
+        report = synchronize.synchronize(stages.workspace, stages.params)
         assert (report.removed, report.closed) == ([], [])
         assert kept <= {run.info.run_id for run in view.runs("digits")}
 
@@ -295,7 +294,7 @@ def test_a_server_that_dies_in_the_middle(
     stages = make_stages()
     try:
         mortal.start()
-        with tracking.training_run(stages.workspace, stages.params, "small") as run:
+        with live.training_run(stages.workspace, stages.params, "small") as run:
             run.log_epoch(1, stages.epoch(1))
             wait_until(lambda: "loss" in stages.view.run("digits", "small").data.metrics)
             mortal.kill()
@@ -307,10 +306,10 @@ def test_a_server_that_dies_in_the_middle(
         assert f"MLflow at {mortal.uri} could not be reached" in message
         assert "`python -m pipeline sync`" in message
         with pytest.raises(PipelineError, match="MLflow could not be reached or refused the request"):
-            tracking.sync(stages.workspace, stages.params)
+            synchronize.synchronize(stages.workspace, stages.params)
         mortal.start()
         assert stages.view.run("digits", "small").info.status == "RUNNING"
-        code = "print(tracking.sync(workspace, params))"
+        code = "print(synchronize.synchronize(workspace, params))"
         # In a process of its own, because that of the training must be gone for its run to be closed.
         assert stages.python(code).startswith("1 created, 0 repaired")
         by_status = {run.info.status: run for run in stages.view.runs("digits")}
@@ -359,7 +358,7 @@ def test_a_slow_server_does_not_slow_the_training(
     with Slow(server.uri, delay=0.5) as slow:
         threading.Thread(target=slow.serve_forever, args=(0.02,), daemon=True).start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", slow.uri)
-        with tracking.training_run(stages.workspace, stages.params, "small") as run:
+        with live.training_run(stages.workspace, stages.params, "small") as run:
             start = time.monotonic()
             for epoch in range(1, 41):
                 run.log_epoch(epoch, stages.epoch(epoch))

@@ -23,6 +23,8 @@ DEMO_FOLDER = "demo/"
 DEMO_MODEL = "demo-"
 # The tag by which a run is found from an output in dvc.lock, and the other way round.
 OUTPUTS = "dvc_outputs"
+# What a stage without items is run on, because every stage takes a name.
+NO_ITEM = "all"
 SUMMARY_EXPERIMENT = "summary"
 SUMMARY_NOTE = "Every variant of every study in one table, and every configuration of every search in another."
 
@@ -130,7 +132,8 @@ def registered_name(params: Params, task: str) -> str:
 
 
 def stage_name(stage: str, item: str) -> str:
-    return f"{stage}@{item}"
+    """A stage's item as DVC names it: STAGE@ITEM, or STAGE alone if it has no items."""
+    return stage if item == NO_ITEM else f"{stage}@{item}"
 
 
 def stage_tags(params: Params, data: str, stage: str, item: str) -> dict[str, str]:

@@ -135,7 +135,7 @@ def sweep_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     )
 
 
-def tabulate_record(workspace: Workspace, params: Params) -> RunRecord:
+def tabulate_record(workspace: Workspace, params: Params, item: str) -> RunRecord:
     """The table of all configurations of all searches."""
     dataset = embedded_first(params, [search.dataset for search in params.searches.values()])
     path = existing(workspace.searches_table)

@@ -117,7 +117,7 @@ def selection_record(workspace: Workspace, params: Params, task: str) -> RunReco
     )
 
 
-def summary_record(workspace: Workspace, params: Params) -> RunRecord:
+def summary_record(workspace: Workspace, params: Params, item: str) -> RunRecord:
     """The table of all variants of all studies."""
     dataset = embedded_first(params, params.datasets)
     path = existing(workspace.variants_table)

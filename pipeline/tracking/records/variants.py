@@ -146,23 +146,17 @@ def kernels_records(workspace: Workspace, params: Params, name: str) -> list[Run
     return variant_records(workspace, params, name)
 
 
-def evaluation_records(workspace: Workspace, params: Params, study: str) -> list[RunRecord]:
-    """The evaluation of a study, and the variants that it makes complete."""
-    record = evaluation_record(workspace, params, study)
-    return [record, *(variant_record(workspace, params, name, study) for name in params.variants_of(study))]
-
-
 def evaluation_record(workspace: Workspace, params: Params, study: str) -> RunRecord:
     """The test figures of all variants of a study side by side."""
     spec = require(params.studies, study, "study")
     return _evaluation_record(workspace, params, study, spec.dataset, stage="evaluate", files=("metrics.json",))
 
 
-def signal_evaluation_records(workspace: Workspace, params: Params, signal: str) -> list[RunRecord]:
-    """The evaluation of a signal, and the regressors that it makes complete."""
-    record = signal_evaluation_record(workspace, params, signal)
-    names = [name for name, regressor in params.regressors.items() if regressor.dataset == signal]
-    return [record, *(variant_record(workspace, params, name, signal) for name in names)]
+def evaluated_records(workspace: Workspace, params: Params, study: str) -> list[RunRecord]:
+    """The runs of the variants that a study or signal evaluates, complete with its figures."""
+    signal = [name for name, regressor in params.regressors.items() if regressor.dataset == study]
+    names = signal if study in params.signals else params.variants_of(study)
+    return [variant_record(workspace, params, name, study) for name in names]
 
 
 def signal_evaluation_record(workspace: Workspace, params: Params, signal: str) -> RunRecord:
