@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import ValidationError
 
 from pipeline import models
-from pipeline.config.models import Classifier, CnnVariant, DenseLayer, MlpVariant, MobileNetVariant
+from pipeline.config.models import Classifier, CnnVariant, MlpVariant, MobileNetVariant
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.errors import PipelineError
 from pipeline.evaluation import scoring
-from pipeline.io import storage
+from pipeline.io import outcomes, storage
 from pipeline.io.paths import Workspace
 from pipeline.plots import curves
 from pipeline.runtime import backend
@@ -60,15 +59,7 @@ def resolved(workspace: Workspace, variant: Classifier, name: str) -> MlpVariant
         return variant
     if isinstance(variant, MobileNetVariant):
         raise PipelineError(f"transfers.{name}: expected a variant trained on images. Run `dvc repro transfer@{name}`.")
-    path = workspace.outcome(variant.layers_from)
-    content = storage.read_json(path)
-    try:
-        return variant.resolved([DenseLayer.model_validate(layer) for layer in content["layers"]])
-    except (KeyError, TypeError, ValidationError) as error:
-        raise PipelineError(
-            f"{path}: expected `layers` like those of params.yaml, got {content.get('layers')!r} ({error}). "
-            "Delete the file, then run `dvc repro` to make it again."
-        ) from None
+    return outcomes.resolved(workspace.outcome(variant.layers_from), variant)
 
 
 def initial_model(

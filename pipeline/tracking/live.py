@@ -123,7 +123,7 @@ class LiveRun(ABC, Generic[Row]):
         with self.store.lock():
             self.experiment_id = self.store.ensure_experiment(
                 experiment_name(self.params, data, study),
-                experiment_tags(self.params, data, self.params.title_of(study)),
+                experiment_tags(self.params, data, study),
             )
             runs.close_dead(self.store, [self.experiment_id])
             created_tags = {**tags, **machine_tags()}

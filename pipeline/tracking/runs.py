@@ -269,8 +269,8 @@ def _complete_figures(client: MlflowClient, run: Run, record: RunRecord) -> bool
 
 def _different_figures(client: MlflowClient, run: Run, record: RunRecord) -> list[Metric]:
     known = run.data.metrics
-    different = [name for name, value in record.figures.items() if name not in known or not _same(known[name], value)]
-    return [Metric(name, record.figures[name], _figure_time(client, run, record, name), step=0) for name in different]
+    different = [name for name, value in record.metrics.items() if name not in known or not _same(known[name], value)]
+    return [Metric(name, record.metrics[name], _figure_time(client, run, record, name), step=0) for name in different]
 
 
 def _complete_children(

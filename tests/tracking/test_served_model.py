@@ -33,7 +33,7 @@ BAD_REQUESTS = ("nan", "300", "-1", "text", "null", "ragged", "wrong shape", "em
 
 @pytest.fixture(scope="module")
 def logged(tmp_path_factory: pytest.TempPathFactory, make_stages_in: Any) -> Path:
-    """The folder of a model that `publish_variant` logged."""
+    """The folder of a model that publishing a variant logged."""
     stages = make_stages_in(tmp_path_factory.mktemp("served"))
     stages.train("small")
     publish.publish(stages.workspace, stages.params, "train", "small")

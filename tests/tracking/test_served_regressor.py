@@ -39,7 +39,7 @@ BAD_REQUESTS = ("nan", "infinite", "text", "null", "wrong shape", "empty")
 
 @pytest.fixture(scope="module")
 def logged(tmp_path_factory: pytest.TempPathFactory, make_stages_in: Any) -> Path:
-    """The folder of a model that `publish_variant` logged."""
+    """The folder of a model that publishing a variant logged."""
     folder = tmp_path_factory.mktemp("served_regressor")
     path = folder / "waves.keras"
     environment = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PATH": "/usr/bin:/bin"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +16,17 @@ from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
 from pipeline.tracking.records.record import (
+    DATA,
     DatasetVersion,
     RunRecord,
     Tensor,
     attachment,
-    content_key,
     damaged,
     existing,
-    experiment_name,
-    experiment_tags,
     files_of,
-    output_tags,
-    stage_name,
-    stage_tags,
-    time_of,
+    stage_record,
 )
 
-DATA_EXPERIMENT = "data"
-DATA_NOTE = "The datasets: raw files, splits and statistics; the signals; the weights and features of frozen networks."
 CONTEXT_OF_SPLIT = {
     "train": "training",
     "validation": "validation",
@@ -57,19 +50,17 @@ def fetch_record(workspace: Workspace, params: Params, source: str) -> RunRecord
     files = files_of([workspace.raw(source)])
     # Whatever dataset is made of it has the same origin.
     users = [name for name, item in params.datasets.items() if item.source == source]
-    dataset = next(iter(users or params.datasets))
-    return RunRecord(
-        experiment=experiment_name(params, dataset, DATA_EXPERIMENT),
-        experiment_tags=experiment_tags(params, dataset, DATA_NOTE),
-        name=stage_name("fetch", source),
-        key=content_key(workspace.root, files),
-        time=time_of(files),
-        tags={
-            **stage_tags(params, dataset, "fetch", source),
-            **output_tags(workspace, [workspace.raw(source)]),
-        },
+    return stage_record(
+        workspace,
+        params,
+        "fetch",
+        source,
+        data=next(iter(users or params.datasets)),
+        experiment=DATA,
+        files=files,
+        outputs=[workspace.raw(source)],
         params=flatten.section_params(spec, without=("sha256",)),
-        figures={f"bytes/{path.name}": float(path.stat().st_size) for path in files},
+        metrics=_sizes(files),
     )
 
 
@@ -78,20 +69,17 @@ def fetch_weights_record(workspace: Workspace, params: Params, name: str) -> Run
     spec = require(params.weights, name, "weights")
     path = existing(workspace.weights(name))
     users = [features.dataset for features in params.features.values() if features.weights == name]
-    dataset = next(iter(users or params.datasets))
-    return RunRecord(
-        experiment=experiment_name(params, dataset, DATA_EXPERIMENT),
-        experiment_tags=experiment_tags(params, dataset, DATA_NOTE),
-        name=stage_name("fetch_weights", name),
-        key=content_key(workspace.root, [path]),
-        time=time_of([path]),
-        tags={
-            **stage_tags(params, dataset, "fetch_weights", name),
-            **output_tags(workspace, [path]),
-            "weights": spec.kind,
-        },
+    return stage_record(
+        workspace,
+        params,
+        "fetch_weights",
+        name,
+        data=next(iter(users or params.datasets)),
+        experiment=DATA,
+        files=[path],
+        tags={"weights": spec.kind},
         params={**flatten.section_params(spec), "sha256": storage.sha256(path)},
-        figures={"bytes": float(path.stat().st_size)},
+        metrics={"bytes": float(path.stat().st_size)},
     )
 
 
@@ -100,31 +88,29 @@ def features_record(workspace: Workspace, params: Params, name: str) -> RunRecor
     spec = require(params.features, name, "features")
     paths = {split: existing(workspace.features(name, split)) for split in FEATURE_SPLITS}
     shapes = {split: array_shape(path, "features") for split, path in paths.items()}
-    return RunRecord(
-        experiment=experiment_name(params, spec.dataset, DATA_EXPERIMENT),
-        experiment_tags=experiment_tags(params, spec.dataset, DATA_NOTE),
-        name=stage_name("features", name),
-        key=content_key(workspace.root, paths.values()),
-        time=time_of(paths.values()),
-        tags={
-            **stage_tags(params, spec.dataset, "features", name),
-            **output_tags(workspace, paths.values()),
-            "weights": params.weights[spec.weights].kind,
-        },
+    return stage_record(
+        workspace,
+        params,
+        "features",
+        name,
+        data=spec.dataset,
+        experiment=DATA,
+        files=list(paths.values()),
+        tags={"weights": params.weights[spec.weights].kind},
         params={
             **flatten.section_params(spec),
             **{f"shape.{split}": " x ".join(map(str, shape)) for split, shape in shapes.items()},
         },
-        figures={
+        metrics={
             **{f"num_examples/{split}": float(shape[0]) for split, shape in shapes.items()},
-            **{f"bytes/{path.name}": float(path.stat().st_size) for path in paths.values()},
+            **_sizes(paths.values()),
         },
         datasets=dataset_versions(workspace, params, spec.dataset, FEATURE_SPLITS),
     )
 
 
 def prepare_record(workspace: Workspace, params: Params, dataset: str) -> RunRecord:
-    """The splits of a dataset: statistics, pictures and digests."""
+    """The splits of a dataset: statistics, plots and digests."""
     spec = require(params.datasets, dataset, "dataset")
     described = {
         "title": spec.title,
@@ -132,36 +118,37 @@ def prepare_record(workspace: Workspace, params: Params, dataset: str) -> RunRec
         **({"keep": ", ".join(map(str, spec.keep))} if spec.keep else {}),
         **flatten.section_params(spec.split),
     }
-    return _splits_record(workspace, params, dataset, "prepare", DATASET_SPLITS, described)
+    return _splits_record(workspace, params, "prepare", dataset, DATASET_SPLITS, described)
 
 
 def generate_record(workspace: Workspace, params: Params, signal: str) -> RunRecord:
-    """The rows of a signal: statistics, pictures and digests."""
+    """The rows of a signal: statistics, plots and digests."""
     spec = require(params.signals, signal, "signal")
     described = {
         **flatten.section_params(spec, without=("example", "extended")),
         "example": ", ".join(map(str, spec.example)),
         "num_extended": str(len(spec.extended)),
     }
-    return _splits_record(workspace, params, signal, "generate", SIGNAL_SPLITS, described)
+    return _splits_record(workspace, params, "generate", signal, SIGNAL_SPLITS, described)
 
 
 def _splits_record(
-    workspace: Workspace, params: Params, data: str, stage: str, splits: tuple[str, ...], described: Mapping[str, str]
+    workspace: Workspace, params: Params, stage: str, data: str, splits: tuple[str, ...], described: Mapping[str, str]
 ) -> RunRecord:
     results = workspace.dataset_results(data)
     statistics = storage.read_json(existing(results / "statistics.json"))
     files = files_of([results])
-    outputs = [*(workspace.prepared(data, split) for split in splits), *files]
-    return RunRecord(
-        experiment=experiment_name(params, data, DATA_EXPERIMENT),
-        experiment_tags=experiment_tags(params, data, DATA_NOTE),
-        name=stage_name(stage, data),
-        key=content_key(workspace.root, outputs),
-        time=time_of(files),
-        tags={**stage_tags(params, data, stage, data), **output_tags(workspace, outputs)},
+    return stage_record(
+        workspace,
+        params,
+        stage,
+        data,
+        data=data,
+        experiment=DATA,
+        files=[*(workspace.prepared(data, split) for split in splits), *files],
+        dated=files,
         params=described,
-        figures=flatten.numbers(statistics),
+        metrics=flatten.numbers(statistics),
         attachments=(attachment(workspace, "data", files),),
         datasets=dataset_versions(workspace, params, data, splits),
     )
@@ -228,3 +215,7 @@ def _of_split(path: Path, statistics: Mapping[str, Any], section: str, split: st
     if not isinstance(values, Mapping) or split not in values:
         raise damaged(path, f"{section}.{split}", "none")
     return values[split]
+
+
+def _sizes(files: Iterable[Path]) -> dict[str, float]:
+    return {f"bytes/{path.name}": float(path.stat().st_size) for path in files}

@@ -1,15 +1,15 @@
-"""A run as it should be, and what all records are made with: names, tags, keys and times."""
+"""A run as MLflow should have it, and how each is made from a stage's outputs: names, tags, keys and times."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 import pandas as pd
 
@@ -25,8 +25,16 @@ DEMO_MODEL = "demo-"
 OUTPUTS = "dvc_outputs"
 # What a stage without items is run on, because every stage takes a name.
 NO_ITEM = "all"
-SUMMARY_EXPERIMENT = "summary"
-SUMMARY_NOTE = "Every variant of every study in one table, and every configuration of every search in another."
+
+# Experiments that are about no study or signal, with their descriptions.
+DATA = "data"
+SUMMARY = "summary"
+SELECTION = "model-selection"
+NOTES = {
+    DATA: "The datasets: raw files, splits and statistics; the signals; the weights and features of frozen networks.",
+    SUMMARY: "Every variant of every study in one table, and every configuration of every search in another.",
+    SELECTION: "Which variant becomes a version of a registered model, on validation figures only.",
+}
 
 
 class NotMadeYetError(PipelineError):
@@ -84,11 +92,22 @@ class ModelFile:
     outputs: Tensor
 
 
+class RunContent(TypedDict, total=False):
+    """What a run shows, beside what it is of: fields of RunRecord."""
+
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    curves: tuple[CurvePoint, ...]
+    attachments: tuple[Attachment, ...]
+    datasets: tuple[DatasetVersion, ...]
+    model: ModelFile | None
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """One run as it should be. `time` is in milliseconds since 1970, of when the outputs were written here.
 
-    `children` are runs below it, of parameters, figures and tags alone.
+    `children` are runs below it, of parameters, metrics and tags alone.
     """
 
     experiment: str
@@ -98,12 +117,68 @@ class RunRecord:
     time: int
     tags: Mapping[str, str]
     params: Mapping[str, str] = field(default_factory=dict)
-    figures: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
     curves: tuple[CurvePoint, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     datasets: tuple[DatasetVersion, ...] = ()
     model: ModelFile | None = None
     children: tuple[RunRecord, ...] = ()
+
+
+def stage_record(
+    workspace: Workspace,
+    params: Params,
+    stage: str,
+    item: str,
+    /,
+    *,
+    data: str,
+    experiment: str,
+    files: Sequence[Path],
+    outputs: Iterable[Path] | None = None,
+    dated: Iterable[Path] | None = None,
+    name: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    **content: Unpack[RunContent],
+) -> RunRecord:
+    """The run of a stage's item, about a dataset or signal, in the experiment of a study, a signal, or one of NOTES.
+
+    Its key is of `files`; of those `dated`, by default the same, the youngest gives the time. `outputs` are the files
+    and folders that dvc.yaml declares, by default the files. `content` are further fields of RunRecord. Raises
+    NotMadeYetError when an output is missing.
+    """
+    return RunRecord(
+        experiment=experiment_name(params, data, experiment),
+        experiment_tags=experiment_tags(params, data, experiment),
+        name=name or stage_name(stage, item),
+        key=content_key(workspace.root, files),
+        time=time_of(files if dated is None else dated),
+        tags={
+            **stage_tags(params, stage, item, data=data, experiment=experiment),
+            **output_tags(workspace, files if outputs is None else outputs),
+            **(tags or {}),
+        },
+        **content,
+    )
+
+
+def child_record(
+    parent: RunRecord, identity: str, *, name: str, tags: Mapping[str, str], params: Mapping[str, str], values: Any
+) -> RunRecord:
+    """A run below another one, of which `identity` tells it from the others; `values` hold its metrics by name.
+
+    Its key is of the parent's content and that identity: equal metrics below two parents are two runs.
+    """
+    return RunRecord(
+        experiment=parent.experiment,
+        experiment_tags=parent.experiment_tags,
+        name=name,
+        key=hashlib.sha256(f"{parent.key} {identity}".encode()).hexdigest(),
+        time=parent.time,
+        tags=tags,
+        params=params,
+        metrics=flatten.numbers(values),
+    )
 
 
 def content_key(root: Path, outputs: Iterable[Path]) -> str:
@@ -117,13 +192,15 @@ def content_key(root: Path, outputs: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def experiment_name(params: Params, data: str, name: str) -> str:
+def experiment_name(params: Params, data: str, experiment: str) -> str:
     """The experiment of that name for a dataset or signal; what is for demonstration has experiments of its own."""
-    return f"{DEMO_FOLDER}{name}" if params.is_embedded(data) else name
+    return f"{DEMO_FOLDER}{experiment}" if params.is_embedded(data) else experiment
 
 
-def experiment_tags(params: Params, data: str, note: str) -> dict[str, str]:
-    return {"mlflow.note.content": note, "data": origin(params, data)}
+def experiment_tags(params: Params, data: str, experiment: str) -> dict[str, str]:
+    """The tags of an experiment: its description, and whether its data are real or for demonstration."""
+    note = params.title_of(experiment) if _is_study(params, experiment) else NOTES[experiment]
+    return {"mlflow.note.content": note, "data": _origin(params, data)}
 
 
 def registered_name(params: Params, task: str) -> str:
@@ -136,28 +213,18 @@ def stage_name(stage: str, item: str) -> str:
     return stage if item == NO_ITEM else f"{stage}@{item}"
 
 
-def stage_tags(params: Params, data: str, stage: str, item: str) -> dict[str, str]:
-    """Tags of the run of a stage's item, about a dataset or signal."""
-    return {"dataset": data, **_tags_of(stage, stage_name(stage, item), origin(params, data))}
-
-
-def single_stage_tags(params: Params, data: str, stage: str) -> dict[str, str]:
-    """Tags of the run of a stage without items, about several datasets with the origin of one."""
-    return _tags_of(stage, stage, origin(params, data))
-
-
-def _tags_of(stage: str, dvc_stage: str, data: str) -> dict[str, str]:
+def stage_tags(params: Params, stage: str, item: str, *, data: str, experiment: str) -> dict[str, str]:
+    """Tags of the run of a stage's item: which it is, its study or signal, and its data unless those are of several."""
+    name = stage_name(stage, item)
     return {
+        **({} if item == NO_ITEM else {"dataset": data}),
+        **({"study": experiment} if _is_study(params, experiment) else {}),
         "stage": stage,
-        "dvc_stage": dvc_stage,
-        "data": data,
-        "mlflow.source.name": f"dvc repro {dvc_stage}",
+        "dvc_stage": name,
+        "data": _origin(params, data),
+        "mlflow.source.name": f"dvc repro {name}",
         "mlflow.source.type": "LOCAL",
     }
-
-
-def origin(params: Params, data: str) -> str:
-    return "embedded" if params.is_embedded(data) else "real"
 
 
 def embedded_first(params: Params, datasets: Iterable[str]) -> str:
@@ -176,7 +243,8 @@ def output_tags(workspace: Workspace, outputs: Iterable[Path]) -> dict[str, str]
     return {OUTPUTS: json.dumps(hashes)}
 
 
-def attachment(workspace: Workspace, folder: str, files: list[Path]) -> Attachment:
+def attachment(workspace: Workspace, folder: str, files: Sequence[Path]) -> Attachment:
+    """Files as artifacts of a run, in a folder."""
     return Attachment(folder, tuple(files), content_key(workspace.root, files))
 
 
@@ -189,7 +257,7 @@ def attachments_of(workspace: Workspace, folder: str, results: Path) -> tuple[At
     )
 
 
-def table_figures(table: pd.DataFrame, column: str = "variant") -> dict[str, float]:
+def table_metrics(table: pd.DataFrame, column: str = "variant") -> dict[str, float]:
     """The numbers of a table as `row/column`, rows named by a column; none without that column."""
     if column not in table.columns:
         return {}
@@ -198,7 +266,7 @@ def table_figures(table: pd.DataFrame, column: str = "variant") -> dict[str, flo
         name: value
         for row in rows
         for name, value in flatten.numbers({str(row.pop(column)): row}).items()
-        # A cell without a figure.
+        # An empty cell.
         if not math.isnan(value)
     }
 
@@ -218,13 +286,14 @@ def entry_of(path: Path, content: Mapping[str, Any], key: str) -> Any:
 
 
 def existing(path: Path) -> Path:
+    """The path of an output. Raises NotMadeYetError when it is missing."""
     if not path.exists():
         raise NotMadeYetError(f"{path}: missing, because its stage has not run here. Run `dvc repro` or `dvc pull`.")
     return path
 
 
 def files_of(outputs: Iterable[Path]) -> list[Path]:
-    """All files of the outputs in a fixed order, without temporary ones."""
+    """All files of the outputs in a fixed order, without temporary ones. Raises NotMadeYetError when one is missing."""
     files: list[Path] = []
     for output in outputs:
         below = sorted(existing(output).rglob("*")) if output.is_dir() else [existing(output)]
@@ -235,3 +304,12 @@ def files_of(outputs: Iterable[Path]) -> list[Path]:
 def time_of(files: Iterable[Path]) -> int:
     """When the youngest of files was written here, in milliseconds since 1970."""
     return int(max(path.stat().st_mtime for path in files) * 1000)
+
+
+def _origin(params: Params, data: str) -> str:
+    return "embedded" if params.is_embedded(data) else "real"
+
+
+def _is_study(params: Params, experiment: str) -> bool:
+    """Whether an experiment is about a study, or a signal, which is its own study."""
+    return experiment in params.studies or experiment in params.signals

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,96 +16,68 @@ from pipeline.tracking.records.data import dataset_versions
 from pipeline.tracking.records.record import (
     RunRecord,
     attachment,
-    content_key,
+    child_record,
     damaged,
     existing,
-    experiment_name,
-    experiment_tags,
-    output_tags,
-    stage_name,
-    stage_tags,
-    table_figures,
-    time_of,
+    stage_record,
+    table_metrics,
 )
 
 FILES = ("seeds.csv", "summary.csv", "differences.csv", "accuracy.png")
 
 
 def repeat_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
-    """The repeats of a variant in its study, and below it a run per seed, of validation figures alone."""
+    """The repeats of a variant in its study, and below it a run per seed, of validation metrics alone."""
     item = require(params.repeated, name, "repeated variant")
     path = existing(workspace.repeated_training(item.study, name))
     table = _read(path, "seed")
     models = workspace.repeated_model(item.study, name, params.compute.seed).parent
-    tags = {
-        **stage_tags(params, item.dataset, "repeat", name),
-        **output_tags(workspace, [models, path]),
-        "study": item.study,
-        "repeated": name,
-    }
-    record = RunRecord(
-        experiment=experiment_name(params, item.dataset, item.study),
-        experiment_tags=experiment_tags(params, item.dataset, params.title_of(item.study)),
-        name=stage_name("repeat", name),
-        key=content_key(workspace.root, [path]),
-        time=time_of([path]),
-        tags=tags,
+    record = stage_record(
+        workspace,
+        params,
+        "repeat",
+        name,
+        data=item.dataset,
+        experiment=item.study,
+        files=[path],
+        outputs=[models, path],
+        tags={"repeated": name},
         params={
             **flatten.section_params(params.variants[name], without=("study",)),
             "repeats": str(params.repeats[item.study].repeats),
         },
-        figures={"num_seeds": float(len(table)), **_means(table)},
+        metrics={
+            "num_seeds": float(len(table)),
+            **{f"mean_{metric}": float(value) for metric, value in table.drop(columns=["seed"]).mean().items()},
+        },
         attachments=(attachment(workspace, "repeats", [path]),),
         datasets=dataset_versions(workspace, params, item.dataset, ("train", "validation")),
     )
-    return _with_seeds(record, table)
-
-
-def repeats_evaluation_record(workspace: Workspace, params: Params, study: str) -> RunRecord:
-    """What the seeds change in a study: every seed, means and intervals, differences and a picture."""
-    spec = require(params.repeats, study, "study under repeats")
-    paths = [existing(workspace.repeats(study) / name) for name in FILES]
-    return RunRecord(
-        experiment=experiment_name(params, spec.dataset, study),
-        experiment_tags=experiment_tags(params, spec.dataset, params.title_of(study)),
-        name=stage_name("evaluate_repeats", study),
-        key=content_key(workspace.root, paths),
-        time=time_of(paths),
-        tags={
-            **stage_tags(params, spec.dataset, "evaluate_repeats", study),
-            **output_tags(workspace, paths),
-            "study": study,
-        },
-        params={"repeats": str(spec.repeats)},
-        figures=table_figures(_read(workspace.repeats(study) / "summary.csv", "variant")),
-        attachments=(attachment(workspace, "repeats", paths),),
-        datasets=dataset_versions(workspace, params, spec.dataset, ("test",)),
-    )
-
-
-def _with_seeds(record: RunRecord, table: pd.DataFrame) -> RunRecord:
     children = []
     for row in table.to_dict("records"):
         seed = str(int(row.pop("seed")))
-        # Of the parent's content and the seed: a child belongs to its parent alone.
-        key = hashlib.sha256(f"{record.key} {seed}".encode()).hexdigest()
-        child = RunRecord(
-            experiment=record.experiment,
-            experiment_tags=record.experiment_tags,
-            name=f"seed {seed}",
-            key=key,
-            time=record.time,
-            tags={**record.tags, "seed": seed},
-            params={"seed": seed},
-            figures=flatten.numbers({str(name): value for name, value in row.items()}),
-        )
-        children.append(child)
+        tags = {**record.tags, "seed": seed}
+        children.append(child_record(record, seed, name=f"seed {seed}", tags=tags, params={"seed": seed}, values=row))
     return replace(record, children=tuple(children))
 
 
-def _means(table: pd.DataFrame) -> dict[str, float]:
-    figures = table.drop(columns=["seed"])
-    return {f"mean_{name}": float(value) for name, value in figures.mean().items()}
+def repeats_evaluation_record(workspace: Workspace, params: Params, study: str) -> RunRecord:
+    """What the seeds change in a study: every seed, means and intervals, differences and a plot."""
+    spec = require(params.repeats, study, "study under repeats")
+    paths = [existing(workspace.repeats(study) / name) for name in FILES]
+    return stage_record(
+        workspace,
+        params,
+        "evaluate_repeats",
+        study,
+        data=spec.dataset,
+        experiment=study,
+        files=paths,
+        params={"repeats": str(spec.repeats)},
+        metrics=table_metrics(_read(workspace.repeats(study) / "summary.csv", "variant")),
+        attachments=(attachment(workspace, "repeats", paths),),
+        datasets=dataset_versions(workspace, params, spec.dataset, ("test",)),
+    )
 
 
 def _read(path: Path, column: str) -> pd.DataFrame:

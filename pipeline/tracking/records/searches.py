@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -17,27 +14,21 @@ from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
 from pipeline.tracking.records.data import dataset_versions
 from pipeline.tracking.records.record import (
-    SUMMARY_EXPERIMENT,
-    SUMMARY_NOTE,
+    SUMMARY,
     RunRecord,
     attachment,
     attachments_of,
-    content_key,
+    child_record,
     damaged,
     embedded_first,
     entry_of,
     existing,
-    experiment_name,
-    experiment_tags,
     files_of,
-    output_tags,
-    single_stage_tags,
-    stage_name,
+    stage_record,
     stage_tags,
-    time_of,
 )
 
-# Of folds.csv, what is no figure of the folds.
+# Columns of folds.csv that are no metrics of the folds.
 IDENTITY_COLUMNS = ("units", "parameters")
 REQUIRED_COLUMNS = (*IDENTITY_COLUMNS, "mean_accuracy")
 
@@ -49,20 +40,22 @@ def search_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     outcome = storage.read_json(outcome_path)
     folds = _folds(workspace.search_results(name) / "folds.csv")
     files = [*files_of([workspace.search_results(name)]), outcome_path]
-    record = RunRecord(
-        experiment=experiment_name(params, spec.dataset, spec.study),
-        experiment_tags=experiment_tags(params, spec.dataset, params.title_of(spec.study)),
+    record = stage_record(
+        workspace,
+        params,
+        "search",
+        name,
+        data=spec.dataset,
+        experiment=spec.study,
+        files=files,
         name=search_run_name(name),
-        key=content_key(workspace.root, files),
-        time=time_of(files),
         tags={
-            **search_tags(params, name),
-            **output_tags(workspace, files),
+            "search": name,
             "selected": str(entry_of(outcome_path, outcome, "selected")),
             "mlflow.note.content": str(entry_of(outcome_path, outcome, "reason")),
         },
         params=search_params(params, name),
-        figures={
+        metrics={
             "best_mean_accuracy": float(folds["mean_accuracy"].max()),
             "num_configurations": float(len(folds)),
             "num_fits": float(len(folds) * spec.folds),
@@ -70,7 +63,13 @@ def search_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
         attachments=(attachment(workspace, "search", files),),
         datasets=dataset_versions(workspace, params, spec.dataset, ("train", "validation")),
     )
-    return _with_configurations(params, name, record, folds)
+    children = []
+    for row in folds.to_dict("records"):
+        units, parameters = str(row.pop("units")), str(row.pop("parameters"))
+        settings = {**configuration_params(units), "parameters": parameters}
+        tags = configuration_tags(params, name, units)
+        children.append(child_record(record, units, name=units, tags=tags, params=settings, values=row))
+    return replace(record, children=tuple(children))
 
 
 def search_run_name(name: str) -> str:
@@ -79,8 +78,9 @@ def search_run_name(name: str) -> str:
 
 
 def search_tags(params: Params, name: str) -> dict[str, str]:
+    """Tags of a search's run that are known before it has run."""
     spec = params.searches[name]
-    return {**stage_tags(params, spec.dataset, "search", name), "study": spec.study, "search": name}
+    return {**stage_tags(params, "search", name, data=spec.dataset, experiment=spec.study), "search": name}
 
 
 def search_params(params: Params, name: str) -> dict[str, str]:
@@ -104,29 +104,28 @@ def configuration_params(units: str) -> dict[str, str]:
 
 
 def sweep_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
-    """Which member of a sweep was chosen, and the figures that it was chosen by."""
+    """Which member of a sweep was chosen, and the accuracies that it was chosen by."""
     spec = require(params.sweeps, name, "sweep")
     path = existing(workspace.outcome(name))
     outcome = storage.read_json(path)
     selected, accuracies = str(entry_of(path, outcome, "selected")), entry_of(path, outcome, "accuracies")
     if selected not in accuracies:
         raise damaged(path, f"{selected!r} among the accuracies", "none of that name")
-    return RunRecord(
-        experiment=experiment_name(params, spec.dataset, spec.study),
-        experiment_tags=experiment_tags(params, spec.dataset, params.title_of(spec.study)),
-        name=stage_name("sweep", name),
-        key=content_key(workspace.root, [path]),
-        time=time_of([path]),
+    return stage_record(
+        workspace,
+        params,
+        "sweep",
+        name,
+        data=spec.dataset,
+        experiment=spec.study,
+        files=[path],
         tags={
-            **stage_tags(params, spec.dataset, "sweep", name),
-            **output_tags(workspace, [path]),
-            "study": spec.study,
             "sweep": name,
             "selected": selected,
             "mlflow.note.content": str(entry_of(path, outcome, "reason")),
         },
         params={"selected": selected},
-        figures={
+        metrics={
             "best_val_accuracy": float(accuracies[selected]),
             "num_members": float(len(accuracies)),
             **flatten.numbers(accuracies, "val_accuracy"),
@@ -137,24 +136,24 @@ def sweep_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
 
 def tabulate_record(workspace: Workspace, params: Params, item: str) -> RunRecord:
     """The table of all configurations of all searches."""
-    dataset = embedded_first(params, [search.dataset for search in params.searches.values()])
     path = existing(workspace.searches_table)
     table = storage.read_table(path)
     num_searches = {"num_searches": float(table["search"].nunique())} if "search" in table.columns else {}
-    return RunRecord(
-        experiment=experiment_name(params, dataset, SUMMARY_EXPERIMENT),
-        experiment_tags=experiment_tags(params, dataset, SUMMARY_NOTE),
-        name="tabulate",
-        key=content_key(workspace.root, [path]),
-        time=time_of([path]),
-        tags={**single_stage_tags(params, dataset, "tabulate"), **output_tags(workspace, [path])},
-        figures={"num_rows": float(len(table)), **num_searches},
+    return stage_record(
+        workspace,
+        params,
+        "tabulate",
+        item,
+        data=embedded_first(params, [search.dataset for search in params.searches.values()]),
+        experiment=SUMMARY,
+        files=[path],
+        metrics={"num_rows": float(len(table)), **num_searches},
         attachments=(attachment(workspace, "searches", [path]),),
     )
 
 
 def conclusions_record(workspace: Workspace, params: Params, study: str) -> RunRecord:
-    """What the searches of a study say about its source's conclusions: verdicts, tables and pictures."""
+    """What the searches of a study say about its source's conclusions: verdicts, tables and plots."""
     spec = require(params.conclusions, study, "study with conclusions")
     results = workspace.conclusions(study)
     path = existing(results / "conclusions.json")
@@ -163,24 +162,21 @@ def conclusions_record(workspace: Workspace, params: Params, study: str) -> RunR
     conclusions = {
         f"conclusion_{entry_of(path, item, 'number')}": item for item in entry_of(path, content, "conclusions")
     }
-    files = files_of([results])
-    return RunRecord(
-        experiment=experiment_name(params, spec.dataset, study),
-        experiment_tags=experiment_tags(params, spec.dataset, params.title_of(study)),
-        name=stage_name("conclude", study),
-        key=content_key(workspace.root, files),
-        time=time_of(files),
-        tags={
-            **stage_tags(params, spec.dataset, "conclude", study),
-            **output_tags(workspace, results.iterdir()),
-            "study": study,
-            "mlflow.note.content": "\n".join(
-                f"- {entry_of(path, item, 'claim')} **{entry_of(path, item, 'verdict')}**"
-                for item in conclusions.values()
-            ),
-        },
+    lines = [
+        f"- {entry_of(path, item, 'claim')} **{entry_of(path, item, 'verdict')}**" for item in conclusions.values()
+    ]
+    return stage_record(
+        workspace,
+        params,
+        "conclude",
+        study,
+        data=spec.dataset,
+        experiment=study,
+        files=files_of([results]),
+        outputs=results.iterdir(),
+        tags={"mlflow.note.content": "\n".join(lines)},
         params={name: str(item["verdict"]) for name, item in conclusions.items()},
-        figures={
+        metrics={
             **flatten.numbers({name: item.get("numbers", {}) for name, item in conclusions.items()}),
             **flatten.numbers(content.get("agreement_with_reported") or {}, "agreement_with_reported"),
         },
@@ -196,24 +192,3 @@ def _folds(path: Path) -> pd.DataFrame:
         raise damaged(path, f"rows with {', '.join(REQUIRED_COLUMNS)}", f"columns {', '.join(table.columns)}")
     # With a single layer, CSV reads numbers.
     return table.astype({"units": str})
-
-
-def _with_configurations(params: Params, name: str, search: RunRecord, folds: pd.DataFrame) -> RunRecord:
-    children = tuple(_configuration(params, name, search, row) for row in folds.to_dict("records"))
-    return replace(search, children=children)
-
-
-def _configuration(params: Params, name: str, search: RunRecord, row: Mapping[Any, Any]) -> RunRecord:
-    units = str(row["units"])
-    figures = {str(column): value for column, value in row.items() if column not in IDENTITY_COLUMNS}
-    return RunRecord(
-        experiment=search.experiment,
-        experiment_tags=search.experiment_tags,
-        name=units,
-        # Equal figures in two searches are two runs.
-        key=hashlib.sha256(f"{search.key} {units}".encode()).hexdigest(),
-        time=search.time,
-        tags=configuration_tags(params, name, units),
-        params={**configuration_params(units), "parameters": str(row["parameters"])},
-        figures=flatten.numbers(figures),
-    )

@@ -12,81 +12,65 @@ from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
 from pipeline.tracking.records.record import (
-    SUMMARY_EXPERIMENT,
-    SUMMARY_NOTE,
+    SELECTION,
+    SUMMARY,
     RunRecord,
     attachment,
     attachments_of,
-    content_key,
     damaged,
     embedded_first,
     entry_of,
     existing,
-    experiment_name,
-    experiment_tags,
     files_of,
-    output_tags,
     registered_name,
-    single_stage_tags,
-    stage_name,
-    stage_tags,
-    table_figures,
-    time_of,
+    stage_record,
+    table_metrics,
 )
 
-SELECTION_EXPERIMENT = "model-selection"
 # How the verdict on a pair ends if its difference is significant.
 IS_BETTER = " is better"
-SELECTION_NOTE = "Which variant becomes a version of a registered model, on validation figures only."
 
 
 def comparison_record(workspace: Workspace, params: Params, study: str) -> RunRecord:
-    """The ranking of a study, which differences between its variants are real, and its pictures."""
+    """The ranking of a study, which differences between its variants are real, and its plots."""
     spec = require(params.studies, study, "study")
     results = workspace.comparison(study)
     ranking = storage.read_table(existing(results / "ranking.csv"))
     pairs_path = existing(results / "differences.csv")
     pairs = storage.read_table(pairs_path).to_dict("records")
     files = files_of([results])
-    return RunRecord(
-        experiment=experiment_name(params, spec.dataset, study),
-        experiment_tags=experiment_tags(params, spec.dataset, spec.title),
-        name=stage_name("compare", study),
-        key=content_key(workspace.root, files),
-        time=time_of(files),
-        tags={
-            **stage_tags(params, spec.dataset, "compare", study),
-            **output_tags(workspace, files),
-            "study": study,
-            "mlflow.note.content": _verdicts(pairs_path, pairs, list(ranking["variant"])),
-        },
-        figures={**table_figures(ranking), "num_pairs": float(len(pairs))},
+    return stage_record(
+        workspace,
+        params,
+        "compare",
+        study,
+        data=spec.dataset,
+        experiment=study,
+        files=files,
+        tags={"mlflow.note.content": _verdicts(pairs_path, pairs, list(ranking["variant"]))},
+        metrics={**table_metrics(ranking), "num_pairs": float(len(pairs))},
         attachments=(attachment(workspace, "comparison", files),),
     )
 
 
 def contrast_record(workspace: Workspace, params: Params, study: str) -> RunRecord:
-    """The variants of a study against its baseline: gains, overfitting and pictures."""
+    """The variants of a study against its baseline: gains, overfitting and plots."""
     spec = require(params.contrasts, study, "contrast")
     results = workspace.contrast(study)
     gains = storage.read_table(existing(results / "gains.csv"))
     overfitting_path = existing(results / "overfitting.json")
     overfitting = storage.read_json(overfitting_path)
-    files = files_of([results])
-    return RunRecord(
-        experiment=experiment_name(params, spec.dataset, study),
-        experiment_tags=experiment_tags(params, spec.dataset, params.studies[study].title),
-        name=stage_name("contrast", study),
-        key=content_key(workspace.root, files),
-        time=time_of(files),
-        tags={
-            **stage_tags(params, spec.dataset, "contrast", study),
-            **output_tags(workspace, files),
-            "study": study,
-            "mlflow.note.content": str(entry_of(overfitting_path, overfitting, "verdict")),
-        },
+    return stage_record(
+        workspace,
+        params,
+        "contrast",
+        study,
+        data=spec.dataset,
+        experiment=study,
+        files=files_of([results]),
+        tags={"mlflow.note.content": str(entry_of(overfitting_path, overfitting, "verdict"))},
         params={"baseline": spec.baseline},
-        figures={**table_figures(gains), **flatten.numbers(overfitting.get("variants", {}))},
+        metrics={**table_metrics(gains), **flatten.numbers(overfitting.get("variants", {}))},
         attachments=attachments_of(workspace, "contrast", results),
     )
 
@@ -98,38 +82,38 @@ def selection_record(workspace: Workspace, params: Params, task: str) -> RunReco
     selection = storage.read_json(path)
     chosen = _selected_candidate(path, selection)
     rule = {key: str(entry_of(path, selection, key)) for key in ("metric", "tolerance", "prefer_fewer_parameters")}
-    return RunRecord(
-        experiment=experiment_name(params, spec.dataset, SELECTION_EXPERIMENT),
-        experiment_tags=experiment_tags(params, spec.dataset, SELECTION_NOTE),
-        name=stage_name("register", task),
-        key=content_key(workspace.root, [path]),
-        time=time_of([path]),
+    return stage_record(
+        workspace,
+        params,
+        "register",
+        task,
+        data=spec.dataset,
+        experiment=SELECTION,
+        files=[path],
         tags={
-            **stage_tags(params, spec.dataset, "register", task),
-            **output_tags(workspace, [path]),
             "task": task,
             "registered_model": registered_name(params, task),
             "mlflow.note.content": str(entry_of(path, selection, "reason")),
         },
         params={"selected": str(selection["selected"]), **rule},
-        figures={"num_candidates": float(len(selection["candidates"])), **flatten.numbers(chosen)},
+        metrics={"num_candidates": float(len(selection["candidates"])), **flatten.numbers(chosen)},
         attachments=(attachment(workspace, "selection", [path]),),
     )
 
 
 def summary_record(workspace: Workspace, params: Params, item: str) -> RunRecord:
     """The table of all variants of all studies."""
-    dataset = embedded_first(params, params.datasets)
     path = existing(workspace.variants_table)
     table = storage.read_table(path)
-    return RunRecord(
-        experiment=experiment_name(params, dataset, SUMMARY_EXPERIMENT),
-        experiment_tags=experiment_tags(params, dataset, SUMMARY_NOTE),
-        name="summarize",
-        key=content_key(workspace.root, [path]),
-        time=time_of([path]),
-        tags={**single_stage_tags(params, dataset, "summarize"), **output_tags(workspace, [path])},
-        figures={
+    return stage_record(
+        workspace,
+        params,
+        "summarize",
+        item,
+        data=embedded_first(params, params.datasets),
+        experiment=SUMMARY,
+        files=[path],
+        metrics={
             "num_rows": float(len(table)),
             "num_variants": float(table["variant"].nunique()),
             "num_studies": float(table["study"].nunique()),

@@ -8,19 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import ValidationError
 
-from pipeline.config.models import (
-    DenseLayer,
-    DerivedVariant,
-    MobileNetVariant,
-    RegressorVariant,
-    VariantBase,
-)
+from pipeline.config.models import DerivedVariant, MobileNetVariant, RegressorVariant, VariantBase
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.io import history as histories
-from pipeline.io import storage
+from pipeline.io import outcomes, storage
 from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
 from pipeline.tracking.records.data import (
@@ -37,16 +30,10 @@ from pipeline.tracking.records.record import (
     RunRecord,
     Tensor,
     attachment,
-    content_key,
-    damaged,
     existing,
-    experiment_name,
-    experiment_tags,
     files_of,
-    output_tags,
-    stage_name,
+    stage_record,
     stage_tags,
-    time_of,
 )
 
 # MLflow's UI draws no more than 320 points of a curve, and a point costs 0.1 ms to log: 7 of them for each of 1,000
@@ -81,38 +68,39 @@ def variant_records(
 def variant_record(
     workspace: Workspace, params: Params, name: str, study: str, *, with_kernels: bool = True
 ) -> RunRecord:
-    """A trained variant: parameters, curves, figures and model, and its evaluation if it is of this very model."""
+    """A trained variant: parameters, curves, metrics and model, and its evaluation if it is of this very model."""
     variant = require(params.all_variants, name, "variant")
     results, model = workspace.training_results(name, variant), workspace.model(name, variant)
-    files = files_of([results])
+    files = [model, *files_of([results])]
     metrics = storage.read_json(existing(results / "metrics.json"))
     history = histories.read(existing(results / "history.csv"))
     evaluation = _evaluation(workspace, name, study, existing(model))
     kernels = _kernels(workspace, params, name) if with_kernels else ()
-    return RunRecord(
-        experiment=experiment_name(params, variant.dataset, study),
-        experiment_tags=experiment_tags(params, variant.dataset, params.title_of(study)),
+    splits = _splits(params, variant.dataset, is_evaluated=evaluation is not None)
+    return stage_record(
+        workspace,
+        params,
+        STAGE_OF_GROUP[params.variant_group(name)],
+        name,
+        data=variant.dataset,
+        experiment=study,
+        files=files,
+        outputs=[*files, *(path for item in kernels for path in item.files)],
+        dated=[results / "metrics.json"],
         name=name,
-        key=content_key(workspace.root, [model, *files]),
-        time=time_of([results / "metrics.json"]),
-        tags={
-            **variant_tags(params, name, study),
-            **output_tags(workspace, [model, *files, *(path for item in kernels for path in item.files)]),
-        },
+        tags=variant_tags(params, name, study),
         params={
             **variant_params(workspace, params, name),
             **{f"parameters.{kind}": str(count) for kind, count in metrics["parameters"].items()},
         },
-        figures=_with_gaps({**_training_figures(metrics), **(evaluation.figures if evaluation else {})}),
+        metrics=_with_gaps({**_training_metrics(metrics), **(evaluation.metrics if evaluation else {})}),
         curves=curve_points(history),
         attachments=(
-            attachment(workspace, "training", files),
+            attachment(workspace, "training", files[1:]),
             *((evaluation.attachment,) if evaluation else ()),
             *kernels,
         ),
-        datasets=dataset_versions(
-            workspace, params, variant.dataset, _splits(params, variant.dataset, is_evaluated=evaluation is not None)
-        ),
+        datasets=dataset_versions(workspace, params, variant.dataset, splits),
         model=_model_file(params, name, variant, model),
     )
 
@@ -129,14 +117,12 @@ def variant_params(workspace: Workspace, params: Params, name: str) -> dict[str,
 
 
 def variant_tags(params: Params, name: str, study: str) -> dict[str, str]:
+    """Tags of a variant's run in a study that are known before it is trained."""
     variant = params.all_variants[name]
-    stage = STAGE_OF_GROUP[params.variant_group(name)]
-    weights = (
-        {"weights": params.weights[params.features[variant.features].weights].kind}
-        if isinstance(variant, MobileNetVariant)
-        else {}
-    )
-    return {**stage_tags(params, variant.dataset, stage, name), "study": study, "variant": name, **weights}
+    tags = stage_tags(params, STAGE_OF_GROUP[params.variant_group(name)], name, data=variant.dataset, experiment=study)
+    if isinstance(variant, MobileNetVariant):
+        tags["weights"] = params.weights[params.features[variant.features].weights].kind
+    return {**tags, "variant": name}
 
 
 def kernels_records(workspace: Workspace, params: Params, name: str) -> list[RunRecord]:
@@ -147,44 +133,50 @@ def kernels_records(workspace: Workspace, params: Params, name: str) -> list[Run
 
 
 def evaluation_record(workspace: Workspace, params: Params, study: str) -> RunRecord:
-    """The test figures of all variants of a study side by side."""
+    """The test metrics of all variants of a study side by side."""
     spec = require(params.studies, study, "study")
-    return _evaluation_record(workspace, params, study, spec.dataset, stage="evaluate", files=("metrics.json",))
-
-
-def evaluated_records(workspace: Workspace, params: Params, study: str) -> list[RunRecord]:
-    """The runs of the variants that a study or signal evaluates, complete with its figures."""
-    signal = [name for name, regressor in params.regressors.items() if regressor.dataset == study]
-    names = signal if study in params.signals else params.variants_of(study)
-    return [variant_record(workspace, params, name, study) for name in names]
+    return _evaluation_record(workspace, params, "evaluate", study, spec.dataset, ("metrics.json",), ("test",))
 
 
 def signal_evaluation_record(workspace: Workspace, params: Params, signal: str) -> RunRecord:
-    """The test figures of all regressors of a signal side by side, and the answers to its questions."""
+    """The test metrics of all regressors of a signal side by side, and the answers to its questions."""
     require(params.signals, signal, "signal")
     files = ("metrics.json", "answers.json", "differences.csv")
-    return _evaluation_record(workspace, params, signal, signal, stage="evaluate_signal", files=files)
+    return _evaluation_record(workspace, params, "evaluate_signal", signal, signal, files, ("test", "extended"))
 
 
 def _evaluation_record(
-    workspace: Workspace, params: Params, study: str, data: str, *, stage: str, files: tuple[str, ...]
+    workspace: Workspace,
+    params: Params,
+    stage: str,
+    study: str,
+    data: str,
+    files: tuple[str, ...],
+    splits: tuple[str, ...],
 ) -> RunRecord:
-    results = workspace.evaluation(study)
+    results, predictions = workspace.evaluation(study), workspace.predictions(study)
     paths = [existing(results / name) for name in files]
-    outputs = [workspace.predictions(study), *results.iterdir()]
-    return RunRecord(
-        experiment=experiment_name(params, data, study),
-        experiment_tags=experiment_tags(params, data, params.title_of(study)),
-        name=stage_name(stage, study),
-        key=content_key(workspace.root, [results, workspace.predictions(study)]),
-        time=time_of(paths),
-        tags={**stage_tags(params, data, stage, study), **output_tags(workspace, outputs), "study": study},
-        figures=flatten.numbers(storage.read_json(results / "metrics.json")),
+    return stage_record(
+        workspace,
+        params,
+        stage,
+        study,
+        data=data,
+        experiment=study,
+        files=[results, predictions],
+        outputs=[predictions, *results.iterdir()],
+        dated=paths,
+        metrics=flatten.numbers(storage.read_json(results / "metrics.json")),
         attachments=(attachment(workspace, "evaluation", paths),),
-        datasets=dataset_versions(
-            workspace, params, data, ("test", "extended") if data in params.signals else ("test",)
-        ),
+        datasets=dataset_versions(workspace, params, data, splits),
     )
+
+
+def evaluated_records(workspace: Workspace, params: Params, study: str) -> list[RunRecord]:
+    """The runs of the variants that a study or signal evaluates, complete with its metrics."""
+    signal = [name for name, regressor in params.regressors.items() if regressor.dataset == study]
+    names = signal if study in params.signals else params.variants_of(study)
+    return [variant_record(workspace, params, name, study) for name in names]
 
 
 def curve_points(history: pd.DataFrame) -> tuple[CurvePoint, ...]:
@@ -229,14 +221,7 @@ def _layers_of_outcome(workspace: Workspace, variant: DerivedVariant) -> dict[st
     path = workspace.outcome(variant.layers_from)
     if not path.is_file():
         return {}
-    layers = storage.read_json(path).get("layers")
-    try:
-        resolved = variant.resolved([DenseLayer.model_validate(layer) for layer in layers or ()])
-    except (TypeError, ValidationError) as error:
-        raise damaged(path, "`layers` like those of params.yaml", f"{layers!r} ({error})") from None
-    if not resolved.layers:
-        raise damaged(path, "`layers` like those of params.yaml", repr(layers))
-    return flatten.section_params(resolved, only=("layers",))
+    return flatten.section_params(outcomes.resolved(path, variant), only=("layers",))
 
 
 def _features_params(params: Params, variant: MobileNetVariant) -> dict[str, str]:
@@ -258,7 +243,7 @@ def _kernels(workspace: Workspace, params: Params, name: str) -> tuple[Attachmen
 
 @dataclass(frozen=True)
 class _Evaluation:
-    figures: dict[str, float]
+    metrics: dict[str, float]
     attachment: Attachment
 
 
@@ -267,22 +252,22 @@ def _evaluation(workspace: Workspace, name: str, study: str, model: Path) -> _Ev
     path = workspace.evaluation(study) / "metrics.json"
     if not path.is_file():
         return None
-    figures = storage.read_json(path).get(name)
-    if figures is None or figures["model_sha256"] != storage.sha256(model):
+    metrics = storage.read_json(path).get(name)
+    if metrics is None or metrics["model_sha256"] != storage.sha256(model):
         return None
     files = files_of([workspace.evaluation_details(study, name)])
     attached = attachment(workspace, "evaluation", files)
-    key = hashlib.sha256(f"{sorted(figures.items())} {attached.key}".encode()).hexdigest()
-    return _Evaluation(_test_figures(figures), Attachment(attached.folder, attached.files, key))
+    key = hashlib.sha256(f"{sorted(metrics.items())} {attached.key}".encode()).hexdigest()
+    return _Evaluation(_test_metrics(metrics), Attachment(attached.folder, attached.files, key))
 
 
-def _test_figures(figures: dict[str, Any]) -> dict[str, float]:
-    """The figures of an evaluation, named by their split: `test_accuracy`, `extended_mean_absolute_error`.
+def _test_metrics(metrics: dict[str, Any]) -> dict[str, float]:
+    """The metrics of an evaluation, named by their split: `test_accuracy`, `extended_mean_absolute_error`.
 
-    What it repeats of training and validation is in the run already; what its source reported is no figure of a test.
+    What it repeats of training and validation is in the run already; what its source reported keeps its name.
     """
     named = {}
-    for name, value in flatten.numbers(figures).items():
+    for name, value in flatten.numbers(metrics).items():
         if name.startswith(("extended/", "reported_")):
             named[name.replace("extended/", "extended_", 1)] = value
         elif not name.startswith(("validation_", "train_")) and not name.endswith("_gap"):
@@ -290,7 +275,7 @@ def _test_figures(figures: dict[str, Any]) -> dict[str, float]:
     return named
 
 
-def _training_figures(metrics: dict[str, dict[str, dict[str, float]]]) -> dict[str, float]:
+def _training_metrics(metrics: dict[str, dict[str, dict[str, float]]]) -> dict[str, float]:
     best = {
         **{f"best_val_{name}": value for name, value in metrics["validation"]["best"].items()},
         **{f"best_train_{name}": value for name, value in metrics["train"]["best"].items()},
@@ -299,12 +284,12 @@ def _training_figures(metrics: dict[str, dict[str, dict[str, float]]]) -> dict[s
     return flatten.numbers({**best, **evaluated, "best_epoch": metrics["best_epoch"], "epochs": metrics["epochs"]})
 
 
-def _with_gaps(figures: dict[str, float]) -> dict[str, float]:
-    """The figures, and by how much those of the final weights are larger in training than on the test set."""
-    trained = {name.removeprefix("train_evaluated_"): value for name, value in figures.items() if "_evaluated_" in name}
+def _with_gaps(metrics: dict[str, float]) -> dict[str, float]:
+    """The metrics, and by how much those of the final weights are larger in training than on the test set."""
+    trained = {name.removeprefix("train_evaluated_"): value for name, value in metrics.items() if "_evaluated_" in name}
     gaps = {
-        f"train_test_gap_{name}": value - figures[f"test_{name}"]
+        f"train_test_gap_{name}": value - metrics[f"test_{name}"]
         for name, value in trained.items()
-        if f"test_{name}" in figures
+        if f"test_{name}" in metrics
     }
-    return {**figures, **gaps}
+    return {**metrics, **gaps}

@@ -1,0 +1,26 @@
+"""Outcomes of searches and sweeps: the hidden layers that a derived variant takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.config.models import DenseLayer, DerivedVariant, MlpVariant
+from pipeline.errors import PipelineError
+from pipeline.io import storage
+
+
+def resolved(path: Path, variant: DerivedVariant) -> MlpVariant:
+    """The variant with the layers that an outcome chose.
+
+    Raises PipelineError when the outcome is missing, or has no `layers` like those of params.yaml.
+    """
+    layers = storage.read_json(path).get("layers")
+    try:
+        if not layers:
+            raise ValueError("there are none")
+        return variant.resolved([DenseLayer.model_validate(layer) for layer in layers])
+    except (TypeError, ValueError) as error:
+        raise PipelineError(
+            f"{path}: expected `layers` like those of params.yaml, got {layers!r} ({error}). "
+            "Delete the file, then run `dvc repro` to make it again."
+        ) from None
