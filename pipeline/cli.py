@@ -69,8 +69,8 @@ def _show(shown: RenderableType, *, soft_wrap: bool = False) -> None:
 @command
 def demo() -> None:
     """Run every stage on small embedded data, in the workspace .demo, and show what came out."""
-    from pipeline import report
     from pipeline.config.load import load_params
+    from pipeline.report import terminal
     from pipeline.repro import demo as demonstration
     from pipeline.tracking.settings import find_location
 
@@ -82,7 +82,7 @@ def demo() -> None:
     demonstration.reproduce(workspace)
     uri = find_location(workspace).shown
     runs = "make ui DEMO=1" if uri.startswith("sqlite:") else uri
-    _show(report.summary(workspace, params, runs=runs))
+    _show(terminal.summary(workspace, params, runs=runs))
 
 
 @command
@@ -111,15 +111,16 @@ def sync() -> None:
 @command
 def report() -> None:
     """Write the results into README.md and docs/findings.md, from the committed metrics."""
-    from pipeline import report as reporting
     from pipeline.io import storage
+    from pipeline.report import readme
+    from pipeline.report.findings import findings
 
     workspace, params = _here()
-    readme = workspace.root / "README.md"
-    results = reporting.results(workspace, params)
-    storage.write_bytes(readme, reporting.update_readme(storage.read_text(readme), results).encode())
+    path = workspace.root / "README.md"
+    text = readme.update_readme(storage.read_text(path), readme.results(workspace, params))
+    storage.write_bytes(path, text.encode())
     docs = workspace.root / "docs"
-    text = reporting.findings(workspace, params, storage.read_text(docs / "findings.md.jinja"))
+    text = findings(workspace, params, storage.read_text(docs / "findings.md.jinja"))
     storage.write_bytes(docs / "findings.md", text.encode())
 
 

@@ -11,12 +11,13 @@ import pytest
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from pipeline import report
 from pipeline.config.load import FILE_OF, FILES, load_params
 from pipeline.config.params import Params
 from pipeline.evaluation import tables
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
+from pipeline.report.findings import findings
+from pipeline.report.readme import results, update_readme
 
 
 @pytest.fixture
@@ -124,10 +125,10 @@ def test_a_low_rate_after_training_does_not_collapse(workspace: Workspace) -> No
 
 def test_the_readme_shows_these_results(workspace: Workspace, params: Params) -> None:
     readme = (workspace.root / "README.md").read_text()
-    assert report.update_readme(readme, report.results(workspace, params)) == readme, "run `python -m pipeline report`"
+    assert update_readme(readme, results(workspace, params)) == readme, "run `python -m pipeline report`"
 
 
 def test_the_findings_tell_these_results(workspace: Workspace, params: Params) -> None:
     docs = workspace.root / "docs"
-    text = report.findings(workspace, params, (docs / "findings.md.jinja").read_text())
+    text = findings(workspace, params, (docs / "findings.md.jinja").read_text())
     assert text == (docs / "findings.md").read_text(), "run `python -m pipeline report`"

@@ -1,1 +1,1 @@
-"""How good models are: scores and statistics on a test set, comparisons, selection, the sources' reported figures."""
+"""How good models are: scores and statistics on a test set, comparisons, selection, what the sources report."""

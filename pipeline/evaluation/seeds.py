@@ -1,9 +1,8 @@
-"""What other seeds of the training change: means and intervals over repeats, and which differences they leave."""
+"""Repeats of a training under other seeds: means and intervals of their metrics, and significant differences."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from pipeline.evaluation import statistics
 from pipeline.evaluation.pairwise import verdict
 
 CONFIDENCE = 0.95
-FIGURES = ("val_accuracy", "val_cross_entropy", "test_accuracy", "test_cross_entropy")
+METRICS = ("val_accuracy", "val_cross_entropy", "test_accuracy", "test_cross_entropy")
 DIFFERENCE_COLUMNS = ("first", "second", "test_accuracy_difference", "p_value", "holm_p_value", "verdict")
 
 
@@ -27,42 +26,35 @@ def mean_interval(values: NDArray[np.float64]) -> tuple[float, float, float, flo
 
 
 def summary(seeds: pd.DataFrame) -> pd.DataFrame:
-    """A row per variant: of each of FIGURES the mean, the standard deviation and the interval over its seeds.
+    """A row per variant: of each of METRICS the mean, the standard deviation and the interval over its seeds.
 
     `seeds` has a row per variant and seed.
     """
     rows = []
     for name, group in seeds.groupby("variant", sort=False):
         row: dict[str, object] = {"variant": name, "num_seeds": len(group)}
-        for figure in FIGURES:
-            told = mean_interval(group[figure].to_numpy(dtype=float))
-            row |= dict(zip((f"{figure}_{part}" for part in ("mean", "std", "low", "high")), told, strict=True))
+        for metric in METRICS:
+            values = mean_interval(group[metric].to_numpy(dtype=float))
+            row |= dict(zip((f"{metric}_{part}" for part in ("mean", "std", "low", "high")), values, strict=True))
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def differences(seeds: pd.DataFrame) -> pd.DataFrame:
-    """A row per pair of variants: the mean test accuracy of the first less that of the second, and whether it is real.
+    """A row per pair of variants: the mean test accuracy of the first less that of the second, and its significance.
 
     By Welch's t test over the seeds, which are independent of each other, with Holm's correction for all pairs; unlike
-    the comparison of single models this counts what training leaves to chance. The test images are the same.
+    the comparison of single models this takes the randomness of training into account. The test images are the same.
     """
     accuracies = {
         str(name): group["test_accuracy"].to_numpy(dtype=float) for name, group in seeds.groupby("variant", sort=False)
     }
     pairs = list(itertools.combinations(accuracies, 2))
-    means = [float(accuracies[first].mean() - accuracies[second].mean()) for first, second in pairs]
     p_values = [_welch_p_value(accuracies[first], accuracies[second]) for first, second in pairs]
-    return _table(pairs, means, p_values)
-
-
-def _table(pairs: Sequence[tuple[str, str]], means: Sequence[float], p_values: Sequence[float]) -> pd.DataFrame:
-    rows = [
-        (first, second, mean, p_value, corrected, verdict(first, second, mean, corrected))
-        for (first, second), mean, p_value, corrected in zip(
-            pairs, means, p_values, statistics.holm(p_values), strict=True
-        )
-    ]
+    rows = []
+    for (first, second), p_value, corrected in zip(pairs, p_values, statistics.holm(p_values), strict=True):
+        mean = float(accuracies[first].mean() - accuracies[second].mean())
+        rows.append((first, second, mean, p_value, corrected, verdict(first, second, mean, corrected)))
     return pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
 
 
@@ -70,6 +62,6 @@ def _welch_p_value(first: NDArray[np.float64], second: NDArray[np.float64]) -> f
     from scipy.stats import ttest_ind
 
     if np.ptp(first) == np.ptp(second) == 0:
-        # Nothing varies, so the test has no scale: equal or not is all there is to say.
+        # Without any variance the test is not defined.
         return float(first[0] == second[0])
     return float(ttest_ind(first, second, equal_var=False).pvalue)

@@ -247,7 +247,7 @@ def calibration(probabilities: NDArray[Any], labels: NDArray[Any], num_bins: int
 
 
 def train_test_gap(train: float, test: float) -> float:
-    """By how much a figure of the finished model on the images that it learned from exceeds that on test images.
+    """By how much a metric of the finished model on its training images exceeds that on test images.
 
     Of an accuracy it is positive where a model does worse on new images, of a loss or an error negative.
     """

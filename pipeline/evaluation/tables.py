@@ -31,32 +31,6 @@ VARIANTS_COLUMNS = (
     "reported_test_accuracy",
     "difference",
 )
-RANKING_COLUMNS = (
-    "variant",
-    "params",
-    "epochs",
-    "val_accuracy",
-    "best_val_accuracy",
-    "best_epoch",
-    "val_loss",
-    "min_val_loss",
-    "min_val_loss_epoch",
-    "test_accuracy",
-    "test_accuracy_low",
-    "test_accuracy_high",
-    "test_loss",
-    "train_accuracy",
-    "accuracy_gap",
-    "train_cross_entropy",
-    "test_cross_entropy",
-    "cross_entropy_gap",
-    "expected_calibration_error",
-    "validation_rank",
-    "test_rank",
-    "reported_test_accuracy",
-    "difference",
-    "within_tolerance",
-)
 # Sources print four digits; digits beyond these are rounding errors, which must not decide about a tolerance.
 DIFFERENCE_DECIMALS = 6
 
@@ -105,7 +79,7 @@ def ranking(
     reported: ReportedAccuracies,
     tolerance: float | None,
 ) -> pd.DataFrame:
-    """The ranking of one study's variants, best validation accuracy first, with the columns RANKING_COLUMNS.
+    """The ranking of one study's variants, best validation accuracy first.
 
     `rows` are those of `study_rows`, from the same `trained` and `tested`; `histories` (one row per epoch) are by
     variant. Ranks are by the accuracy of the last epoch's weights, equals share the better one. Training metrics are of
@@ -113,14 +87,14 @@ def ranking(
     `within_tolerance` is empty where there is nothing to compare with.
     """
     table = pd.DataFrame(
-        [{**row, **_ranked(trained[row["variant"]], tested[row["variant"]], histories[row["variant"]])} for row in rows]
+        [_ranked(row, trained[row["variant"]], tested[row["variant"]], histories[row["variant"]]) for row in rows]
     )
-    table["validation_rank"] = table["val_accuracy"].rank(ascending=False, method="min").astype(int)
-    table["test_rank"] = table["test_accuracy"].rank(ascending=False, method="min").astype(int)
+    for rank, metric in (("validation_rank", "val_accuracy"), ("test_rank", "test_accuracy")):
+        table[rank] = table[metric].rank(ascending=False, method="min").astype(int)
     table["within_tolerance"] = [
         within_tolerance(row["test_accuracy"], reported.get((row["study"], row["variant"])), tolerance) for row in rows
     ]
-    return table.sort_values("validation_rank", kind="stable").reset_index(drop=True)[list(RANKING_COLUMNS)]
+    return table.sort_values("validation_rank", kind="stable").reset_index(drop=True)
 
 
 def difference(measured: float, reported: float) -> float:
@@ -165,18 +139,34 @@ def _variant_row(
     }
 
 
-def _ranked(trained: ClassifierTraining, tested: ClassifierTest, history: pd.DataFrame) -> dict[str, Any]:
-    """What a ranking tells beyond the table of all variants."""
+def _ranked(
+    row: Mapping[str, Any], trained: ClassifierTraining, tested: ClassifierTest, history: pd.DataFrame
+) -> dict[str, Any]:
+    """A row of the ranking in the order of its columns; the ranks are filled in when all rows are there."""
     lowest = history.iloc[int(history["val_loss"].argmin())]
     train = trained.train_evaluated
     return {
+        "variant": row["variant"],
+        "params": row["params"],
+        "epochs": row["epochs"],
+        "val_accuracy": row["val_accuracy"],
         "best_val_accuracy": trained.validation.best.accuracy,
+        "best_epoch": row["best_epoch"],
+        "val_loss": row["val_loss"],
         "min_val_loss": lowest["val_loss"],
         "min_val_loss_epoch": int(lowest["epoch"]),
+        "test_accuracy": row["test_accuracy"],
+        "test_accuracy_low": row["test_accuracy_low"],
+        "test_accuracy_high": row["test_accuracy_high"],
+        "test_loss": row["test_loss"],
         "train_accuracy": train.accuracy,
         "accuracy_gap": statistics.train_test_gap(train.accuracy, tested.accuracy),
         "train_cross_entropy": train.cross_entropy,
         "test_cross_entropy": tested.cross_entropy,
         "cross_entropy_gap": statistics.train_test_gap(train.cross_entropy, tested.cross_entropy),
         "expected_calibration_error": tested.expected_calibration_error,
+        "validation_rank": None,
+        "test_rank": None,
+        "reported_test_accuracy": row["reported_test_accuracy"],
+        "difference": row["difference"],
     }

@@ -1,1 +1,1 @@
-"""Arrays in, matplotlib figures out: no files, no pyplot state."""
+"""Plots as matplotlib figures, from arrays and tables, without files and without pyplot's global state."""

@@ -1,4 +1,4 @@
-"""Pictures that set the variants of a study side by side."""
+"""Plots that compare the variants of a study."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
+from pipeline.plots import style
+from pipeline.plots.style import percent
+
 if TYPE_CHECKING:
     import pandas as pd
 
-# The palette of Okabe and Ito, which colour-blind people can tell apart, without its yellow, too pale on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 LINE_STYLES = ("-", "--", ":", "-.")
 # In the enlarged part of the bar chart: accuracies down to this far below the best one, as a fraction.
 ENLARGED_SPAN = 0.1
@@ -32,27 +33,18 @@ def validation_curves(
     """One line per variant over the epochs, best last value first in the legend.
 
     `histories` holds a table per variant with the columns `epoch` and `curve`; `only` names those to draw, if not all.
-    A variant's colour and line style come from its place in `histories`, so that they agree from figure to figure.
+    A variant's colour and line style come from its place in `histories`, so that all plots agree.
     """
     is_accuracy = curve == "val_accuracy"
-    figure = Figure(figsize=(10, 5.5), layout="constrained")
-    axes = figure.subplots()
+    label = "validation accuracy (%)" if is_accuracy else "validation cross-entropy (nats, without penalties)"
+    figure, axes = _over_epochs(title, label, in_percent=is_accuracy)
     last = {}
     for (name, history), (line_style, colour) in zip(histories.items(), _styles(), strict=False):
         if only is None or name in only:
             value = history[curve].iloc[-1]
-            shown = _percent(value) if is_accuracy else f"{value:.3f}"
+            shown = percent(value) if is_accuracy else f"{value:.3f}"
             (line,) = axes.plot(history["epoch"], history[curve], label=f"{name}  {shown}", color=colour, ls=line_style)
             last[line] = -value if is_accuracy else value
-    axes.set(
-        title=title,
-        xlabel="epoch",
-        ylabel="validation accuracy (%)" if is_accuracy else "validation cross-entropy (nats, without penalties)",
-    )
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if is_accuracy:
-        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
-    axes.grid(alpha=0.3)
     figure.legend(
         handles=sorted(last, key=lambda line: last[line]),
         loc="outside right upper",
@@ -70,21 +62,16 @@ def accuracy_overlay(histories: Mapping[str, pd.DataFrame], *, title: str) -> Fi
 
     `histories` holds a table per variant with the columns `epoch`, `accuracy` and `val_accuracy`.
     """
-    figure = Figure(figsize=(10, 5.5), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _over_epochs(title, "accuracy (%)", in_percent=True)
     for (name, history), (_, colour) in zip(histories.items(), _styles(), strict=False):
         axes.plot(history["epoch"], history["accuracy"], color=colour, ls="--", label=f"{name}, training")
         axes.plot(history["epoch"], history["val_accuracy"], color=colour, label=f"{name}, validation")
-    axes.set(title=title, xlabel="epoch", ylabel="accuracy (%)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
-    axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper", alignment="left", frameon=False, fontsize=9, handlelength=3)
     return figure
 
 
 def accuracy_chart(ranking: pd.DataFrame, *, title: str) -> Figure:
-    """Horizontal bars of test accuracy, best on top, with 95 % intervals and the source's figures.
+    """Horizontal bars of test accuracy, best on top, with 95 % intervals and the accuracies that the source reports.
 
     The bars start at 0; beside them the top of the scale is enlarged, where intervals can be seen. `ranking` has the
     columns `variant`, `test_accuracy`, `test_accuracy_low`, `test_accuracy_high` and `reported_test_accuracy`
@@ -95,13 +82,16 @@ def accuracy_chart(ranking: pd.DataFrame, *, title: str) -> Figure:
     bars, enlarged = figure.subplots(1, 2, sharey=True, width_ratios=(2, 3))
     figure.suptitle(title)
 
-    bars.barh(table["variant"], 100 * table["test_accuracy"], color=COLOURS[4], height=0.65)
+    bars.barh(table["variant"], 100 * table["test_accuracy"], color=style.SKY_BLUE, height=0.65)
     for row, accuracy in enumerate(table["test_accuracy"]):
-        bars.text(50 * accuracy, row, _percent(accuracy), ha="center", va="center", fontsize=9)
+        bars.text(50 * accuracy, row, percent(accuracy), ha="center", va="center", fontsize=9)
     bars.set(xlim=(0, 100), xlabel="test accuracy (%)")
 
     low, high = _enlarged_limits(table)
-    handles: list[Artist | Container] = [_draw_intervals(enlarged, table)]
+    measured = style.draw_accuracies(
+        enlarged, table, "test_accuracy", table["variant"], label="measured, with its 95 % interval"
+    )
+    handles: list[Artist | Container] = [measured]
     enlarged.set(xlim=(low, high), xlabel="test accuracy (%), enlarged")
     enlarged.tick_params(axis="y", length=0)
     enlarged.grid(axis="x", alpha=0.3)
@@ -114,9 +104,9 @@ def accuracy_chart(ranking: pd.DataFrame, *, title: str) -> Figure:
 
 
 def difference_matrix(differences: pd.DataFrame, names: Sequence[str], *, title: str) -> Figure:
-    """The accuracy of each row's variant less that of each column's, in points; grey where it may be noise.
+    """The accuracy of each row's variant less that of each column's, in points; grey if not significant.
 
-    `differences` has the columns of pipeline.conclusions.verdicts; what it does not compare stays empty.
+    `differences` has the columns of pipeline.evaluation.pairwise; what it does not compare stays empty.
     """
     size = max(4.5, 1.5 + 0.62 * len(names))
     figure = Figure(figsize=(size + 2.5, size), layout="constrained")
@@ -125,13 +115,13 @@ def difference_matrix(differences: pd.DataFrame, names: Sequence[str], *, title:
     limit = max(float(np.nanmax(np.abs(points), initial=0.0, where=is_real)), 0.1)
     axes.imshow(np.where(is_real, points, np.nan), cmap="RdBu", vmin=-limit, vmax=limit)
     for row, column in zip(*np.nonzero(~np.isnan(points)), strict=True):
-        # White on what is dark, grey on what may be noise.
+        # White on dark colours, grey if not significant.
         colour = "0.5" if not is_real[row, column] else "white" if abs(points[row, column]) > 0.6 * limit else "black"
         text = f"{points[row, column]:+.1f}" if abs(points[row, column]) >= 10 else f"{points[row, column]:+.2f}"
         axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color=colour)
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
-    # Over the whole figure: the matrix of a few variants is narrower than the words.
+    # Over the whole figure: the matrix of a few variants is narrower than its title.
     figure.suptitle(title)
     figure.supxlabel(
         "row less column; coloured: significant (exact McNemar test, Holm's correction, 5 %); grey: not", fontsize=9
@@ -155,8 +145,19 @@ def _difference_arrays(
     return points, is_real
 
 
+def _over_epochs(title: str, ylabel: str, *, in_percent: bool) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(10, 5.5), layout="constrained")
+    axes = figure.subplots()
+    axes.set(title=title, xlabel="epoch", ylabel=ylabel)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if in_percent:
+        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
 def _styles() -> Iterator[tuple[str, str]]:
-    return itertools.cycle(itertools.product(LINE_STYLES, COLOURS))
+    return itertools.cycle(itertools.product(LINE_STYLES, style.COLOURS))
 
 
 def _enlarged_limits(table: pd.DataFrame) -> tuple[float, float]:
@@ -168,20 +169,6 @@ def _enlarged_limits(table: pd.DataFrame) -> tuple[float, float]:
     return 100 * (shown.min() - margin), 100 * (shown.max() + margin)
 
 
-def _draw_intervals(axes: Axes, table: pd.DataFrame) -> Container:
-    accuracy, low, high = (100 * table[f"test_accuracy{end}"] for end in ("", "_low", "_high"))
-    return axes.errorbar(
-        accuracy,
-        table["variant"],
-        xerr=(accuracy - low, high - accuracy),
-        fmt="o",
-        color=COLOURS[0],
-        markersize=5,
-        capsize=3,
-        label="measured, with its 95 % interval",
-    )
-
-
 def _draw_reported(axes: Axes, table: pd.DataFrame) -> Artist:
     reported = table.dropna(subset=["reported_test_accuracy"])
     (markers,) = axes.plot(
@@ -191,7 +178,7 @@ def _draw_reported(axes: Axes, table: pd.DataFrame) -> Artist:
         marker="D",
         markersize=6,
         markerfacecolor="none",
-        markeredgecolor=COLOURS[1],
+        markeredgecolor=style.VERMILION,
         markeredgewidth=1.5,
         label="reported by the source",
     )
@@ -203,7 +190,7 @@ def _note_what_lies_left(axes: Axes, table: pd.DataFrame, limit: float) -> None:
         zip(table["test_accuracy"], table["reported_test_accuracy"], strict=True)
     ):
         notes = [
-            f"{name} {_percent(accuracy)}"
+            f"{name} {percent(accuracy)}"
             for name, accuracy in (("measured", measured), ("reported", reported))
             if accuracy is not None and 100 * accuracy < limit
         ]
@@ -218,7 +205,3 @@ def _note_what_lies_left(axes: Axes, table: pd.DataFrame, limit: float) -> None:
                 fontsize=8,
                 va="center",
             )
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.2f} %"

@@ -1,4 +1,4 @@
-"""Figures of a dataset: an example of each class, the class counts, one example down to its pixels."""
+"""Plots of a dataset: an example of each class, the class counts, one example down to its pixels."""
 
 from __future__ import annotations
 

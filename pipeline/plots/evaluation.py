@@ -1,4 +1,4 @@
-"""Pictures of what one model gets wrong on the test set."""
+"""Plots of what one model gets wrong on the test set."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from pipeline.plots import style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +52,7 @@ def confusion_matrix(matrix: NDArray[np.int64], classes: Sequence[str], *, title
     axes.set(xlabel="predicted class", ylabel="true class", title=title)
     axes.tick_params(length=0)
     axes.tick_params(axis="y", rotation=0)
-    # Names, unlike digits, do not fit beside one another.
+    # Long names overlap where digits do not.
     if max(map(len, classes)) > 2:
         axes.tick_params(axis="x", rotation=45)
         for label in axes.get_xticklabels():
@@ -74,7 +76,7 @@ def reliability(bins: pd.DataFrame, *, title: str) -> Figure:
         shown["accuracy"],
         yerr=(shown["accuracy"] - shown["accuracy_low"], shown["accuracy_high"] - shown["accuracy"]),
         fmt="o",
-        color="#0072B2",
+        color=style.BLUE,
         markersize=5,
         capsize=3,
         label="accuracy, with its 95 % interval",
@@ -82,7 +84,7 @@ def reliability(bins: pd.DataFrame, *, title: str) -> Figure:
     upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
     upper.grid(alpha=0.3)
     upper.legend(loc="lower right", frameon=False)
-    lower.bar(bins["low"], bins["num_examples"], width=bins["high"] - bins["low"], align="edge", color="#56B4E9")
+    lower.bar(bins["low"], bins["num_examples"], width=bins["high"] - bins["low"], align="edge", color=style.SKY_BLUE)
     lower.set(yscale="log", xlabel="confidence: probability of the predicted class", ylabel="test images")
     lower.set_ylim(bottom=0.5)
     lower.grid(axis="y", alpha=0.3)

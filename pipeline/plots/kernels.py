@@ -1,4 +1,4 @@
-"""Pictures of the weights of dense layers."""
+"""Plots of the weights of dense layers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-# Okabe and Ito's sky blue and vermilion.
-WEIGHT_COLOUR, INITIAL_COLOUR = "#56b4e9", "#d55e00"
+from pipeline.plots import style
+
 INITIAL = "two standard deviations of the initial weights, both ways"
 
 
@@ -17,7 +17,7 @@ def violins(kernels: Mapping[str, NDArray[Any]], initial_std: Mapping[str, float
     """A violin of all weights of each layer's kernel (inputs, outputs), with quartiles, on a scale of its own.
 
     `initial_std` holds the standard deviation that a layer's kernel started with, where it is known; twice that is
-    dashed, so that one sees what training has changed.
+    dashed, to show what training has changed.
     """
     import seaborn as sns
 
@@ -26,12 +26,12 @@ def violins(kernels: Mapping[str, NDArray[Any]], initial_std: Mapping[str, float
     all_axes = figure.subplots(1, len(kernels), squeeze=False).ravel()
     lines = []
     for axes, (name, kernel) in zip(all_axes, kernels.items(), strict=True):
-        sns.violinplot(y=kernel.ravel(), ax=axes, color=WEIGHT_COLOUR, inner="quart", cut=0, linewidth=1)
+        sns.violinplot(y=kernel.ravel(), ax=axes, color=style.SKY_BLUE, inner="quart", cut=0, linewidth=1)
         axes.set_title(f"{name}\n{' × '.join(map(str, kernel.shape))}", fontsize=10)
         axes.set(xlabel="", ylabel="")
         if name in initial_std:
             for value in (-2 * initial_std[name], 2 * initial_std[name]):
-                lines.append(axes.axhline(value, color=INITIAL_COLOUR, ls="--", lw=1.2, label=INITIAL))
+                lines.append(axes.axhline(value, color=style.VERMILION, ls="--", lw=1.2, label=INITIAL))
         axes.tick_params(axis="x", length=0, labelbottom=False)
         axes.grid(axis="y", alpha=0.3)
     all_axes[0].set_ylabel("weight")

@@ -1,4 +1,4 @@
-"""Pictures of how much the figures of a variant change with the seed of its training."""
+"""Plots of how much the accuracies of a variant change with the seed of its training."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from pipeline.plots import style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +18,7 @@ PANELS = (("val_accuracy", "validation accuracy (%)"), ("test_accuracy", "test a
 def accuracy_over_seeds(seeds: pd.DataFrame, summary: pd.DataFrame, *, title: str) -> Figure:
     """A row per variant: the accuracy of each seed, and their mean with its interval; equal lengths mean equal spreads.
 
-    `seeds` has a row per variant and seed, `summary` the columns of pipeline.conclusions.repeats.
+    `seeds` has a row per variant and seed, `summary` the columns of pipeline.evaluation.seeds.
     """
     figure = Figure(figsize=(10, 1.6 + 1.1 * len(summary)), layout="constrained")
     figure.suptitle(title)
@@ -42,11 +44,17 @@ def _half_width(seeds: pd.DataFrame, summary: pd.DataFrame, name: str) -> float:
     return 110 * max(float(farthest), float(widest), 1e-4)
 
 
-def _draw(axes: Axes, values: list[float], told: dict[str, float], half: float) -> None:
-    axes.plot(values, [0] * len(values), "o", color="#56B4E9", alpha=0.8, label="one seed")
-    error = ([told["mean"] - told["low"]], [told["high"] - told["mean"]])
+def _draw(axes: Axes, values: list[float], summary: dict[str, float], half: float) -> None:
+    axes.plot(values, [0] * len(values), "o", color=style.SKY_BLUE, alpha=0.8, label="one seed")
+    error = ([summary["mean"] - summary["low"]], [summary["high"] - summary["mean"]])
     axes.errorbar(
-        [told["mean"]], [0.4], xerr=error, fmt="D", color="#D55E00", capsize=4, label="mean, with its 95 % t interval"
+        [summary["mean"]],
+        [0.4],
+        xerr=error,
+        fmt="D",
+        color=style.VERMILION,
+        capsize=4,
+        label="mean, with its 95 % t interval",
     )
-    axes.set(xlim=(told["mean"] - half, told["mean"] + half), ylim=(-0.5, 0.9), yticks=[])
+    axes.set(xlim=(summary["mean"] - half, summary["mean"] + half), ylim=(-0.5, 0.9), yticks=[])
     axes.grid(axis="x", alpha=0.3)

@@ -1,4 +1,4 @@
-"""Verdicts of the gate and the history of a model's champions, for a terminal."""
+"""Decisions about promotion and the history of a model's champions, for a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def verdict(result: Verdict, *, is_dry_run: bool) -> RenderableType:
-    """Every check with its figures, and what came of it."""
+    """Every check with what it measured, and the outcome."""
     subject = f"{result.model}: version {result.version} ({result.variant})"
     if result.was_champion and not is_dry_run:
         return Text(f"{subject} is the champion already; nothing was changed.")

@@ -16,14 +16,14 @@ from pipeline.report.words import nats, percent, unsigned_points
 
 
 def findings(workspace: Workspace, params: Params, template: str) -> str:
-    """Fill a Jinja template with the study's figures, so that no number in its prose is typed.
+    """Fill a Jinja template with the results of the studies, so that no number in its text is typed by hand.
 
     The template sees `trained[variant]` and `tested[study][variant]` (metrics.json), `history[variant]` (a data frame
     with a row per epoch), `selected[task]`, `reported[study, variant]`, `outcome[search or sweep]`, `searches` (a data
     frame of all configurations), `closing[study]`, `conclusions[study]`, `gains[study]`, `overfitting[study]`,
     `signals[signal]` (its metrics.json), `answers[signal]`, `extended[regressor]`, `benchmark[name]`, `judged` (rows of
-    the table of all variants that have a figure to compare with; `reproduced` says whether they do), and the filters
-    `percent`, `points` and `nats`. Tables are lists of rows.
+    the table of all variants with a reported accuracy to compare with; `reproduced` says whether they reproduce it),
+    and the filters `percent`, `points` and `nats`. Tables are lists of rows.
     Raises PipelineError when a result is missing, or when the template asks for what is not there.
     """
     from jinja2 import Environment, StrictUndefined, TemplateError
@@ -74,8 +74,8 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
 def _judged(rows: list[dict[Hashable, Any]], params: Params, reported: ReportedAccuracies) -> list[dict[Hashable, Any]]:
     found = []
     for row in rows:
-        figure, tolerance = reported.get((row["study"], row["variant"])), params.studies[row["study"]].tolerance
-        is_reproduced = tables.within_tolerance(row["test_accuracy"], figure, tolerance)
+        source, tolerance = reported.get((row["study"], row["variant"])), params.studies[row["study"]].tolerance
+        is_reproduced = tables.within_tolerance(row["test_accuracy"], source, tolerance)
         if is_reproduced is not None:
             found.append({**row, "reproduced": is_reproduced})
     return found

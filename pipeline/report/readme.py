@@ -10,11 +10,12 @@ import pandas as pd
 
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.evaluation import pairwise, tables
+from pipeline.evaluation import pairwise, result_files, tables
 from pipeline.evaluation.reported import ReportedAccuracies, reported_accuracies
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.report.words import NOTHING, interval, line, percent, points, table
+from pipeline.studies.waves.scores import RegressorTest
 
 BEGIN = "<!-- results:begin -->"
 END = "<!-- results:end -->"
@@ -22,7 +23,7 @@ ACCURACIES = ("val_accuracy", "test_accuracy")
 
 
 def results(workspace: Workspace, params: Params) -> str:
-    """Markdown: every table of measured against reported figures. Raises PipelineError when a result is missing."""
+    """Markdown: every table of measured and reported results. Raises PipelineError when a result is missing."""
     parts = [
         results_table(
             storage.read_table(workspace.variants_table),
@@ -45,8 +46,8 @@ def results_table(
 ) -> str:
     """Markdown: a table per study of `variants` (the table of all variants), reported against measured test accuracy.
 
-    A reported figure that a fault of its source produced is shown, but not judged; the fault is told below the table,
-    and after it the study's `remarks`, a paragraph each.
+    A reported accuracy that a fault of its source produced is shown, but not judged. Footnotes below the table explain
+    such faults, and the study's `remarks` follow, a paragraph each.
     """
     studies = [study for study in params.studies if (variants["study"] == study).any()]
     sections = [
@@ -59,9 +60,9 @@ def results_table(
 
 
 def differences_text(workspace: Workspace, params: Params, study: str) -> str:
-    """Which differences between the variants of a study are real, in a few sentences.
+    """Which differences between the variants of a study are significant, in a few sentences.
 
-    Of the study's own variants the one with the best test accuracy is named, and which of them cannot be told from it.
+    They name the best of the study's own variants by test accuracy, and those that do not differ significantly from it.
     """
     folder = workspace.comparison(study)
     table = storage.read_table(folder / "differences.csv")
@@ -72,12 +73,12 @@ def differences_text(workspace: Workspace, params: Params, study: str) -> str:
     best = str(max(own, key=lambda row: row["test_accuracy"])["variant"])
     names = {row["variant"] for row in own}
     level = [f"`{name}`" for name in pairwise.level_with(table, best) if name in names]
-    told = ", ".join(level) if level else "none: it is better than every other"
-    return f"{pairwise.summary(table)} No significant difference from the best, `{best}`: {told}."
+    equals = ", ".join(level) if level else "none: it is better than every other"
+    return f"{pairwise.summary(table)} No significant difference from the best, `{best}`: {equals}."
 
 
 def repeats_text(workspace: Workspace, params: Params, study: str) -> str:
-    """Markdown: of each repeated variant of a study the mean over its seeds, with its interval, and what remains real.
+    """Markdown: of each repeated variant of a study the mean over its seeds, with its interval, and their differences.
 
     The standard deviations are in points.
     """
@@ -92,7 +93,7 @@ def repeats_text(workspace: Workspace, params: Params, study: str) -> str:
     ]
     header = ["variant", "validation ± standard deviation", "test ± standard deviation", "95 % interval of the mean"]
     pairs = storage.read_table(folder / "differences.csv").to_dict("records")
-    told = [
+    texts = [
         f"`{row['first']}` against `{row['second']}` {points(row['test_accuracy_difference'])}, {row['verdict']}"
         for row in pairs
     ]
@@ -103,7 +104,7 @@ def repeats_text(workspace: Workspace, params: Params, study: str) -> str:
             *table(header, rows),
             "",
             "Differences in the mean test accuracy, in points (Welch's t test over the seeds, Holm's correction): "
-            f"{'; '.join(told) or 'none'}.",
+            f"{'; '.join(texts) or 'none'}.",
         ]
     )
 
@@ -114,9 +115,9 @@ def _remarks(workspace: Workspace, params: Params, study: str) -> list[str]:
 
 
 def signal_differences_text(workspace: Workspace, signal: str, num_regressors: int) -> str:
-    """Which differences between the regressors of a signal are real, and from always predicting the mean."""
+    """The differences between the regressors of a signal, and from always predicting the mean."""
     rows = storage.read_table(workspace.evaluation(signal) / "differences.csv").to_dict("records")
-    told = [
+    texts = [
         f"`{row['first']}` against `{row['second']}` {row['difference']:+.4f} "
         f"({row['low']:+.4f} to {row['high']:+.4f}), {row['verdict']}"
         for row in rows
@@ -124,7 +125,7 @@ def signal_differences_text(workspace: Workspace, signal: str, num_regressors: i
     alone = "There is one regressor, so no other to compare it with. " if num_regressors == 1 else ""
     return (
         f"{alone}Differences in the mean absolute test error (95 % interval, paired bootstrap, Holm's correction): "
-        f"{'; '.join(told) or 'none'}."
+        f"{'; '.join(texts) or 'none'}."
     )
 
 
@@ -161,24 +162,22 @@ def searches_table(searches: pd.DataFrame) -> str:
 
 def signal_table(workspace: Workspace, params: Params, signal: str) -> str:
     """Markdown: mean absolute errors of the regressors of a signal, in parameters and in curves."""
-    scores = storage.read_json(workspace.evaluation(signal) / "metrics.json")
-    rows = []
-    for name, score in scores.items():
-        reported = score.get("reported_mean_absolute_error")
-        rows.append(
-            [
-                f"`{name}`",
-                f"{score['validation_mean_absolute_error']:.4f}",
-                f"{score['mean_absolute_error']:.4f}",
-                NOTHING if reported is None else f"{reported:.4f}",
-                f"{score['curve_error']:.4f}",
-                f"{score['extended']['mean_absolute_error']:.4f}",
-                f"{score['extended']['curve_error']:.4f}",
-            ]
-        )
+    tested = result_files.read_by_name(workspace.evaluation(signal) / "metrics.json", RegressorTest)
+    rows = [
+        [
+            f"`{name}`",
+            f"{test.validation_mean_absolute_error:.4f}",
+            f"{test.mean_absolute_error:.4f}",
+            NOTHING if test.reported_mean_absolute_error is None else f"{test.reported_mean_absolute_error:.4f}",
+            f"{test.curve_error:.4f}",
+            f"{test.extended.mean_absolute_error:.4f}",
+            f"{test.extended.curve_error:.4f}",
+        ]
+        for name, test in tested.items()
+    ]
     header = ["regressor", "validation", "test", "reported", "test curves", "extended rows", "extended curves"]
     note = "Mean absolute errors of the parameters, and of the curves that they imply."
-    remark = signal_differences_text(workspace, signal, len(scores))
+    remark = signal_differences_text(workspace, signal, len(tested))
     return "\n".join([f"### {params.title_of(signal)}", "", note, "", *table(header, rows), "", remark])
 
 
@@ -199,17 +198,17 @@ def update_readme(text: str, table: str) -> str:
 
 def _study_section(study: str, rows: list[dict[Hashable, Any]], params: Params, reported: ReportedAccuracies) -> str:
     tolerance = params.studies[study].tolerance
-    # Without a tolerance nothing is judged, but a figure may still not be comparable.
+    # Without a tolerance nothing is judged, but a reported accuracy may still not be comparable.
     judged = "comparable" if tolerance is None else f"within {100 * tolerance:g} points"
     header = ["variant", "parameters", "epochs", "validation", "test (95 % interval)", "reported", "difference", judged]
     lines = [f"### {params.studies[study].title}", "", line(header), line(["---", *["--:"] * 6, ":-:"])]
     notes = []
     for row in rows:
-        figure = reported.get((study, row["variant"]))
-        verdict = tables.within_tolerance(row["test_accuracy"], figure, tolerance)
+        source = reported.get((study, row["variant"]))
+        verdict = tables.within_tolerance(row["test_accuracy"], source, tolerance)
         word = {True: "yes", False: "**no**", None: NOTHING}[verdict]
-        if figure and figure.fault:
-            notes.append(f"`{row['variant']}`: {figure.fault}")
+        if source and source.fault:
+            notes.append(f"`{row['variant']}`: {source.fault}")
             word = f"not comparable ({len(notes)})"
         lines.append(
             line(
@@ -219,8 +218,8 @@ def _study_section(study: str, rows: list[dict[Hashable, Any]], params: Params, 
                     str(row["epochs"]),
                     percent(row["val_accuracy"]),
                     f"{percent(row['test_accuracy'])} ({interval(row)})",
-                    percent(figure.test_accuracy) if figure else NOTHING,
-                    points(tables.difference(row["test_accuracy"], figure.test_accuracy)) if figure else NOTHING,
+                    percent(source.test_accuracy) if source else NOTHING,
+                    points(tables.difference(row["test_accuracy"], source.test_accuracy)) if source else NOTHING,
                     word,
                 ]
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,8 +44,8 @@ def _variants_table(variants: pd.DataFrame) -> Table:
             cells = [f"  {row['variant']}", f"{row['params']:,}", percent(row["val_accuracy"])]
             cells += [percent(row["test_accuracy"]), interval(row)]
             if has_reported:
-                figure = row["reported_test_accuracy"]
-                cells.append(percent(figure) if figure == figure else NOTHING)
+                reported = row["reported_test_accuracy"]
+                cells.append(NOTHING if math.isnan(reported) else percent(reported))
             table.add_row(*cells)
     return table
 

@@ -1,4 +1,4 @@
-"""Figures as a person reads them, in Markdown and in the terminal."""
+"""Numbers and tables as text, for Markdown and the terminal."""
 
 from __future__ import annotations
 

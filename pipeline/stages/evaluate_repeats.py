@@ -1,4 +1,4 @@
-"""Score the repeats of a study on the test set, and tell what the seed of the training changes."""
+"""Score the repeats of a study on the test set, and compare variants over the seeds of their training."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import pandas as pd
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.errors import PipelineError
-from pipeline.evaluation import scoring
-from pipeline.evaluation import seeds as repeats
+from pipeline.evaluation import scoring, seeds
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.plots import repeats as plots
@@ -16,7 +15,7 @@ from pipeline.runtime import backend
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
-    """Score every variant under every seed; save the figures, their means and intervals, and a picture."""
+    """Score every variant under every seed; save the metrics, their means and intervals, and a plot."""
     spec = require(params.repeats, name, "study under repeats")
     variants = params.repeated_in(name)
     has_convolutions = any(variant.family in backend.CONVOLUTIONAL for variant in variants.values())
@@ -38,18 +37,18 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
                     "test_loss": tested.loss,
                 }
             )
-    seeds = pd.DataFrame(rows)
-    summary = repeats.summary(seeds)
+    table = pd.DataFrame(rows)
+    summary = seeds.summary(table)
     folder = workspace.repeats(name)
-    storage.write_table(folder / "seeds.csv", seeds)
+    storage.write_table(folder / "seeds.csv", table)
     storage.write_table(folder / "summary.csv", summary)
-    storage.write_table(folder / "differences.csv", repeats.differences(seeds))
+    storage.write_table(folder / "differences.csv", seeds.differences(table))
     title = f"{params.title_of(name)}: {spec.repeats} seeds"
-    storage.write_figure(folder / "accuracy.png", plots.accuracy_over_seeds(seeds, summary, title=title))
+    storage.write_figure(folder / "accuracy.png", plots.accuracy_over_seeds(table, summary, title=title))
 
 
 def trained_rows(workspace: Workspace, params: Params, study: str, name: str) -> list[dict[str, float]]:
-    """The training figures of a repeated variant, a row per seed. Raises PipelineError when the seeds are others."""
+    """The training metrics of a repeated variant, a row per seed. Raises PipelineError when the seeds are others."""
     path = workspace.repeated_training(study, name)
     table = storage.read_table(path)
     expected, found = list(params.seeds_of(study)), list(table.get("seed", ()))

@@ -32,7 +32,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
 
 
 def describe(signal: Signal, splits: dict[str, data.Rows]) -> dict[str, Any]:
-    """What statistics.json holds. Of the test rows nothing is told but their number and digest."""
+    """What statistics.json holds. Of the test rows only their number and digest."""
     parameters = splits["train"][1].astype(np.float64)
     return {
         "title": signal.title,

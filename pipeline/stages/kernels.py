@@ -96,7 +96,7 @@ def dense_kernels(path: Path) -> list[DenseKernel]:
 
 
 def statistics(kernels: Mapping[str, NDArray[Any]], initial: Mapping[str, float]) -> pd.DataFrame:
-    """A row per layer: its shape, and the distribution of its weights beside the standard deviation at the start.
+    """A row per layer: its shape, and the distribution of its weights, and the standard deviation at the start.
 
     `share_near_zero` are the weights within NEAR_ZERO of that standard deviation; both are empty where it is not known.
     """

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 from statsmodels.stats.weightstats import ttest_ind
 
-from pipeline.evaluation import seeds as repeats
+from pipeline.evaluation import seeds
 
 FIRST, SECOND, THIRD = (0.981, 0.984, 0.983, 0.985, 0.982), (0.9805, 0.984, 0.983, 0.9845, 0.9825), (0.94, 0.941, 0.943)
 
 
-def seeds(**accuracies: tuple[float, ...]) -> pd.DataFrame:
+def table_of(**accuracies: tuple[float, ...]) -> pd.DataFrame:
     """A row per variant and seed; all figures of a row are made of one."""
     return pd.DataFrame(
         [
@@ -31,12 +31,12 @@ def seeds(**accuracies: tuple[float, ...]) -> pd.DataFrame:
     )
 
 
-TABLE = seeds(first=FIRST, second=SECOND, third=THIRD)
+TABLE = table_of(first=FIRST, second=SECOND, third=THIRD)
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=8).filter(lambda values: np.ptp(values) > 1e-6))
 def test_the_interval_is_that_of_scipys_t_test(values: list[float]) -> None:
-    mean, std, low, high = repeats.mean_interval(np.array(values))
+    mean, std, low, high = seeds.mean_interval(np.array(values))
     expected = ttest_1samp(values, 0.5).confidence_interval(0.95)
     assert (mean, std) == pytest.approx((np.mean(values), np.std(values, ddof=1)))
     assert (low, high) == pytest.approx((expected.low, expected.high))
@@ -44,13 +44,11 @@ def test_the_interval_is_that_of_scipys_t_test(values: list[float]) -> None:
 
 def test_the_interval_of_a_hand_computed_case() -> None:
     # t of 2 degrees of freedom is 4.302653; the standard deviation of 1, 2, 3 is 1.
-    assert repeats.mean_interval(np.array([1.0, 2.0, 3.0])) == pytest.approx(
-        (2, 1, 2 - 2.484138, 2 + 2.484138), abs=1e-6
-    )
+    assert seeds.mean_interval(np.array([1.0, 2.0, 3.0])) == pytest.approx((2, 1, 2 - 2.484138, 2 + 2.484138), abs=1e-6)
 
 
 def test_the_summary_has_a_row_per_variant() -> None:
-    table = repeats.summary(TABLE).set_index("variant")
+    table = seeds.summary(TABLE).set_index("variant")
     assert list(table.index) == ["first", "second", "third"]
     assert list(table["num_seeds"]) == [5, 5, 3]
     assert table.loc["first", "test_accuracy_mean"] == pytest.approx(np.mean(FIRST))
@@ -60,8 +58,8 @@ def test_the_summary_has_a_row_per_variant() -> None:
 
 
 def test_what_seeds_alone_can_make_is_no_difference() -> None:
-    table = repeats.differences(TABLE)
-    assert tuple(table.columns) == repeats.DIFFERENCE_COLUMNS
+    table = seeds.differences(TABLE)
+    assert tuple(table.columns) == seeds.DIFFERENCE_COLUMNS
     assert list(table["verdict"]) == ["no significant difference", "first is better", "second is better"]
     for row, (one, other) in zip(
         table.to_dict("records"), ((FIRST, SECOND), (FIRST, THIRD), (SECOND, THIRD)), strict=True
@@ -72,10 +70,10 @@ def test_what_seeds_alone_can_make_is_no_difference() -> None:
 
 
 def test_seeds_that_change_nothing_are_equal_or_not() -> None:
-    table = repeats.differences(seeds(first=(0.9, 0.9), same=(0.9, 0.9), other=(0.8, 0.8)))
+    table = seeds.differences(table_of(first=(0.9, 0.9), same=(0.9, 0.9), other=(0.8, 0.8)))
     assert list(table["p_value"]) == [1.0, 0.0, 0.0]
     assert list(table["verdict"]) == ["no significant difference", "first is better", "same is better"]
 
 
 def test_one_variant_has_no_pair() -> None:
-    assert len(repeats.differences(seeds(first=FIRST))) == 0
+    assert len(seeds.differences(table_of(first=FIRST))) == 0

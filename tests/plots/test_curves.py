@@ -10,7 +10,7 @@ from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pipeline.plots import curves
+from pipeline.plots import curves, style
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_what_is_active_in_training_only_is_told(history: pd.DataFrame, active: 
 def test_training_and_validation_have_the_same_colours_everywhere(penalized: pd.DataFrame) -> None:
     for axes in curves.training_curves(penalized, title="x").axes:
         for label, line in lines_of(axes).items():
-            expected = curves.TRAINING_COLOUR if label.startswith("training") else curves.VALIDATION_COLOUR
+            expected = style.TRAINING_COLOUR if label.startswith("training") else style.VALIDATION_COLOUR
             assert same_color(line.get_color(), expected)
 
 

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pipeline import report
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.evaluation import tables
 from pipeline.evaluation.reported import ReportedAccuracy
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
+from pipeline.report import readme, terminal
 
 MLP = {
     "family": "mlp",
@@ -110,7 +110,7 @@ VARIANTS = tables.variants_table(
 
 
 def test_results_table_sets_measured_beside_reported() -> None:
-    assert report.results_table(VARIANTS, PARAMS, REPORTED).splitlines() == [
+    assert readme.results_table(VARIANTS, PARAMS, REPORTED).splitlines() == [
         "### First study",
         "",
         f"{HEADER} within 0.4 points |",
@@ -130,14 +130,14 @@ def test_results_table_sets_measured_beside_reported() -> None:
 
 
 def test_readme_keeps_what_stands_around_the_table() -> None:
-    text = f"# Title\n{report.BEGIN}\nold\n{report.END}\nafter\n"
-    assert report.update_readme(text, "new") == f"# Title\n{report.BEGIN}\nnew\n{report.END}\nafter\n"
+    text = f"# Title\n{readme.BEGIN}\nold\n{readme.END}\nafter\n"
+    assert readme.update_readme(text, "new") == f"# Title\n{readme.BEGIN}\nnew\n{readme.END}\nafter\n"
 
 
 @given(st.text(), st.text(), st.text())
 def test_updating_the_readme_twice_changes_nothing_more(before: str, table: str, after: str) -> None:
-    once = report.update_readme(f"{before}{report.BEGIN}{report.END}{after}", table)
-    assert report.update_readme(once, table) == once
+    once = readme.update_readme(f"{before}{readme.BEGIN}{readme.END}{after}", table)
+    assert readme.update_readme(once, table) == once
     assert once.startswith(before)
     assert once.endswith(after)
 
@@ -145,15 +145,15 @@ def test_updating_the_readme_twice_changes_nothing_more(before: str, table: str,
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("no markers", f"got 0 of {report.BEGIN}"),
-        (f"{report.BEGIN}\n", f"got 0 of {report.END}"),
-        (f"{report.BEGIN}\n{report.BEGIN}\n{report.END}", f"got 2 of {report.BEGIN}"),
-        (f"{report.END}\n{report.BEGIN}\n", "the other way round"),
+        ("no markers", f"got 0 of {readme.BEGIN}"),
+        (f"{readme.BEGIN}\n", f"got 0 of {readme.END}"),
+        (f"{readme.BEGIN}\n{readme.BEGIN}\n{readme.END}", f"got 2 of {readme.BEGIN}"),
+        (f"{readme.END}\n{readme.BEGIN}\n", "the other way round"),
     ],
 )
 def test_missing_markers_are_named(text: str, problem: str) -> None:
     with pytest.raises(PipelineError, match=f"README: expected one line .*{problem}"):
-        report.update_readme(text, "table")
+        readme.update_readme(text, "table")
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def workspace(tmp_path: Path) -> Workspace:
 def shown(workspace: Workspace, runs: str = "make ui DEMO=1", width: int = 200) -> str:
     console = Console(width=width, file=io.StringIO())
     with console.capture() as capture:
-        console.print(report.summary(workspace, PARAMS, runs=runs))
+        console.print(terminal.summary(workspace, PARAMS, runs=runs))
     return capture.get()
 
 
@@ -200,11 +200,11 @@ def test_summary_fits_a_narrow_terminal(workspace: Workspace) -> None:
 
 def test_summary_before_any_results_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"variants\.csv: expected a CSV table, but the file is missing"):
-        report.summary(Workspace(tmp_path), PARAMS, runs="make ui")
+        terminal.summary(Workspace(tmp_path), PARAMS, runs="make ui")
 
 
 def test_nothing_measured_makes_an_empty_table() -> None:
-    assert report.results_table(pd.DataFrame(columns=list(tables.VARIANTS_COLUMNS)), PARAMS, {}) == ""
+    assert readme.results_table(pd.DataFrame(columns=list(tables.VARIANTS_COLUMNS)), PARAMS, {}) == ""
 
 
 PAIR = {"accuracy_verdict": "no significant difference", "cross_entropy_verdict": "narrow is better"}
@@ -234,24 +234,24 @@ def test_the_readme_tells_whom_the_best_cannot_be_told_from(workspace: Workspace
         {"first": "beside", "second": "narrow", **PAIR},
     ]
     save_comparison(workspace, pairs, accuracies)
-    assert report.differences_text(workspace, params_with("narrow", "wide", "flat"), "first") == (
+    assert readme.differences_text(workspace, params_with("narrow", "wide", "flat"), "first") == (
         "Significant differences between variants: 1 of 3 in test accuracy, 3 of 3 in test cross-entropy (Holm's "
         "correction, 5 %). No significant difference from the best, `narrow`: `wide`."
     )
     save_comparison(workspace, pairs[1:2], accuracies)
-    told = report.differences_text(workspace, params_with("narrow", "flat"), "first")
+    told = readme.differences_text(workspace, params_with("narrow", "flat"), "first")
     assert told.endswith("from the best, `narrow`: none: it is better than every other.")
 
 
 def test_a_study_of_one_variant_says_so(workspace: Workspace) -> None:
     save_comparison(workspace, [], {"narrow": 0.98})
-    assert report.differences_text(workspace, params_with("narrow"), "first") == (
+    assert readme.differences_text(workspace, params_with("narrow"), "first") == (
         "There is one variant: nothing to compare."
     )
 
 
 def test_remarks_follow_the_table_of_their_study() -> None:
-    text = report.results_table(VARIANTS, PARAMS, REPORTED, {"first": ["One.", "Two."]})
+    text = readme.results_table(VARIANTS, PARAMS, REPORTED, {"first": ["One.", "Two."]})
     assert "dead.\n\nOne.\n\nTwo.\n\n### Second study" in text
 
 
@@ -259,7 +259,7 @@ def test_a_lone_regressor_is_compared_with_always_the_mean(workspace: Workspace)
     row = {"first": "net", "second": "always_the_mean", "difference": -0.2, "low": -0.25, "high": -0.15}
     table = pd.DataFrame([{**row, "p_value": 0.0002, "holm_p_value": 0.0002, "verdict": "net is better"}])
     storage.write_table(workspace.evaluation("hums") / "differences.csv", table)
-    assert report.signal_differences_text(workspace, "hums", 1) == (
+    assert readme.signal_differences_text(workspace, "hums", 1) == (
         "There is one regressor, so no other to compare it with. Differences in the mean absolute test error (95 % "
         "interval, paired bootstrap, Holm's correction): `net` against `always_the_mean` -0.2000 (-0.2500 to -0.1500), "
         "net is better."
@@ -277,7 +277,7 @@ def test_repeats_are_told_with_their_spread_and_what_remains_real(workspace: Wor
     storage.write_table(workspace.repeats("first") / "summary.csv", summary)
     pair = {"first": "narrow", "second": "wide", "test_accuracy_difference": 0.002, "verdict": "narrow is better"}
     storage.write_table(workspace.repeats("first") / "differences.csv", pd.DataFrame([pair]))
-    assert report.repeats_text(workspace, params, "first").splitlines() == [
+    assert readme.repeats_text(workspace, params, "first").splitlines() == [
         "Trained under 5 seeds each:",
         "",
         "| variant | validation ± standard deviation | test ± standard deviation | 95 % interval of the mean |",

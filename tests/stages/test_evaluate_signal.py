@@ -15,7 +15,7 @@ from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
 from pipeline.stages import evaluate_signal
-from pipeline.studies.waves import data as waves
+from pipeline.studies.waves import data
 from pipeline.studies.waves.metrics import WavePredictions
 from pipeline.studies.waves.scores import score
 
@@ -76,7 +76,7 @@ def build(*, seed: int = 0, num_points: int = NUM_POINTS, num_outputs: int = 4) 
 def train(workspace: Workspace) -> Workspace:
     """The workspace after training: two models with their figures, the rows of both test sets, no others."""
     params = params_with()
-    rows = waves.generate(params.signals["hums"])
+    rows = data.generate(params.signals["hums"])
     for split in ("test", "extended"):
         inputs, targets = rows[split]
         storage.write_arrays(workspace.prepared("hums", split), inputs=inputs, targets=targets)
@@ -135,14 +135,14 @@ def test_writes_what_the_regressors_of_the_signal_make_of_it(trained: Workspace)
 
 
 def test_scores_are_those_of_the_saved_predictions(evaluated: Workspace) -> None:
-    x = waves.axis(params_with().signals["hums"])
+    x = data.axis(params_with().signals["hums"])
     arrays = storage.read_arrays(
         evaluated.predictions("hums") / "narrow.npz", "predicted", "targets", "extended_predicted", "extended_targets"
     )
     predicted, targets, extended_predicted, extended_targets = arrays
     assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
     assert (predicted.shape, extended_predicted.shape) == ((25, 4), (4, 4))
-    np.testing.assert_array_equal(targets, waves.read(evaluated.prepared("hums", "test"), num_points=NUM_POINTS)[1])
+    np.testing.assert_array_equal(targets, data.read(evaluated.prepared("hums", "test"), num_points=NUM_POINTS)[1])
     scores = metrics(evaluated)["narrow"]
     for figures, true, found in (
         (scores, targets, predicted),
@@ -151,7 +151,7 @@ def test_scores_are_those_of_the_saved_predictions(evaluated: Workspace) -> None
         errors = np.abs(true - found)
         assert figures["mean_absolute_error"] == pytest.approx(errors.mean(), rel=1e-5)
         assert list(figures["parameters"].values()) == pytest.approx(errors.mean(axis=0), rel=1e-5)
-        curves = np.abs(waves.waves(true, x) - waves.waves(found, x))
+        curves = np.abs(data.waves(true, x) - data.waves(found, x))
         assert figures["curve_error"] == pytest.approx(curves.mean(), rel=1e-5)
         # 30 points over five periods.
         assert figures["curve_error_first_period"] == pytest.approx(curves[:, :6].mean(), rel=1e-5)
@@ -169,7 +169,7 @@ def test_equivalent_and_free_parameters_count_only_in_the_plain_error() -> None:
     true = np.array([[0.5, 1, 0.5, 1], [0, 0.5, 0.5, 0]], np.float32)
     # Other signs; another frequency of a sine that is not there.
     predicted = np.array([[-0.5, -1, 0.5, -1], [0, 1.5, 0.5, 0]], np.float32)
-    rows = WavePredictions(true, predicted, waves.waves(true, x).astype(np.float32), waves.waves(predicted, x))
+    rows = WavePredictions(true, predicted, data.waves(true, x).astype(np.float32), data.waves(predicted, x))
     scores = score(rows, x)
     assert scores.parameters == {"a": 0.5, "b": 1.5, "c": 0, "d": 1}
     assert scores.mean_absolute_error == 0.75
@@ -218,11 +218,11 @@ def test_answers_come_from_the_figures(evaluated: Workspace) -> None:
     assert answer["first_layer"]["parameters"] == NUM_POINTS * 5 + 5
     learned = answer["learned_the_transform"]
     assert learned["curve_error"] == {"test": scores["curve_error"], "extended": scores["extended"]["curve_error"]}
-    x = waves.axis(params_with().signals["hums"])
-    inputs, targets = waves.read(evaluated.prepared("hums", "extended"), num_points=NUM_POINTS)
-    constant = np.abs(inputs - waves.waves([[0.5, 0.4, 0.6, 0.5]], x)).mean()
+    x = data.axis(params_with().signals["hums"])
+    inputs, targets = data.read(evaluated.prepared("hums", "extended"), num_points=NUM_POINTS)
+    constant = np.abs(inputs - data.waves([[0.5, 0.4, 0.6, 0.5]], x)).mean()
     assert learned["curve_error_of_always_the_mean"]["extended"] == pytest.approx(constant, rel=1e-5)
-    _, targets = waves.read(evaluated.prepared("hums", "test"), num_points=NUM_POINTS)
+    _, targets = data.read(evaluated.prepared("hums", "test"), num_points=NUM_POINTS)
     assert answer["fit"]["mean_absolute_error"] == {
         "train": 0.125,
         "validation": 0.25,

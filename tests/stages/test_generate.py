@@ -13,7 +13,7 @@ from pipeline.errors import PipelineError
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.stages import generate
-from pipeline.studies.waves import data as waves
+from pipeline.studies.waves import data
 
 SPLITS = ("train", "validation", "test", "extended")
 OUTPUTS = {
@@ -47,7 +47,7 @@ def params_with(**changes: Any) -> Params:
 def test_writes_rows_statistics_and_pictures(workspace: Workspace) -> None:
     generate.main(workspace, params_with(), "hums")
     assert set(files(workspace)) == OUTPUTS
-    sizes = {split: len(waves.read(workspace.prepared("hums", split), num_points=60)[0]) for split in SPLITS}
+    sizes = {split: len(data.read(workspace.prepared("hums", split), num_points=60)[0]) for split in SPLITS}
     assert sizes == {"train": 40, "validation": 12, "test": 11, "extended": 2}
     for name in ("examples.png", "example.png"):
         with Image.open(workspace.dataset_results("hums") / name) as picture:
@@ -56,7 +56,7 @@ def test_writes_rows_statistics_and_pictures(workspace: Workspace) -> None:
 
 def test_statistics(workspace: Workspace) -> None:
     generate.main(workspace, params_with(), "hums")
-    splits = {split: waves.read(workspace.prepared("hums", split), num_points=60) for split in SPLITS}
+    splits = {split: data.read(workspace.prepared("hums", split), num_points=60) for split in SPLITS}
     statistics = storage.read_json(workspace.dataset_results("hums") / "statistics.json")
     told = statistics.pop("train_parameters")
     assert list(told) == ["a", "b", "c", "d"]
@@ -89,7 +89,7 @@ def test_the_pictures_show_training_rows_and_the_example_with_its_formula(
     monkeypatch.setattr("pipeline.studies.waves.plots.example", example)
     monkeypatch.setattr("pipeline.studies.waves.plots.examples", examples)
     generate.main(workspace, params_with(), "hums")
-    inputs, targets = waves.read(workspace.prepared("hums", "train"), num_points=60)
+    inputs, targets = data.read(workspace.prepared("hums", "train"), num_points=60)
     np.testing.assert_array_equal(drawn["curves"], inputs[:5])
     np.testing.assert_array_equal(drawn["parameters"], targets[:5])
 

@@ -1,4 +1,4 @@
-"""Pictures that hold the variants of a study against its baseline."""
+"""Plots that compare the variants of a study with its baseline."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+
+from pipeline.plots import style
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Okabe and Ito's colours, which colour-blind people can tell apart: one per kind, the baseline in black.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-BASELINE_COLOUR = "#000000"
-TRAINING_COLOUR, VALIDATION_COLOUR = "#0072B2", "#D55E00"
+# One per kind; the baseline is black.
+COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.SKY_BLUE, style.VERMILION)
+BASELINE_COLOUR = style.BLACK
 # Between bars of different kinds, in bars.
 GAP = 0.6
 # The enlarged scale shows accuracies down to this far below the baseline's, as a fraction.
@@ -25,7 +25,7 @@ ENLARGED_SPAN = 0.08
 
 
 def accuracy_bars(table: pd.DataFrame, *, baseline: str, title: str) -> Figure:
-    """Validation accuracy of every setting, grouped by kind, the baseline as a line; beside it enlarged.
+    """Validation accuracy of every setting, grouped by kind, the baseline as a line; to the right enlarged.
 
     `table` has the columns `variant`, `kind`, `val_accuracy`, `val_accuracy_low` and `val_accuracy_high` (fractions);
     the enlarged part shows the intervals, and a mark at the edge for what lies further left.
@@ -72,15 +72,15 @@ def learning_curves(histories: Mapping[str, pd.DataFrame], *, title: str) -> Fig
     figure.suptitle(title)
     grid = figure.subplots(2, len(histories), sharex="col", sharey="row", squeeze=False)
     for (entropy, accuracy), (name, history) in zip(grid.T, histories.items(), strict=True):
-        _draw_curves(entropy, history, "cross_entropy")
-        _draw_curves(accuracy, history, "accuracy")
+        style.draw_history(entropy, history, "cross_entropy", max_ticks=4, lw=1)
+        style.draw_history(accuracy, history, "accuracy", max_ticks=4, lw=1)
         lowest = history.iloc[int(history["val_cross_entropy"].argmin())]
         entropy.plot(
             lowest["epoch"],
             lowest["val_cross_entropy"],
             marker="o",
             ls="none",
-            color=VALIDATION_COLOUR,
+            color=style.VALIDATION_COLOUR,
             label="lowest validation cross-entropy",
         )
         entropy.set_title(f"{name}\nlowest in epoch {lowest['epoch']:.0f} of {len(history)}", fontsize=9)
@@ -127,18 +127,8 @@ def _draw_line(axes: Axes, value: float, label: str) -> None:
 
 
 def _draw_enlarged(axes: Axes, table: pd.DataFrame, reference: pd.Series, places: np.ndarray) -> None:
-    accuracy, low, high = (100 * table[f"val_accuracy{end}"] for end in ("", "_low", "_high"))
     limit = 100 * (reference["val_accuracy"] - ENLARGED_SPAN)
-    axes.errorbar(
-        accuracy,
-        places,
-        xerr=(accuracy - low, high - accuracy),
-        fmt="o",
-        color=COLOURS[0],
-        markersize=5,
-        capsize=3,
-        label="95 % interval",
-    )
+    style.draw_accuracies(axes, table, "val_accuracy", places, label="95 % interval")
     _draw_line(axes, 100 * reference["val_accuracy"], "")
     axes.axvspan(
         100 * reference["val_accuracy_low"],
@@ -147,20 +137,13 @@ def _draw_enlarged(axes: Axes, table: pd.DataFrame, reference: pd.Series, places
         alpha=0.07,
         lw=0,
     )
-    highest = max(high.max(), 100 * reference["val_accuracy_high"])
+    highest = 100 * max(table["val_accuracy_high"].max(), reference["val_accuracy_high"])
     axes.set(
         xlim=(limit, min(100.0, highest + 0.5)),
         xlabel="validation accuracy (%), enlarged; shaded: the baseline's interval",
     )
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", alpha=0.3)
-    for place, value in zip(places, accuracy, strict=True):
+    for place, value in zip(places, 100 * table["val_accuracy"], strict=True):
         if value < limit:
             axes.text(limit, place, f" \N{BLACK LEFT-POINTING SMALL TRIANGLE} {value:.2f} %", va="center", fontsize=8)
-
-
-def _draw_curves(axes: Axes, history: pd.DataFrame, column: str) -> None:
-    axes.plot(history["epoch"], history[column], color=TRAINING_COLOUR, lw=1, label="training")
-    axes.plot(history["epoch"], history[f"val_{column}"], color=VALIDATION_COLOUR, lw=1, label="validation")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
-    axes.grid(alpha=0.3)

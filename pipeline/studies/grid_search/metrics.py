@@ -40,7 +40,7 @@ class Difference:
 class Contrast:
     """The difference of two searches or refits, and what it was taken on.
 
-    `reported` is the same difference in the source's own figures, if it has them.
+    `reported` is the same difference of what the source reports, if it reports both.
     """
 
     first: str
@@ -51,14 +51,14 @@ class Contrast:
     reported: Difference | float | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        told = self.reported.as_dict() if isinstance(self.reported, Difference) else {"difference": self.reported}
+        reported = self.reported.as_dict() if isinstance(self.reported, Difference) else {"difference": self.reported}
         return {
             "first": self.first,
             "second": self.second,
             "basis": self.basis,
             "num_pairs": self.num_pairs,
             **self.difference.as_dict(),
-            **({} if self.reported is None else {"reported": told}),
+            **({} if self.reported is None else {"reported": reported}),
         }
 
     def text(self) -> str:
@@ -75,7 +75,7 @@ def at_equal_units(evidence: Evidence, first: str, second: str) -> Contrast | No
     units = [name for name in accuracies[0].index if name in accuracies[1].index]
     if not units or accuracies[0].shape[1] != accuracies[1].shape[1]:
         return None
-    told = [evidence.scores[name].set_index("units").loc[units, "reported_cv_accuracy"] for name in (first, second)]
+    reported = [evidence.scores[name].set_index("units").loc[units, "reported_cv_accuracy"] for name in (first, second)]
     return Contrast(
         first,
         second,
@@ -83,8 +83,8 @@ def at_equal_units(evidence: Evidence, first: str, second: str) -> Contrast | No
         over_folds(*(table.loc[units].to_numpy(dtype=float) for table in accuracies)),
         len(units) * accuracies[0].shape[1],
         None
-        if any(column.isna().any() for column in told)
-        else over_units(*(column.to_numpy(dtype=float) for column in told)),
+        if any(column.isna().any() for column in reported)
+        else over_units(*(column.to_numpy(dtype=float) for column in reported)),
     )
 
 
@@ -95,15 +95,14 @@ def of_chosen(evidence: Evidence, first: str, second: str) -> Contrast | None:
     ]
     if rows[0].shape != rows[1].shape:
         return None
-    told = [float(evidence.scores[name]["reported_cv_accuracy"].astype(float).max()) for name in (first, second)]
+    best = [float(evidence.scores[name]["reported_cv_accuracy"].astype(float).max()) for name in (first, second)]
     return Contrast(
         first,
         second,
         "cross-validation, chosen units",
         over_folds(*rows),
         rows[0].shape[1],
-        # Not a number unless both have figures.
-        told[0] - told[1] if told[0] - told[1] == told[0] - told[1] else None,
+        None if math.isnan(best[0] - best[1]) else best[0] - best[1],
     )
 
 
@@ -138,7 +137,7 @@ def pairs_by_depth(evidence: Evidence, first: Technique, second: Technique) -> l
     return [(one, other) for one, other in pairs if one is not None and other is not None]
 
 
-def told(contrasts: Sequence[Contrast]) -> str:
+def sentence(contrasts: Sequence[Contrast]) -> str:
     """All contrasts in one sentence."""
     return "; ".join(contrast.text() for contrast in contrasts)
 
@@ -170,8 +169,7 @@ def over_units(first: NDArray[Any], second: NDArray[Any]) -> Difference | None:
     differences = first - second
     if len(differences) < 2:
         return None
-    mean, margin = float(differences.mean()), _margin(differences, 1 / len(differences))
-    return Difference(mean, mean - margin, mean + margin)
+    return _by_t(differences)
 
 
 def of_correct(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Difference:
@@ -182,9 +180,7 @@ def of_correct(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Differenc
 
 def of_losses(first: NDArray[Any], second: NDArray[Any]) -> Difference:
     """The mean difference of two losses on the same images (n,), by Student's t over the images."""
-    differences = first - second
-    mean, margin = float(differences.mean()), _margin(differences, 1 / len(differences))
-    return Difference(mean, mean - margin, mean + margin)
+    return _by_t(first - second)
 
 
 def agreement(scores: pd.DataFrame) -> dict[str, Any] | None:
@@ -209,6 +205,11 @@ def rank_correlation(table: pd.DataFrame) -> float | None:
         return None
     first, second = (columns[name].rank().to_numpy() for name in columns)
     return float(np.corrcoef(first, second)[0, 1])
+
+
+def _by_t(differences: NDArray[Any]) -> Difference:
+    mean, margin = float(differences.mean()), _margin(differences, 1 / len(differences))
+    return Difference(mean, mean - margin, mean + margin)
 
 
 def _margin(values: NDArray[Any], variance_factor: float) -> float:

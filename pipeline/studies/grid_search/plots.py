@@ -1,4 +1,4 @@
-"""Pictures of grid searches: cross-validated accuracies against a source's, and over the grid."""
+"""Plots of grid searches: cross-validated accuracies against those of the source, and over the grid."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MultipleLocator, NullLocator, PercentFormatter
 
 from pipeline.config.models import units_text
+from pipeline.plots.style import COLOURS, VERMILION
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# The palette of Okabe and Ito, which colour-blind people can tell apart, without its yellow, too pale on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 # The smallest part of the scale, in fractions, that holds this share of the configurations is enlarged.
 ENLARGED_SHARE = 0.75
@@ -39,7 +38,7 @@ def reported_against_measured(
 
     `scores` has the columns `search`, `units`, `mean_accuracy`, `std_accuracy` and `reported_cv_accuracy` (fractions),
     `correlations` the rank correlation of each search, `correlation` that of all. Bars are the standard deviation over
-    the folds. Where nothing is reported, the picture says so, and shows the measured accuracies.
+    the folds. Where nothing is reported, the plot says so, and shows the measured accuracies.
     """
     reported = scores.dropna(subset=["reported_cv_accuracy"]).astype({"reported_cv_accuracy": float})
     if reported.empty:
@@ -139,7 +138,7 @@ def _draw_grid(
             axes.text(place, row, text, ha="center", va="center", fontsize=9, color="white" if is_dark else "black")
     if np.isfinite(accuracies).any():
         row, place = np.unravel_index(np.nanargmax(accuracies), accuracies.shape)
-        axes.add_patch(Rectangle((place - 0.5, row - 0.5), 1, 1, fill=False, ec="#D55E00", lw=3, clip_on=False))
+        axes.add_patch(Rectangle((place - 0.5, row - 0.5), 1, 1, fill=False, ec=VERMILION, lw=3, clip_on=False))
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(len(rows)), rows)
     axes.tick_params(length=0)

@@ -1,4 +1,4 @@
-"""The five conclusions of the source of the grid searches, each judged by a rule that is stated beside the verdict."""
+"""The five conclusions of the source of the grid searches, each judged by a rule that the verdict comes with."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ SUPPORTED: Verdict = "supported"
 NOT_SUPPORTED: Verdict = "not supported"
 UNDECIDED: Verdict = "undecided"
 
-# What "terrible" and "fine" are told apart by: an accuracy lower by this much, several times what a change of the
-# seed or of the folds makes of one network.
+# An accuracy lower by this much is "terrible", not "fine": several times what another seed or other folds change.
 LARGE = 0.01
 # What makes a cost "much more": a quarter. The source's searches took 1.59 times as long.
 MUCH = 1.25
@@ -63,7 +62,7 @@ def answers(study: str, evidence: Evidence, agreement: Mapping[str, Any] | None)
 
 
 def conclude(evidence: Evidence) -> list[Conclusion]:
-    """Judge all five; what searches, refits or costs are missing for stays undecided, and says so."""
+    """Judge all five; a conclusion is undecided, and says why, if searches, refits or costs for it are missing."""
     judges: list[Callable[[Evidence], Conclusion]] = [
         bn_and_dropout_is_best,
         without_dropout_is_terrible,
@@ -94,7 +93,7 @@ def bn_and_dropout_is_best(evidence: Evidence) -> Conclusion:
         "alone, at every depth searched.",
         f"Supported if every interval lies above 0, not supported if one lies below 0, otherwise undecided. {INTERVAL}",
         _all_or_none(signs) if not missing else UNDECIDED,
-        " ".join(missing) if missing else f"{_better_equal_worse(signs)}: {metrics.told(compared)}.",
+        " ".join(missing) if missing else f"{_better_equal_worse(signs)}: {metrics.sentence(compared)}.",
         {"cross_validation": _dicts(compared), "refits": _dicts(tests)},
     )
 
@@ -104,7 +103,7 @@ def without_dropout_is_terrible(evidence: Evidence) -> Conclusion:
     pairs = metrics.pairs_by_depth(evidence, BN_ALONE, BN_AND_DROPOUT)
     compared = metrics.by_depth(evidence, BN_ALONE, BN_AND_DROPOUT)
     compared += [contrast for pair in pairs for contrast in metrics.of_refits(evidence, *pair)]
-    refits = [refit for refit in _refits_with(evidence, BN_ALONE) if refit is not None]
+    refits = _refits_with(evidence, BN_ALONE)
     parts: dict[str, Verdict] = {
         "terrible": _below(compared, -LARGE),
         "overfits": _overfitting(refits),
@@ -112,7 +111,7 @@ def without_dropout_is_terrible(evidence: Evidence) -> Conclusion:
     missing = [] if compared else [_no_pair(BN_ALONE, BN_AND_DROPOUT)]
     missing += [] if refits else ["There is no refit with BN alone."]
     reason = (
-        f"{_says(parts)} {metrics.told(compared)}. Of the test error the training error is, with dropout off, "
+        f"{_says(parts)} {metrics.sentence(compared)}. Of the test error the training error is, with dropout off, "
         + ", ".join(f"{100 * left_of_test_error(refit):.1f} % in {refit.name}" for refit in refits)
         + "."
     )
@@ -149,7 +148,7 @@ def without_bn_is_fine(evidence: Evidence) -> Conclusion:
         "beyond 0), not supported if one of them improves so and the other does not get worse. Both must be "
         f"supported; if one is not, the conclusion is not. {INTERVAL}",
         _both(parts) if not missing else UNDECIDED,
-        " ".join(missing) if missing else f"{_says(parts)} {metrics.told([*compared, *later])}.",
+        " ".join(missing) if missing else f"{_says(parts)} {metrics.sentence([*compared, *later])}.",
         {"parts": parts, "cross_validation": _dicts(compared), "more_epochs": _dicts(later)},
     )
 
@@ -210,7 +209,7 @@ def three_layers_are_best(evidence: Evidence) -> Conclusion:
         "its side of 0 and none on the other's. Supported if three layers beat every other depth, not supported if "
         f"another depth beats them, otherwise undecided. {INTERVAL}",
         _all_or_none(signs) if not missing else UNDECIDED,
-        " ".join(missing) if missing else f"{_better_equal_worse(signs)}: {metrics.told(compared)}.",
+        " ".join(missing) if missing else f"{_better_equal_worse(signs)}: {metrics.sentence(compared)}.",
         {
             "contrasts": _dicts(compared),
             "depths": [
@@ -288,8 +287,9 @@ def _techniques(evidence: Evidence) -> list[Technique]:
     return list(dict.fromkeys(technique_of(search) for search in evidence.searches.values()))
 
 
-def _refits_with(evidence: Evidence, technique: Technique) -> list[Refit | None]:
-    return [evidence.refit_of(name) for name, search in evidence.searches.items() if technique_of(search) == technique]
+def _refits_with(evidence: Evidence, technique: Technique) -> list[Refit]:
+    searches = [name for name, search in evidence.searches.items() if technique_of(search) == technique]
+    return [refit for name in searches if (refit := evidence.refit_of(name)) is not None]
 
 
 def _best(evidence: Evidence, search: str) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from pipeline.plots import style
+
 if TYPE_CHECKING:
     import pandas as pd
 
-# Okabe and Ito's blue, vermilion and black, which colour-blind people can tell apart.
-TRUE_COLOUR, IMPLIED_COLOUR, REFERENCE_COLOUR = "#0072b2", "#d55e00", "#000000"
+TRUE_COLOUR, IMPLIED_COLOUR, REFERENCE_COLOUR = style.BLUE, style.VERMILION, style.BLACK
 # Of the rows whose errors are drawn, those between these percentiles lie in the shaded band.
 BAND = (10, 90)
 # More would run together into a line.

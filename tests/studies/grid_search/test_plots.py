@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from pipeline.studies.grid_search import plots as searches
+from pipeline.studies.grid_search import plots
 
 
 def scores(name: str, grid: Sequence[Sequence[int]], reported: bool = True) -> pd.DataFrame:
@@ -56,7 +56,7 @@ def drawn(figure: Figure) -> pd.DataFrame:
 
 def test_every_configuration_is_a_point_in_the_style_of_its_search() -> None:
     table = pd.concat([scores("first", TWO), scores("second", TWO)])
-    figure = searches.reported_against_measured(
+    figure = plots.reported_against_measured(
         table, correlations={"first": -1.0, "second": None}, correlation=0.123, title="Study"
     )
     points = drawn(figure).query("axes == 0")
@@ -72,7 +72,7 @@ def test_every_configuration_is_a_point_in_the_style_of_its_search() -> None:
 
 def test_both_axes_have_one_scale_and_the_enlarged_part_lies_within_the_whole() -> None:
     table = pd.concat([scores("first", [[1, 2, 3, 4], [1, 2, 3, 4]]), scores("low", [[1]]).assign(mean_accuracy=0.2)])
-    whole, enlarged = searches.reported_against_measured(table, correlations={}, correlation=None, title="").axes
+    whole, enlarged = plots.reported_against_measured(table, correlations={}, correlation=None, title="").axes
     for axes in (whole, enlarged):
         assert axes.get_xlim() == axes.get_ylim()
     assert whole.get_xlim()[0] < 0.2
@@ -83,7 +83,7 @@ def test_both_axes_have_one_scale_and_the_enlarged_part_lies_within_the_whole() 
 
 
 def test_without_reported_figures_it_says_so_and_shows_what_was_measured() -> None:
-    figure = searches.reported_against_measured(
+    figure = plots.reported_against_measured(
         scores("demo", TWO, reported=False), correlations={}, correlation=None, title="Study"
     )
     (axes,) = figure.axes
@@ -95,14 +95,14 @@ def test_without_reported_figures_it_says_so_and_shows_what_was_measured() -> No
 def test_49_searches_look_different_and_more_are_still_drawn() -> None:
     table = pd.concat([scores(f"search_{number:02}", [[number + 1]]) for number in range(50)])
     for shown in (table, table.assign(reported_cv_accuracy=np.nan)):
-        figure = searches.reported_against_measured(shown, correlations={}, correlation=None, title="")
+        figure = plots.reported_against_measured(shown, correlations={}, correlation=None, title="")
         markers = [(to_hex(item[0].get_color()), item[0].get_marker()) for item in figure.axes[0].containers]
         assert len(markers) == 50
         assert len(set(markers)) == 49
 
 
 def test_heat_map_has_first_units_down_and_second_across_and_outlines_the_best() -> None:
-    figure = searches.heat_map(scores("grid", TWO), TWO, title="grid")
+    figure = plots.heat_map(scores("grid", TWO), TWO, title="grid")
     measured, reported = panels(figure)
     assert [label.get_text() for label in measured.get_yticklabels()] == ["16", "32"]
     assert [label.get_text() for label in measured.get_xticklabels()] == ["4", "8"]
@@ -121,7 +121,7 @@ def test_heat_map_has_first_units_down_and_second_across_and_outlines_the_best()
 
 
 def test_heat_map_of_the_measured_alone() -> None:
-    (axes,) = panels(searches.heat_map(scores("grid", TWO, reported=False), TWO, title="grid"))
+    (axes,) = panels(plots.heat_map(scores("grid", TWO, reported=False), TWO, title="grid"))
     assert axes.get_title() == "measured, with the standard deviation over the folds"
 
 
@@ -137,7 +137,7 @@ def test_every_depth_has_a_heat_map_with_all_its_configurations(
     grid: list[list[int]], shape: tuple[int, int], last: str, labels: tuple[str, str]
 ) -> None:
     table = scores("grid", grid)
-    axes = panels(searches.heat_map(table, grid, title="grid"))[0]
+    axes = panels(plots.heat_map(table, grid, title="grid"))[0]
     shown = np.asarray(axes.images[0].get_array())
     assert shown.shape == shape
     assert shown.ravel() == pytest.approx(100 * (1 - table["mean_accuracy"].to_numpy()))
@@ -148,6 +148,6 @@ def test_every_depth_has_a_heat_map_with_all_its_configurations(
 
 def test_equal_accuracies_still_have_a_scale() -> None:
     table = scores("grid", TWO, reported=False).assign(mean_accuracy=1.0)
-    figure = searches.heat_map(table, TWO, title="grid")
+    figure = plots.heat_map(table, TWO, title="grid")
     figure.draw_without_rendering()
     assert panels(figure)[0].texts[0].get_text() == "100.00\n±0.20"

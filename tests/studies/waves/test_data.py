@@ -12,7 +12,7 @@ from pipeline.config.data import Signal
 from pipeline.data import preprocessing
 from pipeline.errors import PipelineError
 from pipeline.io import storage
-from pipeline.studies.waves import data as waves
+from pipeline.studies.waves import data
 
 X = np.linspace(0, 10 * np.pi, 60)
 EDGES = ((0.0, 0.0, 0.0, 0.0), (2.0, 1.0, -1.0, 0.0))
@@ -34,7 +34,7 @@ def signal(**changes: Any) -> Signal:
 
 
 def test_the_axis_holds_both_ends() -> None:
-    x = waves.axis(signal(num_points=5, length_in_pi=2))
+    x = data.axis(signal(num_points=5, length_in_pi=2))
     np.testing.assert_allclose(x, [0, np.pi / 2, np.pi, 1.5 * np.pi, 2 * np.pi])
 
 
@@ -52,19 +52,19 @@ def test_the_axis_holds_both_ends() -> None:
     ],
 )
 def test_waves_match_hand_computed_ones(parameters: tuple[float, ...], values: tuple[float, ...]) -> None:
-    curves = waves.waves([parameters], np.array([0, np.pi / 2, np.pi]))
+    curves = data.waves([parameters], np.array([0, np.pi / 2, np.pi]))
     np.testing.assert_allclose(curves, [values], atol=1e-12)
 
 
 @given(st.tuples(*[st.floats(-3, 3)] * 4))
 def test_signs_that_make_no_difference(wave: tuple[float, float, float, float]) -> None:
     a, b, c, d = wave
-    expected, *same = waves.waves([(a, b, c, d), (-a, -b, c, d), (a, b, c, -d)], X)
+    expected, *same = data.waves([(a, b, c, d), (-a, -b, c, d), (a, b, c, -d)], X)
     np.testing.assert_array_equal(same, [expected, expected])
 
 
 def test_rows_have_the_sizes_and_types_of_the_signal() -> None:
-    splits = waves.generate(signal())
+    splits = data.generate(signal())
     assert {name: (inputs.shape, targets.shape) for name, (inputs, targets) in splits.items()} == {
         "train": ((300, 50), (300, 4)),
         "validation": ((80, 50), (80, 4)),
@@ -76,12 +76,12 @@ def test_rows_have_the_sizes_and_types_of_the_signal() -> None:
 
 
 def test_inputs_are_the_waves_of_their_targets() -> None:
-    for inputs, targets in waves.generate(signal()).values():
-        np.testing.assert_allclose(inputs, waves.waves(targets, waves.axis(signal())), atol=1e-6)
+    for inputs, targets in data.generate(signal()).values():
+        np.testing.assert_allclose(inputs, data.waves(targets, data.axis(signal())), atol=1e-6)
 
 
 def test_parameters_are_uniform_and_no_row_is_in_two_splits() -> None:
-    splits = waves.generate(signal(train_size=4000))
+    splits = data.generate(signal(train_size=4000))
     train = splits["train"][1].astype(np.float64)
     assert (train >= 0).all()
     assert (train <= 1).all()
@@ -95,7 +95,7 @@ def test_parameters_are_uniform_and_no_row_is_in_two_splits() -> None:
 
 def test_equal_seeds_give_equal_rows() -> None:
     def digests(**changes: Any) -> list[str]:
-        return [preprocessing.digest(*rows) for rows in waves.generate(signal(**changes)).values()]
+        return [preprocessing.digest(*rows) for rows in data.generate(signal(**changes)).values()]
 
     assert digests() == digests()
     other = digests(seed=8)
@@ -103,15 +103,15 @@ def test_equal_seeds_give_equal_rows() -> None:
 
 
 def test_training_rows_do_not_depend_on_the_other_splits() -> None:
-    full, less = (waves.generate(signal(test_size=size))["train"] for size in (70, 20))
+    full, less = (data.generate(signal(test_size=size))["train"] for size in (70, 20))
     np.testing.assert_array_equal(full[1], less[1])
 
 
 def test_saved_rows_are_read_back(tmp_path: Path) -> None:
     path = tmp_path / "rows.npz"
-    inputs, targets = waves.rows(EDGES, X)
+    inputs, targets = data.rows(EDGES, X)
     storage.write_arrays(path, inputs=inputs, targets=targets)
-    for read, written in zip(waves.read(path, num_points=60), (inputs, targets), strict=True):
+    for read, written in zip(data.read(path, num_points=60), (inputs, targets), strict=True):
         np.testing.assert_array_equal(read, written)
 
 
@@ -132,4 +132,4 @@ def test_rows_that_do_not_fit_are_refused(
     path = tmp_path / "rows.npz"
     storage.write_arrays(path, inputs=np.zeros(*inputs), targets=np.zeros(*targets))
     with pytest.raises(PipelineError, match=rf"rows\.npz: expected {expected}\. Delete it, then run `dvc repro`"):
-        waves.read(path, num_points=60)
+        data.read(path, num_points=60)

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pipeline.studies.waves import data as waves
-from pipeline.studies.waves import metrics as wave_metrics
+from pipeline.studies.waves import data, metrics
 
 X = np.linspace(0, 4 * np.pi, 41)
 SIGNS = [(1, 1, 1, 1), (-1, -1, 1, 1), (1, 1, 1, -1), (-1, -1, 1, -1)]
@@ -17,8 +16,8 @@ rows = arrays.arrays(np.float64, (5, 4), elements=st.floats(-3, 3))
 
 def test_errors_match_hand_computed_ones() -> None:
     true, predicted = np.array([[1, 2, 3, 4.0]]), np.array([[1.5, 0, 3, -4.0]])
-    assert wave_metrics.parameter_errors(true, predicted).tolist() == [[0.5, 2, 0, 8]]
-    assert wave_metrics.with_nearest_signs(true, predicted).tolist() == [[1.5, 0, 3, 4]]
+    assert metrics.parameter_errors(true, predicted).tolist() == [[0.5, 2, 0, 8]]
+    assert metrics.with_nearest_signs(true, predicted).tolist() == [[1.5, 0, 3, 4]]
 
 
 @pytest.mark.parametrize(
@@ -33,23 +32,23 @@ def test_errors_match_hand_computed_ones() -> None:
     ],
 )
 def test_the_nearest_signs(true: list[float], predicted: list[float], fixed: list[float]) -> None:
-    found = wave_metrics.with_nearest_signs(np.array([true]), np.array([predicted]))
+    found = metrics.with_nearest_signs(np.array([true]), np.array([predicted]))
     np.testing.assert_array_equal(found, [fixed])
 
 
 @given(rows, rows)
 def test_signs_change_no_curve_and_are_the_best_of_all_four(true: np.ndarray, predicted: np.ndarray) -> None:
-    fixed = wave_metrics.with_nearest_signs(true, predicted)
-    np.testing.assert_array_equal(waves.waves(fixed, X), waves.waves(predicted, X))
-    errors = wave_metrics.parameter_errors(true, fixed).sum(axis=1)
-    best = np.min([wave_metrics.parameter_errors(true, predicted * signs).sum(axis=1) for signs in SIGNS], axis=0)
+    fixed = metrics.with_nearest_signs(true, predicted)
+    np.testing.assert_array_equal(data.waves(fixed, X), data.waves(predicted, X))
+    errors = metrics.parameter_errors(true, fixed).sum(axis=1)
+    best = np.min([metrics.parameter_errors(true, predicted * signs).sum(axis=1) for signs in SIGNS], axis=0)
     np.testing.assert_allclose(errors, best, atol=1e-12)
 
 
 @given(rows, st.lists(st.sampled_from(SIGNS), min_size=5, max_size=5))
 def test_equivalent_parameters_have_no_error(true: np.ndarray, signs: list[tuple[int, ...]]) -> None:
-    fixed = wave_metrics.with_nearest_signs(true, true * np.array(signs))
-    np.testing.assert_array_equal(wave_metrics.parameter_errors(true, fixed), 0)
+    fixed = metrics.with_nearest_signs(true, true * np.array(signs))
+    np.testing.assert_array_equal(metrics.parameter_errors(true, fixed), 0)
 
 
 @given(rows, st.floats(-3, 3))
@@ -57,11 +56,11 @@ def test_a_parameter_that_is_not_determined_changes_no_curve(true: np.ndarray, o
     # Half of the waves with a zero each.
     true = true.copy()
     true[np.arange(3), [0, 1, 2]] = 0
-    is_determined = wave_metrics.is_determined(true)
+    is_determined = metrics.is_determined(true)
     for row, place in zip(*np.nonzero(~is_determined), strict=True):
         changed = true[[row]].copy()
         changed[0, place] = other
-        np.testing.assert_allclose(waves.waves(changed, X), waves.waves(true[[row]], X), atol=1e-12)
+        np.testing.assert_allclose(data.waves(changed, X), data.waves(true[[row]], X), atol=1e-12)
     assert not is_determined[0, 1]
     assert not is_determined[1, 0]
     assert not is_determined[2, 3]
@@ -69,7 +68,7 @@ def test_a_parameter_that_is_not_determined_changes_no_curve(true: np.ndarray, o
 
 def test_what_the_curve_determines() -> None:
     true = np.array([[1, 1, 1, 1], [0, 1, 1, 1], [1, 0, 1, 1], [1, 1, 0, 1], [1, 1, 1, 0]], np.float32)
-    assert wave_metrics.is_determined(true).tolist() == [
+    assert metrics.is_determined(true).tolist() == [
         [True, True, True, True],
         [True, False, True, True],
         [False, True, True, True],
@@ -80,10 +79,10 @@ def test_what_the_curve_determines() -> None:
 
 @given(rows, rows)
 def test_curve_errors_are_zero_for_the_same_curve_and_symmetric(true: np.ndarray, predicted: np.ndarray) -> None:
-    first, second = waves.waves(true, X), waves.waves(predicted, X)
-    np.testing.assert_array_equal(wave_metrics.curve_errors(first, first), 0)
-    errors = wave_metrics.curve_errors(first, second)
-    np.testing.assert_array_equal(errors, wave_metrics.curve_errors(second, first))
+    first, second = data.waves(true, X), data.waves(predicted, X)
+    np.testing.assert_array_equal(metrics.curve_errors(first, first), 0)
+    errors = metrics.curve_errors(first, second)
+    np.testing.assert_array_equal(errors, metrics.curve_errors(second, first))
     assert errors.shape == (5, 41)
     assert (errors >= 0).all()
 
@@ -91,6 +90,6 @@ def test_curve_errors_are_zero_for_the_same_curve_and_symmetric(true: np.ndarray
 def test_the_first_and_the_last_period() -> None:
     x = np.array([0, np.pi, 2 * np.pi, 3 * np.pi, 4 * np.pi, 5 * np.pi])
     errors = np.array([[0.0, 1, 2, 10, 20, 30], [0, 3, 6, 10, 20, 30]])
-    assert wave_metrics.first_and_last_period(errors, x) == (2.0, 20.0)
+    assert metrics.first_and_last_period(errors, x) == (2.0, 20.0)
     # Shorter than a period, both are all of it.
-    assert wave_metrics.first_and_last_period(errors[:, :2], x[:2]) == (1.0, 1.0)
+    assert metrics.first_and_last_period(errors[:, :2], x[:2]) == (1.0, 1.0)

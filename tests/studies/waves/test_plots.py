@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pipeline.studies.waves import plots as waves
+from pipeline.studies.waves import plots
 
 X = np.linspace(0, 10 * np.pi, 41)
 
@@ -36,17 +36,17 @@ def legend_of(figure: Figure) -> list[str]:
     ],
 )
 def test_a_formula_has_its_signs_and_three_digits(wave: tuple[float, ...], text: str) -> None:
-    assert waves.formula(wave) == text
+    assert plots.formula(wave) == text
 
 
 def test_examples_are_one_below_the_other_each_under_its_formula() -> None:
     curves, parameters = np.random.default_rng(0).random((5, 41)), np.random.default_rng(1).random((5, 4))
-    figure = waves.examples(X, curves, parameters)
+    figure = plots.examples(X, curves, parameters)
     render(figure)
     assert len(figure.axes) == 5
     for axes, curve, wave in zip(figure.axes, curves, parameters, strict=True):
         np.testing.assert_array_equal(axes.lines[0].get_ydata(), curve)
-        assert axes.get_title() == waves.formula(wave)
+        assert axes.get_title() == plots.formula(wave)
     np.testing.assert_allclose(figure.axes[0].lines[0].get_xdata()[[0, -1]], [0, 10])
     assert [axes.get_xlabel() for axes in figure.axes] == ["", "", "", "", "x / π"]
 
@@ -54,7 +54,7 @@ def test_examples_are_one_below_the_other_each_under_its_formula() -> None:
 @pytest.mark.parametrize(("num_points", "num_marks"), [(40, 40), (1000, 100)])
 def test_the_example_shows_points_and_the_formula_over_them(num_points: int, num_marks: int) -> None:
     x, fine_x = np.linspace(0, 10, num_points), np.linspace(0, 10, 333)
-    figure = waves.example(x, np.sin(x), fine_x=fine_x, formula_curve=np.sin(fine_x), wave=(1, 1, 0, 0))
+    figure = plots.example(x, np.sin(x), fine_x=fine_x, formula_curve=np.sin(fine_x), wave=(1, 1, 0, 0))
     render(figure)
     lines = lines_of(figure.axes[0])
     assert list(lines) == [f"points of the row, {num_marks} of {num_points:,}", "1 sin(1 x) + 0 cos(0 x)"]
@@ -69,7 +69,7 @@ def test_true_and_implied_curves_share_a_panel_per_row(num_rows: int, num_column
     random = np.random.default_rng(0)
     true, implied = random.random((2, num_rows, 41))
     wave, predicted = random.random((2, num_rows, 4))
-    figure = waves.true_and_implied(X, (true, implied), (wave, predicted), title="narrow", num_columns=num_columns)
+    figure = plots.true_and_implied(X, (true, implied), (wave, predicted), title="narrow", num_columns=num_columns)
     render(figure)
     assert figure.get_suptitle() == "narrow"
     assert legend_of(figure) == ["true", "implied by the prediction"]
@@ -79,7 +79,7 @@ def test_true_and_implied_curves_share_a_panel_per_row(num_rows: int, num_column
         lines = lines_of(axes)
         np.testing.assert_array_equal(lines["true"].get_ydata(), true[row])
         np.testing.assert_array_equal(lines["implied by the prediction"].get_ydata(), implied[row])
-        assert axes.get_title() == f"true: {waves.formula(wave[row])}\npredicted: {waves.formula(predicted[row])}"
+        assert axes.get_title() == f"true: {plots.formula(wave[row])}\npredicted: {plots.formula(predicted[row])}"
     assert not any(axes.axison for axes in spare)
     assert sum(axes.get_xlabel() == "x / π" for axes in shown) == min(num_rows, num_columns)
 
@@ -88,7 +88,7 @@ def test_the_curve_error_is_drawn_against_x_for_each_set_of_rows() -> None:
     random = np.random.default_rng(0)
     errors = {"test": random.random((30, 41)), "extended": 5 * random.random((9, 41))}
     always_mean = {"test": np.full((30, 41), 0.5), "extended": np.full((9, 41), 2.0)}
-    figure = waves.curve_error(X, errors, always_mean, title="narrow")
+    figure = plots.curve_error(X, errors, always_mean, title="narrow")
     render(figure)
     assert [axes.get_title() for axes in figure.axes] == ["test (30 rows)", "extended (9 rows)"]
     assert legend_of(figure) == ["mean", "mean, if the mean parameters are always predicted", "8 of 10 rows"]
@@ -114,7 +114,7 @@ def history() -> pd.DataFrame:
 
 
 def test_training_curves_show_both_errors(history: pd.DataFrame) -> None:
-    figure = waves.training_curves(history, title="narrow")
+    figure = plots.training_curves(history, title="narrow")
     render(figure)
     (axes,) = figure.axes
     lines = lines_of(axes)
@@ -128,6 +128,6 @@ def test_training_curves_show_both_errors(history: pd.DataFrame) -> None:
 
 def test_penalties_are_drawn_where_there_are_any(history: pd.DataFrame) -> None:
     penalized = history.assign(loss=history["loss"] + 0.5, val_loss=history["val_loss"] + 0.5)
-    lines = lines_of(waves.training_curves(penalized, title="narrow").axes[0])
+    lines = lines_of(plots.training_curves(penalized, title="narrow").axes[0])
     assert list(lines) == ["training", "training, with penalties", "validation", "validation, with penalties"]
     np.testing.assert_array_equal(lines["validation, with penalties"].get_ydata(), penalized["val_loss"])

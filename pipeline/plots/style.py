@@ -1,0 +1,58 @@
+"""Colours and drawing that several plots share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.axes import Axes
+from matplotlib.container import Container
+from matplotlib.ticker import MaxNLocator
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# The palette of Okabe and Ito, which colour-blind people can tell apart, without its yellow, too pale on white.
+BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+SKY_BLUE, ORANGE, BLACK = "#56B4E9", "#E69F00", "#000000"
+# In the order in which series take them.
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, SKY_BLUE, ORANGE, BLACK)
+TRAINING_COLOUR, VALIDATION_COLOUR = BLUE, VERMILION
+
+
+def draw_history(
+    axes: Axes,
+    history: pd.DataFrame,
+    column: str,
+    *,
+    training: str = "training",
+    max_ticks: int = 10,
+    **line: Any,
+) -> None:
+    """A column of a history and that of validation against the epoch; `training` is the label of the former."""
+    axes.plot(history["epoch"], history[column], color=TRAINING_COLOUR, label=training, **line)
+    axes.plot(history["epoch"], history[f"val_{column}"], color=VALIDATION_COLOUR, label="validation", **line)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=max_ticks, integer=True))
+    axes.grid(alpha=0.3)
+
+
+def draw_accuracies(
+    axes: Axes, table: pd.DataFrame, column: str, places: Sequence[Any] | Any, *, label: str
+) -> Container:
+    """Accuracies in percent with their intervals, from a column and those that end in `_low` and `_high`."""
+    accuracy, low, high = (100 * table[f"{column}{end}"] for end in ("", "_low", "_high"))
+    return axes.errorbar(
+        accuracy,
+        places,
+        xerr=(accuracy - low, high - accuracy),
+        fmt="o",
+        color=BLUE,
+        markersize=5,
+        capsize=3,
+        label=label,
+    )
+
+
+def percent(fraction: float) -> str:
+    """0.97624 as `97.62 %`."""
+    return f"{100 * fraction:.2f} %"
