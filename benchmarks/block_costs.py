@@ -25,7 +25,7 @@ from rich.console import Console
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("block_costs.csv")
 ENGINES = ("keras-tensorflow", "engine-jax")
-BLOCKS = {
+BLOCKS: dict[str, dict[str, Any]] = {
     "bn": {"batch_norm": True, "dropout": 0.0},
     "dropout": {"batch_norm": False, "dropout": 0.5},
     "bn+dropout": {"batch_norm": True, "dropout": 0.5},

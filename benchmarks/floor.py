@@ -108,8 +108,9 @@ def parts(variant: dict[str, Any], num_outputs: int, threads: int) -> dict[str, 
 
     def scanned(function: Any, carry: Any) -> float:
         many = jax.jit(lambda start: jax.lax.scan(function, start, None, length=STEPS)[0])
-        jax.block_until_ready(many(carry))
-        return _best(lambda: jax.block_until_ready(many(carry)), repetitions=3) / STEPS
+        finished: Callable[[Any], Any] = jax.block_until_ready
+        finished(many(carry))
+        return _best(lambda: finished(many(carry)), repetitions=3) / STEPS
 
     return {
         "products": scanned(step, (values[0], jnp.float32(0))),

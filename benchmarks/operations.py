@@ -62,7 +62,7 @@ def rows(found: dict[str, dict[str, Any]], alone: dict[str, float], number: int)
     seconds = {way: Counter(found[way]["operations"]) for way in WAYS}
     longest = [name for name, _ in (seconds["plain"] | seconds["engine"]).most_common()]
     named, others = longest[:number], longest[number:]
-    lines = {f"`{name}`": [seconds[way][name] for way in WAYS] for name in named}
+    lines: dict[str, list[float]] = {f"`{name}`": [seconds[way][name] for way in WAYS] for name in named}
     lines[f"{len(others)} others"] = [sum(seconds[way][name] for name in others) for way in WAYS]
     lines["all operations"] = [seconds[way].total() for way in WAYS]
     lines["the epoch, profiled"] = [found[way]["epoch"] for way in WAYS]

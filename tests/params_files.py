@@ -19,7 +19,7 @@ def write(root: Path, content: Mapping[Any, Any]) -> None:
         sections = {name: value for name, value in content.items() if FILE_OF.get(name, "params.yaml") == file}
         text = io.StringIO()
         yaml = YAML(typ="safe")
-        yaml.sort_base_mapping_type_on_output = False
+        yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
         yaml.dump(sections, text)
         path = root / file
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -90,13 +90,15 @@ def reported_parameters(reported: dict[str, Any], study: str, variant: str, unit
 def test_trained_models_have_the_sources_parameter_counts(workspace: Workspace, params: Params) -> None:
     reported = YAML(typ="safe").load(workspace.reported_results)
     found, expected = {}, {}
-    for row in storage.read_table(workspace.variants_table).itertuples():
-        derived = params.derived.get(row.variant)
-        is_refit = derived is not None and derived.layers_from in params.searches
-        units = storage.read_json(workspace.outcome(derived.layers_from))["selected"] if is_refit else None
-        count = reported_parameters(reported, row.study, row.variant, units)
+    table = storage.read_table(workspace.variants_table)
+    for study, variant, num_parameters in zip(table["study"], table["variant"], table["params"], strict=True):
+        derived = params.derived.get(variant)
+        units = None
+        if derived is not None and derived.layers_from in params.searches:
+            units = storage.read_json(workspace.outcome(derived.layers_from))["selected"]
+        count = reported_parameters(reported, study, variant, units)
         if count is not None:
-            found[row.study, row.variant], expected[row.study, row.variant] = row.params, count
+            found[study, variant], expected[study, variant] = num_parameters, count
     assert found == expected
     assert len(found) >= 36 + 4
 

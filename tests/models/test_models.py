@@ -123,7 +123,7 @@ def test_raw_pixels_become_probabilities(name: str) -> None:
 
 
 def test_equal_seeds_give_equal_weights() -> None:
-    spec = PARAMS.all_variants["digits_64x64"]
+    spec = PARAMS.variants["digits_64x64"]
 
     def kernel(seed: int) -> np.ndarray:
         return models.build(spec, input_shape=IMAGE, num_outputs=10, seed=seed).get_weights()[0]

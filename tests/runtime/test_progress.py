@@ -64,7 +64,7 @@ def test_steps_go_on_from_those_that_were_done() -> None:
 
 def test_the_time_left_is_that_of_the_steps_made_since_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr(progress.time, "time", lambda: now[0])
+    monkeypatch.setattr("pipeline.runtime.progress.time.time", lambda: now[0])
     with contextlib.redirect_stderr(Terminal()) as stream, progress.steps("search", 9, done=4) as listener:
         now[0] += 60
         listener("256x32")

@@ -52,7 +52,7 @@ NARROW = {
     "epochs": NUM_EPOCHS,
 }
 SLOW = {"name": "adam", "learning_rate": 0.0001}
-CONTENT = {
+CONTENT: dict[str, Any] = {
     "compute": {"seed": 1, "threads": 1},
     "sources": {"shape-files": {"kind": "idx_files", "folder": "shapes", "urls": [], "sha256": {}}},
     "datasets": {

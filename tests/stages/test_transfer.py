@@ -192,8 +192,8 @@ def test_metrics_are_those_of_the_history_and_of_the_complete_model(trained: Tra
 
 def test_the_saved_model_is_complete_and_runs_on_tensorflow(trained: Trained, repository: Path) -> None:
     arguments = [
-        trained.workspace.root / "models/shapes/first/moved.keras",
-        trained.workspace.weights("base"),
+        str(trained.workspace.root / "models/shapes/first/moved.keras"),
+        str(trained.workspace.weights("base")),
         json.dumps(CONTENT["features"]["tiny"]),
     ]
     finished = subprocess.run(
@@ -246,11 +246,9 @@ def test_features_that_do_not_fit_are_named(
 
 
 def test_labels_beyond_the_classes_are_named(workspace: Workspace, runs: list[RecordedRun]) -> None:
-    arrays = {"features": np.zeros((3, 3), np.float32), "labels": np.array([0, 1, 2], np.uint8)}
-    storage.write_arrays(workspace.features("tiny", "train"), **arrays)
-    storage.write_arrays(
-        workspace.features("tiny", "validation"), **{**arrays, "labels": arrays["labels"] + np.uint8(1)}
-    )
+    features, labels = np.zeros((3, 3), np.float32), np.array([0, 1, 2], np.uint8)
+    storage.write_arrays(workspace.features("tiny", "train"), features=features, labels=labels)
+    storage.write_arrays(workspace.features("tiny", "validation"), features=features, labels=labels + np.uint8(1))
     with pytest.raises(PipelineError, match=r"validation\.npz: expected labels below 3, the number of classes, got 3"):
         transfer.main(workspace, PARAMS, "moved")
     assert (outputs(workspace), runs) == (set(), [])

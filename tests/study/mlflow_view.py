@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import DatasetInput, Run
 
 from tests.study.workspace import Study
 
@@ -24,6 +24,10 @@ def files_of(client: MlflowClient, run: Run, folder: str) -> set[str]:
     return {Path(item.path).name for item in client.list_artifacts(run.info.run_id, folder)}
 
 
+def datasets_of(run: Run) -> list[DatasetInput]:
+    return run.inputs.dataset_inputs if run.inputs else []
+
+
 def summary(study: Study) -> dict[tuple[str, str], dict[str, Any]]:
     """All that MLflow shows of finished runs, without ids, times and what training cost."""
     client = study.client()
@@ -37,7 +41,7 @@ def summary(study: Study) -> dict[tuple[str, str], dict[str, Any]]:
             "files": {
                 folder.path: files_of(client, run, folder.path) for folder in client.list_artifacts(run.info.run_id)
             },
-            "datasets": {(item.dataset.name, item.dataset.digest) for item in run.inputs.dataset_inputs},
+            "datasets": {(item.dataset.name, item.dataset.digest) for item in datasets_of(run)},
             "num_models": len(run.outputs.model_outputs) if run.outputs else 0,
         }
         for experiment, run in study.runs("attributes.status = 'FINISHED'")

@@ -11,7 +11,7 @@ import pytest
 from pipeline.io import dvc_lock
 from pipeline.io.paths import Workspace
 from pipeline.repro import lineage
-from tests.study.mlflow_view import aliases, curve, files_of
+from tests.study.mlflow_view import aliases, curve, datasets_of, files_of, models_of
 from tests.study.workspace import CONFIGURATIONS, EPOCHS, PREPARED, VARIANTS_OF_STUDY, Built, Study
 
 
@@ -78,14 +78,14 @@ def test_run_of_a_variant_holds_all_that_is_known_of_it(built: Built) -> None:
         assert [step for step, _ in curve(client, run, "val_accuracy")] == list(range(1, EPOCHS[variant] + 1))
         assert "curves.png" in files_of(client, run, "training")
         assert "confusion_matrix.png" in files_of(client, run, "evaluation")
-        digests = {item.dataset.name: item.dataset.digest for item in run.inputs.dataset_inputs}
+        digests = {item.dataset.name: item.dataset.digest for item in datasets_of(run)}
         assert digests.keys() == {"digits-train", "digits-validation", "digits-test"}
         for name, digest in digests.items():
             # Of the 64 characters MLflow keeps 36.
             assert statistics["sha256"][name.removeprefix("digits-")].startswith(digest)
             assert len(digest) == 36
-        (model,) = run.outputs.model_outputs
-        assert client.get_logged_model(model.model_id).status.name == "READY"
+        (model,) = models_of(client, run)
+        assert model.status.name == "READY"
 
 
 def test_selected_variant_is_champion(built: Built) -> None:

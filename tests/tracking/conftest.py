@@ -187,7 +187,7 @@ class FakeStages:
             answers = np.where(np.arange(10) == 9, 2, labels)
             np.savez(
                 predictions,
-                probabilities=np.float32([0.25, 0.5, 0.25])[(1 + np.arange(3) - answers[:, None]) % 3],
+                probabilities=np.array([0.25, 0.5, 0.25], np.float32)[(1 + np.arange(3) - answers[:, None]) % 3],
                 labels=labels,
             )
         (self.workspace.evaluation(study) / "metrics.json").write_text(json.dumps(figures))
@@ -303,7 +303,7 @@ class FakeStages:
             predictions = self.workspace.predictions(signal) / f"{name}.npz"
             predictions.parent.mkdir(parents=True, exist_ok=True)
             targets = np.full((8, 4), 0.5, np.float32)
-            np.savez(predictions, predicted=targets + np.float32([0.25, 0, 0, -0.25]), targets=targets)
+            np.savez(predictions, predicted=targets + np.array([0.25, 0, 0, -0.25], np.float32), targets=targets)
         self.write(self.workspace.evaluation(signal) / "metrics.json", json.dumps(figures))
         self.write(self.workspace.evaluation(signal) / "answers.json", "{}")
         self.write(self.workspace.evaluation(signal) / "differences.csv", "first,second,verdict\n")

@@ -63,7 +63,7 @@ BY_HTTP = {
 }
 
 
-def answer_in_process(model: mlflow.pyfunc.PyFuncModel, images: Any) -> Any:
+def answer_in_process(model: Any, images: Any) -> Any:
     try:
         return np.asarray(model.predict(images)).tolist()
     except MlflowException as error:

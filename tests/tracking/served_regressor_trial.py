@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import numpy as np
-import served_model_trial
+import served_model_trial  # type: ignore[import-not-found]
 
 WAVES = np.random.default_rng(0).normal(size=(5, 20)).astype(np.float32)
 ONE = WAVES[:1].tolist()

@@ -21,8 +21,7 @@ from pipeline import promotion
 from pipeline.config.load import load_params
 from pipeline.data import preprocessing
 from pipeline.errors import PipelineError
-from pipeline.promotion import evidence
-from pipeline.tracking import loading, publish, synchronize
+from pipeline.tracking import loading, publish, store, synchronize
 from pipeline.tracking import promotion as standings
 
 TASK = "mnist-classifier"
@@ -104,7 +103,7 @@ def served(ready: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         )
 
     monkeypatch.setattr(loading, "opened", opened)
-    monkeypatch.setattr(evidence.backend, "configure", lambda *_, **__: None)
+    monkeypatch.setattr("pipeline.runtime.backend.configure", lambda *_, **__: None)
     return fake
 
 
@@ -359,7 +358,7 @@ def test_a_users_own_files_are_no_part_of_what_was_committed_but_those_of_the_st
 def test_a_store_that_dies_while_a_model_is_fetched_decides_nothing(
     ready: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect, answers = loading.connect, iter([True, False])
+    connect, answers = store.connect, iter([True, False])
 
     def connect_once(workspace: Any) -> Any:
         if next(answers):
@@ -369,16 +368,16 @@ def test_a_store_that_dies_while_a_model_is_fetched_decides_nothing(
     def fail(*_: Any, **__: Any) -> None:
         raise OSError("connection reset")
 
-    monkeypatch.setattr(evidence.backend, "configure", lambda *_, **__: None)
-    monkeypatch.setattr(loading, "connect", connect_once)
-    monkeypatch.setattr(loading.mlflow.artifacts, "download_artifacts", fail)
+    monkeypatch.setattr("pipeline.runtime.backend.configure", lambda *_, **__: None)
+    monkeypatch.setattr("pipeline.tracking.loading.connect", connect_once)
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", fail)
     with pytest.raises(PipelineError, match=r"MLflow could not be reached or refused the request: .*no route to host"):
         promote(ready)
     assert history(ready) == [FIRST]
 
 
 def test_a_model_whose_files_are_gone_is_refused(ready: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evidence.backend, "configure", lambda *_, **__: None)
+    monkeypatch.setattr("pipeline.runtime.backend.configure", lambda *_, **__: None)
     (ready.workspace.root / "mlartifacts").rename(ready.workspace.root / "elsewhere")
     verdict = promote(ready)
     assert "reloaded model" in {check.name for check in verdict.failed}

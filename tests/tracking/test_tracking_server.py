@@ -85,7 +85,7 @@ def wait_for(answers: Callable[[], bool], process: subprocess.Popen[Any], log: P
     deadline = time.monotonic() + START_LIMIT
     while not answers():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{process.args} does not answer:\n{log.read_text()}")
+            raise RuntimeError(f"{process.args!r} does not answer:\n{log.read_text()}")
         time.sleep(0.1)
 
 
@@ -99,7 +99,17 @@ def database() -> Iterator[str]:
         if other:
             shutil.chown(folder, "postgres")
         data, log, port = Path(folder) / "data", Path(folder) / "log", free_port()
-        command = [initdb, "-D", data, "-U", "mlflow", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]
+        command: list[str | Path] = [
+            initdb,
+            "-D",
+            data,
+            "-U",
+            "mlflow",
+            "--auth=trust",
+            "--no-sync",
+            "--encoding=UTF8",
+            "--locale=C",
+        ]
         subprocess.run(command, cwd=folder, check=True, capture_output=True, **other)
         settings = ("listen_addresses=127.0.0.1", "fsync=off", f"unix_socket_directories={folder}")
         options = [word for setting in settings for word in ("-c", setting)]

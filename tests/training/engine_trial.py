@@ -22,8 +22,8 @@ from pipeline.runtime import backend as compute
 from pipeline.training import Examples
 
 COMMON = {"study": "study", "dataset": "shapes", "batch_size": 24, "epochs": 1}
-SGD = {"name": "sgd", "learning_rate": 0.1}
-ADAM = {"name": "adam", "learning_rate": 0.01}
+SGD: dict[str, Any] = {"name": "sgd", "learning_rate": 0.1}
+ADAM: dict[str, Any] = {"name": "adam", "learning_rate": 0.01}
 RMSPROP = {"name": "rmsprop", "learning_rate": 0.01}
 MLP = {**COMMON, "family": "mlp", "engine": "jax", "optimizer": SGD}
 BLOCK = {"filters": 3, "padding": "same", "batch_norm": True}
@@ -31,8 +31,8 @@ CNN = {**COMMON, "family": "cnn", "engine": "tensorflow", "optimizer": SGD, "blo
 # Not Adam with normalization: a bias that it undoes has a gradient of rounding errors, which Adam scales up to steps.
 PLAIN_BLOCK = {"filters": 3, "padding": "valid"}
 SCHEDULE = [{"from_epoch": 2, "learning_rate": 0.01}, {"from_epoch": 4, "learning_rate": 0.001}]
-FAMILY = {"jax": MLP, "tensorflow": CNN}
-ONE_STEP = {
+FAMILY: dict[str, dict[str, Any]] = {"jax": MLP, "tensorflow": CNN}
+ONE_STEP: dict[str, dict[str, Any]] = {
     "sgd": {"layers": [{"units": 6}, {"units": 5}]},
     "adam": {"layers": [{"units": 6}], "optimizer": ADAM},
     "rmsprop": {"layers": [{"units": 6}], "optimizer": RMSPROP},
@@ -47,9 +47,9 @@ ONE_STEP = {
     "schedule": {"layers": [{"units": 6}], "epochs": 5, "schedule": SCHEDULE},
 }
 SIGMOID = {"activation": "sigmoid"}
-HEAD = {"family": "mobilenet_v2", "engine": "jax", "features": "features"}
+HEAD: dict[str, Any] = {"family": "mobilenet_v2", "engine": "jax", "features": "features"}
 # What only dense networks can be asked for.
-DENSE_ONE_STEP = {
+DENSE_ONE_STEP: dict[str, dict[str, Any]] = {
     "binary": {"layers": [{"units": 6}], "output": SIGMOID},
     "binary l1": {"layers": [{"units": 6, "l1": 0.01}], "output": {**SIGMOID, "l1": 0.02}},
     "binary l2": {"layers": [{"units": 6, "l2": 0.01}], "output": {**SIGMOID, "l2": 0.02}},
@@ -63,7 +63,7 @@ DENSE_ONE_STEP = {
     "three steps of a head": {**HEAD, "layers": [{"units": 6, "l2": 0.01}], "epochs": 3},
 }
 # The labels of the validation images say nothing, so that their loss rises as the network learns the others.
-CALLBACKS = {
+CALLBACKS: dict[str, dict[str, Any]] = {
     "stopped by loss": {"early_stopping": {"monitor": "val_loss", "patience": 2}},
     "reduced by accuracy": {"reduce_on_plateau": {"monitor": "val_accuracy", "factor": 0.5, "patience": 3}},
     "both": {
@@ -123,7 +123,12 @@ def data(spec: AnyVariant, num_examples: int, *, misleading: bool = False) -> tu
 
 
 def variant(content: Mapping[str, Any]) -> AnyVariant:
-    families = {"mlp": MlpVariant, "cnn": CnnVariant, "regressor": RegressorVariant, "mobilenet_v2": MobileNetVariant}
+    families: dict[str, type[MlpVariant | CnnVariant | RegressorVariant | MobileNetVariant]] = {
+        "mlp": MlpVariant,
+        "cnn": CnnVariant,
+        "regressor": RegressorVariant,
+        "mobilenet_v2": MobileNetVariant,
+    }
     known = families[content["family"]].model_fields
     return families[content["family"]].model_validate({key: content[key] for key in content if key in known})
 
@@ -241,7 +246,7 @@ def over_seeds(content: Mapping[str, Any], num_seeds: int) -> dict[str, list[dic
             seed=seed,
             on_epoch=lambda epoch, values: None,
         )
-        lasts["engine"].append({name: float(values.iloc[-1]) for name, values in history.items()})
+        lasts["engine"].append({str(name): float(values.iloc[-1]) for name, values in history.items()})
         model = fresh_model(spec, seed)
         model.compile(
             optimizer=keras.optimizers.Adam(spec.optimizer.learning_rate),
@@ -261,7 +266,7 @@ def over_seeds(content: Mapping[str, Any], num_seeds: int) -> dict[str, list[dic
     return lasts
 
 
-def left_models(content: Mapping[str, Any], folder: Path) -> dict[str, list[list[float]]]:
+def left_models(content: dict[str, Any], folder: Path) -> dict[str, list[list[float]]]:
     """Train a model of each family that is trained on JAX; save it in the folder, and give what it predicts."""
     predicted = {}
     for name in ("mlp", "regressor", "mobilenet_v2"):
@@ -285,7 +290,7 @@ def loaded_models(folder: Path) -> dict[str, list[list[float]]]:
     }
 
 
-def dense_results(family: Mapping[str, Any]) -> dict[str, Any]:
+def dense_results(family: dict[str, Any]) -> dict[str, Any]:
     """What only the engine of dense networks does."""
     # With so small a rate, training and validation differ by dropout alone.
     frozen = {
@@ -339,4 +344,4 @@ def main(backend: compute.Backend, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main("tensorflow" if sys.argv[1] == "tensorflow" else "jax", Path(sys.argv[2]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -176,6 +177,7 @@ def workers_are_gone() -> bool:
 def test_worker_processes_give_the_same_and_end_with_the_iteration(examples: Examples) -> None:
     arguments: dict[str, Any] = {"num_classes": 2, "seed": 1, "num_workers": 1, "on_start": nothing}
     results = cross_validation.run(SPEC, examples, configurations=[(3,), (5,)], **arguments)
+    assert isinstance(results, Generator)
     first, seconds = next(results)
     assert seconds > 0
     expected = cross_validation.cross_validate(SPEC, first.units, examples, num_classes=2, seed=1)

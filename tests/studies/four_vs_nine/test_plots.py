@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,9 @@ def png(figure: Figure) -> bytes:
 
 
 @pytest.mark.parametrize("draw", [plots.accuracy_bars, plots.cross_entropy_bars])
-def test_every_setting_but_the_baseline_has_a_bar_from_0_in_the_colour_of_its_kind(table: pd.DataFrame, draw) -> None:
+def test_every_setting_but_the_baseline_has_a_bar_from_0_in_the_colour_of_its_kind(
+    table: pd.DataFrame, draw: Callable[..., Figure]
+) -> None:
     axes = draw(table, baseline="plain", title="t").axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["weak", "strong", "low", "high"]
     assert {bar.get_x() for bar in axes.patches} == {0}

@@ -53,7 +53,7 @@ def make_evidence() -> MakeEvidence:
         random = np.random.default_rng(3)
         searches = {name: search(name) for name in accuracies}
         scores = {name: table(name, searches[name], accuracy, random, noise) for name, accuracy in accuracies.items()}
-        chosen = {name: str(scores[name].loc[scores[name]["mean_accuracy"].idxmax(), "units"]) for name in accuracies}
+        chosen = {name: str(scores[name]["units"].iloc[scores[name]["mean_accuracy"].argmax()]) for name in accuracies}
         made = {
             name: refit(name, name, chosen[name], **{"accuracy": accuracy, **(refits or {}).get(name, {})})
             for name, accuracy in accuracies.items()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -8,11 +10,16 @@ from pipeline.studies.waves import questions
 from pipeline.studies.waves.metrics import WavePredictions
 
 
-def predictions(true: list[list[float]], predicted: list[list[float]], curve_errors: list[float]) -> WavePredictions:
+def predictions(
+    true: Sequence[Sequence[float]], predicted: Sequence[Sequence[float]], curve_errors: Sequence[float]
+) -> WavePredictions:
     """Rows of true curves 0 and implied curves that are off by the same everywhere."""
     implied = np.repeat(np.array(curve_errors)[:, None], 6, axis=1)
     return WavePredictions(
-        np.array(true, np.float32), np.array(predicted, np.float32), np.zeros((len(true), 6)), implied
+        np.array(true, np.float32),
+        np.array(predicted, np.float32),
+        np.zeros((len(true), 6), np.float32),
+        implied.astype(np.float32),
     )
 
 
