@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tomllib
@@ -97,17 +98,15 @@ def paths_in(text: str, repository: Path) -> set[str]:
     folders = "|".join(re.escape(path.name) for path in repository.iterdir() if path.is_dir() and path.name != ".git")
     nested = re.findall(rf"(?<![\w./-])(?:{folders})/[\w./-]*\w", text)
     at_root = re.findall(r"(?<![\w./-])[\w-]+\.(?:cff|lock|md|toml|yaml)(?![\w./-]*\w)", text)
-    return {path for path in [*nested, *at_root] if not re.search(r"/[A-Z]{3,}", path)}
+    return {path for path in [*nested, *at_root] if not re.search(r"/\w*[A-Z]{3,}", path)}
 
 
 @pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/architecture.md"])
 def test_documents_name_files_that_exist(repository: Path, document: str) -> None:
     text = (repository / document).read_text()
-    named = paths_in(text, repository) | {
-        (Path(document).parent / target).as_posix()
-        for target in re.findall(r"\]\(([^)#:]+)\)", text)
-        if not target.startswith("..")
-    }
+    link = re.compile(r"\]\(([^)#:]+)[^)]*\)")
+    named = paths_in(link.sub("]", text), repository)
+    named |= {os.path.normpath(Path(document).parent / target) for target in link.findall(text)}
     assert {"params.yaml", "dvc.yaml", "pipeline/stages", "tests/test_architecture.py"} <= named
     assert sorted(path for path in named if not (repository / path).exists()) == []
 

@@ -30,7 +30,7 @@ from pipeline.config.studies import Conclusions, Contrast, Gate, RepeatedVariant
 class Params(Section):
     """All that params.yaml and the files in params say.
 
-    Classifiers are in groups, because DVC gives them different dependencies (see docs/variants.md): `variants` start
+    Classifiers are in groups, because each needs other dependencies (see docs/architecture.md): `variants` start
     from fresh weights, `warm_started` from the trained model of another variant of the same study, `swept` are the
     members of sweeps, `derived` take their layers from a search or a sweep, `transfers` are trained on frozen features.
     `regressors` learn signals.
