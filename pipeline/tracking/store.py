@@ -1,4 +1,4 @@
-"""The connection to MLflow: client, experiments, the lock that guards upserts, and what to do when it fails."""
+"""The connection to MLflow: its client, its experiments, the lock that guards upserts, and reports of failures."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from pipeline.io.paths import Workspace
 from pipeline.runtime.environment import PARENT_RUN_VARIABLE
 from pipeline.tracking.settings import SQLITE, Location, find_location
 
-# What MLflow and the ways to it raise: refused requests, a locked or foreign database, a dead server, a full disk.
+# Raised for refused requests, a locked or foreign database, a dead server, a full disk.
 MLFLOW_ERRORS = (MlflowException, sqlite3.Error, OSError)
 
-# How a server refuses what another workspace has just written or settled.
+# Codes with which a server refuses what another workspace has just written or deleted.
 RACES = (BAD_REQUEST, INVALID_PARAMETER_VALUE, RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST)
 MAX_ATTEMPTS = 3
 
 LOCK_TIMEOUT = 120.0
 PROBE_TIMEOUT = 5.0
 
-# Columns of MLflow's SQLite schema that hold absolute artifact locations.
+# Columns of MLflow's SQLite schema with the absolute paths of artifacts.
 ARTIFACT_COLUMNS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -59,14 +59,14 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Store:
-    """An MLflow store that answered."""
+    """An MLflow store that could be reached; `root` is the folder of the workspace."""
 
     client: MlflowClient
     location: Location
     root: Path
 
     def lock(self) -> FileLock:
-        """Only one process of this project writes runs at a time: two at once would make two runs of one thing."""
+        """The lock under which runs are written: two processes at once would make two runs of equal outputs."""
         return FileLock(self.location.lock, timeout=LOCK_TIMEOUT)
 
     def parent_run(self) -> str | None:
@@ -80,11 +80,13 @@ class Store:
             return None
 
     def ensure_experiment(self, name: str, tags: dict[str, str]) -> str:
-        """The id of an experiment; made, restored or moved along with the project where necessary."""
+        """The id of an experiment, which is created, restored, or moved along with the project if necessary."""
+        root, database = self.location.artifact_root, self.location.database
+        location = None if root is None else str(root / name)
         experiment = self.client.get_experiment_by_name(name)
         if experiment is None:
             try:
-                return self.client.create_experiment(name, artifact_location=self._artifact_location(name), tags=tags)
+                return self.client.create_experiment(name, artifact_location=location, tags=tags)
             except MlflowException as error:
                 # Another workspace that shares the server was quicker.
                 if not is_error(error, RESOURCE_ALREADY_EXISTS):
@@ -94,28 +96,13 @@ class Store:
                     raise
         if experiment.lifecycle_stage != "active":
             self.client.restore_experiment(experiment.experiment_id)
-        self._follow_a_move(experiment)
+        if root is not None and database is not None:
+            follow_move(database, root, experiment)
         return experiment.experiment_id
-
-    def _artifact_location(self, experiment: str) -> str | None:
-        root = self.location.artifact_root
-        return None if root is None else str(root / experiment)
-
-    def _follow_a_move(self, experiment: Experiment) -> None:
-        """MLflow stores absolute artifact paths: after the project was moved they must be rewritten."""
-        root, actual = self.location.artifact_root, experiment.artifact_location
-        if root is None or not actual.endswith(f"/{root.name}/{experiment.name}"):
-            return
-        expected = str(root / experiment.name)
-        if actual == expected:
-            return
-        database = self.location.database
-        if database is not None:
-            _move_artifacts(database, actual.removesuffix(experiment.name), expected.removesuffix(experiment.name))
 
 
 def connect(workspace: Workspace) -> Store:
-    """Open the store, making its database if there is none yet.
+    """Open the store of a workspace, and create its database if there is none yet.
 
     Raises one of MLFLOW_ERRORS when it cannot be reached.
     """
@@ -123,7 +110,7 @@ def connect(workspace: Workspace) -> Store:
     if location.uri.startswith(("http://", "https://")):
         _probe(location.uri)
     location.lock.parent.mkdir(parents=True, exist_ok=True)
-    # Two processes that make the same database at once both fail.
+    # Two processes that create the same database at once both fail.
     with FileLock(location.lock, timeout=LOCK_TIMEOUT):
         if location.database is not None and not location.database.exists():
             _make_database(location.database)
@@ -136,9 +123,9 @@ def is_error(error: MlflowException, code: int) -> bool:
 
 
 def persistent(action: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Do what may be done twice, again if another workspace that shares the server was in its way.
+    """Repeat an idempotent action that failed because another workspace wrote to the same server.
 
-    Servers refuse what two workspaces write at once: the name of a dataset, a run that the other has just settled.
+    Servers refuse what two workspaces write at once: the name of a dataset, a run that the other has just deleted.
     """
 
     @functools.wraps(action)
@@ -155,14 +142,14 @@ def persistent(action: Callable[Arguments, Result]) -> Callable[Arguments, Resul
 
 
 def _probe(uri: str) -> None:
-    # A closed port or a dead host is told in seconds, where MLflow's own client would try again and again. Any answer
-    # will do, a certificate that only MLflow is told to trust included.
+    # Notices a closed port or a dead host within seconds, where MLflow's own client would try again and again. Any
+    # answer counts, even a certificate that only MLflow is configured to trust.
     with contextlib.suppress(requests.exceptions.SSLError):
         requests.get(uri, timeout=PROBE_TIMEOUT)
 
 
 def _make_database(database: Path) -> None:
-    """Make an empty database, whole or not at all: one whose tables were not all made MLflow cannot open again."""
+    """Create an empty database, whole or not at all: MLflow cannot open one that lacks some of its tables."""
     folder = database.with_name(f".{database.name}.tmp")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -174,7 +161,7 @@ def _make_database(database: Path) -> None:
 
 
 def _open(uri: str) -> MlflowClient:
-    # The log of a database being made is of no use to who trains a model.
+    # Alembic logs every step of creating a database.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         client = MlflowClient(uri, registry_uri=uri)
@@ -182,14 +169,14 @@ def _open(uri: str) -> MlflowClient:
     except MLFLOW_ERRORS:
         raise
     except Exception as error:
-        # Of the libraries below MLflow (database drivers, migrations), which raise exceptions of their own.
+        # The libraries below MLflow (database drivers, migrations) raise exceptions of their own.
         raise MlflowException(str(error)) from error
     return client
 
 
 @contextlib.contextmanager
 def best_effort(workspace: Workspace) -> Iterator[None]:
-    """Turn MLflow's troubles into a warning: a stage that failed here would make DVC train all over again."""
+    """Turn errors of MLflow's into a warning: if the stage failed here, DVC would train all over again."""
     try:
         yield
     except MLFLOW_ERRORS as error:
@@ -197,7 +184,7 @@ def best_effort(workspace: Workspace) -> Iterator[None]:
 
 
 def every_page(search: Callable[..., PagedList[Found]], *arguments: Any) -> Iterator[Found]:
-    """All that a search of MLflow's client finds, which hands out one page at a time."""
+    """All results of a search of MLflow's client, which returns them one page at a time."""
     token: str | None = None
     while True:
         page = search(*arguments, page_token=token)
@@ -209,7 +196,7 @@ def every_page(search: Callable[..., PagedList[Found]], *arguments: Any) -> Iter
 
 @contextlib.contextmanager
 def explained(workspace: Workspace) -> Iterator[None]:
-    """Turn MLflow's troubles into a PipelineError, for commands that are about MLflow alone."""
+    """Turn errors of MLflow's into a PipelineError, for commands that are about MLflow alone."""
     try:
         yield
     except MLFLOW_ERRORS as error:
@@ -220,7 +207,7 @@ def explained(workspace: Workspace) -> Iterator[None]:
 
 
 def warn(workspace: Workspace, error: BaseException) -> None:
-    """Say on stderr that MLflow lacks something, that nothing is lost, and what to do."""
+    """Report an error of MLflow's on stderr, and how to bring MLflow up to date; no result is lost."""
     sys.stderr.write(
         f"\nWARNING: MLflow at {find_location(workspace).shown} could not be reached, or refused the request: "
         f"{_brief(error)}\n"
@@ -241,7 +228,17 @@ def _brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0][:300] if lines else '(no text)'}"
 
 
-def _move_artifacts(database: Path, old: str, new: str) -> None:
+def follow_move(database: Path, root: Path, experiment: Experiment) -> None:
+    """Rewrite MLflow's artifact paths after the project was moved, to below the present artifact root.
+
+    MLflow makes every local artifact location absolute, relative ones too, and neither its client nor `mlflow db`
+    changes one; a URI scheme of the project's own could be read only where its plugin is installed. So the tables are
+    updated themselves. Runs, decisions and versions keep their ids, which making them anew would not do.
+    """
+    recorded, present = experiment.artifact_location, str(root / experiment.name)
+    if recorded == present or not recorded.endswith(f"/{root.name}/{experiment.name}"):
+        return
+    old, new = recorded.removesuffix(experiment.name), present.removesuffix(experiment.name)
     with contextlib.closing(sqlite3.connect(database)) as connection, connection:
         for table, column in ARTIFACT_COLUMNS:
             connection.execute(
