@@ -26,7 +26,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from mlflow.entities import Metric, RunStatus
+from mlflow.entities import Metric, Param, RunStatus
 
 from pipeline.config.params import Params
 from pipeline.io.paths import Workspace
@@ -128,8 +128,9 @@ class LiveRun(ABC, Generic[Row]):
             runs.close_dead(self.store, [self.experiment_id])
             created_tags = {**tags, **machine_tags()}
             run = runs.create_run(self.store, self.experiment_id, name, created_tags, start_time=runs.now())
-        runs.log_params(self.store.client, run.info.run_id, params)
-        return str(run.info.run_id)
+        run_id = str(run.info.run_id)
+        self.store.client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
+        return run_id
 
     def _send_until_closed(self) -> None:
         is_closing = False

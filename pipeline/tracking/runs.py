@@ -1,4 +1,4 @@
-"""Upserts: bring one run to the state of its record, writing only what is missing or different."""
+"""Upserts of runs: create or complete the run of a record, and write only what is missing or different."""
 
 from __future__ import annotations
 
@@ -34,13 +34,14 @@ from pipeline.tracking.records.record import Attachment, CurvePoint, DatasetVers
 from pipeline.tracking.store import Store, every_page, persistent
 
 CONTENT_KEY = "content_key"
-# Of a child run: the content key of the run that it belongs below, whatever that run's id is now.
+# Of a child run: the content key of its parent, whose id changes when it is made anew.
 PARENT_KEY = "parent_content_key"
 PROCESS = "process"
 PARENT_RUN = "mlflow.parentRunId"
 
-# MLflow's limits: of points in one request, and of characters in a digest.
+# MLflow's limits: of points in one request (fewer beside its parameters and tags), and of characters in a digest.
 MAX_BATCH = 1000
+MAX_METRICS = 800
 MAX_DIGEST = 36
 
 # Seconds.
@@ -51,7 +52,7 @@ KILLED = RunStatus.to_string(RunStatus.KILLED)
 
 
 class Outcome(Enum):
-    """What an upsert had to do."""
+    """What an upsert did."""
 
     CREATED = "created"
     REPAIRED = "repaired"
@@ -81,7 +82,7 @@ def upsert(store: Store, record: RunRecord) -> tuple[Outcome, str]:
 
 @contextlib.contextmanager
 def _no_half_run(client: MlflowClient, run_id: str) -> Iterator[None]:
-    """Delete a run that cannot be completed: the next attempt may find the one of another workspace."""
+    """Delete a new run that cannot be completed; the next attempt may find that of another workspace."""
     try:
         yield
     except MlflowException:
@@ -91,15 +92,15 @@ def _no_half_run(client: MlflowClient, run_id: str) -> Iterator[None]:
 
 
 def complete_live(store: Store, run_id: str, record: RunRecord, live_children: Mapping[str, str] | None = None) -> None:
-    """Make a live run the run of a record, or drop it if a finished run has the same outputs.
+    """Make a live run the run of a record, or delete it if there is a finished run of the same outputs.
 
-    `live_children` are the ids of the live runs below it, by name; they become those of the record's children, or are
-    dropped with it.
+    `live_children` are the ids of the live runs below it, by name; they become the runs of the record's children, or
+    are deleted with it.
     """
     try:
         _complete_live(store, run_id, record, live_children or {})
     except MlflowException:
-        # Another workspace that shares the server has a run of the same outputs, and settled on that one.
+        # Another workspace that shares the server published the same outputs, and deleted this run as the later one.
         upsert(store, record)
 
 
@@ -135,14 +136,14 @@ def find_run(client: MlflowClient, experiment_id: str, key: str) -> Run | None:
 
 
 def settle(client: MlflowClient, experiment_id: str, key: str) -> str:
-    """Of finished runs with a content key, keep the oldest and return its id: whoever finishes last cleans up.
+    """Delete all finished runs with a content key but the oldest, and return its id.
 
     Workspaces that share a server do not see each other's lock, and may publish equal outputs at the same time.
     """
     same = all_runs(client, [experiment_id], f"tags.{CONTENT_KEY} = '{key}' and attributes.status = '{FINISHED}'")
     kept, *others = sorted(same, key=lambda run: (run.info.start_time, run.info.run_id))
     for run in others:
-        # Another workspace may have settled it meanwhile.
+        # Another workspace may have deleted it meanwhile.
         with contextlib.suppress(MlflowException):
             client.delete_run(run.info.run_id)
     return str(kept.info.run_id)
@@ -156,16 +157,17 @@ def create_run(store: Store, experiment_id: str, name: str, tags: dict[str, str]
 
 
 def origin_tags(store: Store) -> dict[str, str]:
-    """Tags of every run that this process creates: which process it is, and the commit that is checked out."""
-    return {PROCESS: this_process(), **_git_commit(store.root)}
+    """Tags of every run that this process creates: the process, and the commit that is checked out, if any."""
+    commit = git.commit(store.root)
+    commits = {} if commit is None else {"git_commit": commit, "mlflow.source.git.commit": commit}
+    return {PROCESS: this_process(), **commits}
 
 
 def complete(client: MlflowClient, run_id: str, record: RunRecord, end_time: int | None = None) -> bool:
     """Write what a run lacks. FINISHED comes last, so that it means complete. Returns whether anything was written."""
     run = client.get_run(run_id)
     changes = [
-        _complete_params_and_tags(client, run, record),
-        _complete_figures(client, run, record),
+        _complete_values(client, run, record, record.tags),
         _complete_curves(client, run, record),
         _complete_datasets(client, run, record.datasets),
         *[_complete_attachment(client, run, attachment) for attachment in record.attachments],
@@ -180,7 +182,7 @@ def complete(client: MlflowClient, run_id: str, record: RunRecord, end_time: int
 def all_runs(
     client: MlflowClient, experiments: list[str], filter_string: str = "", view: int = ViewType.ACTIVE_ONLY
 ) -> list[Run]:
-    """All runs that match, from every page of the answer."""
+    """All runs that match a filter."""
     return list(every_page(client.search_runs, experiments, filter_string, view, 1000))
 
 
@@ -191,36 +193,31 @@ def log_points(client: MlflowClient, run_id: str, points: Iterable[Metric]) -> N
         client.log_batch(run_id, metrics=batch)
 
 
-def log_params(client: MlflowClient, run_id: str, params: Mapping[str, str]) -> None:
-    """Log parameters that the run does not have yet."""
-    client.log_batch(run_id, params=[Param(name, value) for name, value in params.items()])
-
-
 def this_process() -> str:
-    """Host, process id and start time, by which `sync` tells whether a run's process is still alive."""
+    """Host, process id and start time: from these `sync` finds out whether a run's process is still alive."""
     return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.0f}"
 
 
 def is_dead(process: str) -> bool:
-    """Whether a process that `this_process` named is known to have ended: it was on this host, and is gone."""
+    """Whether a process, as named by `this_process`, is known to have ended: it was on this host, and is gone."""
     try:
         host, process_id, start = process.rsplit(" ", 2)
     except ValueError:
-        # Some other program's: on a shared server runs of others may have a tag of that name.
+        # Runs of other programs on a shared server may have a tag of that name.
         return False
     if host != socket.gethostname():
         return False
     try:
-        # The clock that start times are told by is adjusted at times.
+        # The clock of the start times is adjusted now and then.
         return abs(psutil.Process(int(process_id)).create_time() - float(start)) > CLOCK_TOLERANCE
     except psutil.NoSuchProcess:
         return True
 
 
 def close_dead(store: Store, experiments: list[str]) -> list[Run]:
-    """Mark the runs as KILLED that say RUNNING though their process is known to have ended; returns them.
+    """Mark runs that are RUNNING although their process is known to have ended as KILLED; returns them.
 
-    So are the live runs below them: FINISHED would show the same configuration twice when the search has gone on.
+    The live runs below them too: as FINISHED ones, configurations would be there twice once the search has gone on.
     """
     dead = [
         run
@@ -236,7 +233,7 @@ def close_dead(store: Store, experiments: list[str]) -> list[Run]:
 
 
 def close(client: MlflowClient, run: Run, status: str) -> None:
-    """Give a run its last status; when it ended is now, unless that is known."""
+    """Give a run its final status; its end is now, unless it has one already."""
     client.set_terminated(run.info.run_id, status, end_time=run.info.end_time)
 
 
@@ -245,41 +242,30 @@ def now() -> int:
     return int(time.time() * 1000)
 
 
-def _complete_params_and_tags(client: MlflowClient, run: Run, record: RunRecord) -> bool:
-    params, tags = _missing_params(run, record.params), _different_tags(run, record.tags)
-    if params or tags:
-        client.log_batch(run.info.run_id, params=params, tags=tags)
-    return bool(params or tags)
-
-
-def _missing_params(run: Run, params: Mapping[str, str]) -> list[Param]:
-    # MLflow's parameters never change. Other parameters that give the same outputs leave the first ones in place.
-    return [Param(name, value) for name, value in params.items() if name not in run.data.params]
-
-
-def _different_tags(run: Run, tags: Mapping[str, str]) -> list[RunTag]:
-    return [RunTag(name, value) for name, value in tags.items() if run.data.tags.get(name) != value]
-
-
-def _complete_figures(client: MlflowClient, run: Run, record: RunRecord) -> bool:
-    points = _different_figures(client, run, record)
-    log_points(client, run.info.run_id, points)
-    return bool(points)
-
-
-def _different_figures(client: MlflowClient, run: Run, record: RunRecord) -> list[Metric]:
+def _complete_values(client: MlflowClient, run: Run, record: RunRecord, tags: Mapping[str, str]) -> bool:
+    """Write the parameters that a run lacks, and the tags and metrics that differ, in one request if they are few."""
+    # MLflow's parameters never change: where others gave the same outputs, the first ones stay.
+    params = [Param(name, value) for name, value in record.params.items() if name not in run.data.params]
+    changed_tags = [RunTag(name, value) for name, value in tags.items() if run.data.tags.get(name) != value]
     known = run.data.metrics
-    different = [name for name, value in record.metrics.items() if name not in known or not _same(known[name], value)]
-    return [Metric(name, record.metrics[name], _figure_time(client, run, record, name), step=0) for name in different]
+    points = [
+        Metric(name, value, _metric_time(client, run, record, name), step=0)
+        for name, value in record.metrics.items()
+        if name not in known or not _same(known[name], value)
+    ]
+    if params or changed_tags or points:
+        client.log_batch(run.info.run_id, points[:MAX_METRICS], params, changed_tags)
+        log_points(client, run.info.run_id, points[MAX_METRICS:])
+    return bool(params or changed_tags or points)
 
 
 def _complete_children(
     store: Store, experiment: str, parent_id: str, parent: RunRecord, *, live: Mapping[str, str]
 ) -> bool:
-    """Create the runs below a run, or write what they lack; those of `live`, by name, become the runs of their records.
+    """Create the runs below a run, or write what they lack; returns whether anything was written.
 
-    One search finds them all with all that they hold, and what one lacks is one request: a search has dozens.
-    Returns whether anything was written.
+    `live` are ids of live runs by name, which become the runs of their records. As a search has dozens of children, one
+    request finds them all, and one more writes what a child lacks.
     """
     if not parent.children:
         return False
@@ -297,41 +283,32 @@ def _complete_children(
         tags = {**child.tags, CONTENT_KEY: child.key, PARENT_KEY: parent.key, PARENT_RUN: parent_id}
         if run is None:
             run = client.create_run(experiment, start_time=child.time, tags={**created, **tags}, run_name=child.name)
-        changes.append(_complete_child(client, run, child, tags))
+        changes.append(_complete_values(client, run, child, tags))
+        if run.info.status != FINISHED:
+            client.set_terminated(run.info.run_id, FINISHED, end_time=child.time)
+            changes.append(True)
     return any(changes)
 
 
-def _complete_child(client: MlflowClient, run: Run, child: RunRecord, tags: Mapping[str, str]) -> bool:
-    missing_params = _missing_params(run, child.params)
-    different_tags = _different_tags(run, tags)
-    points = _different_figures(client, run, child)
-    if missing_params or different_tags or points:
-        client.log_batch(run.info.run_id, metrics=points, params=missing_params, tags=different_tags)
-    if run.info.status != FINISHED:
-        client.set_terminated(run.info.run_id, FINISHED, end_time=child.time)
-        return True
-    return bool(missing_params or different_tags or points)
-
-
-def _figure_time(client: MlflowClient, run: Run, record: RunRecord, name: str) -> int:
-    """A figure that replaces another must be younger, because MLflow shows the youngest."""
+def _metric_time(client: MlflowClient, run: Run, record: RunRecord, name: str) -> int:
+    """When a metric was logged: later than the value that it replaces, because MLflow shows the latest."""
     if name not in run.data.metrics:
         return record.time
-    youngest = max(point.timestamp for point in client.get_metric_history(run.info.run_id, name))
-    return int(max(record.time, youngest + 1))
+    latest = max(point.timestamp for point in client.get_metric_history(run.info.run_id, name))
+    return int(max(record.time, latest + 1))
 
 
 def _complete_curves(client: MlflowClient, run: Run, record: RunRecord) -> bool:
     names = {point.name for point in record.curves}
     if run.info.status == FINISHED and names <= run.data.metrics.keys():
-        # A run is finished when its curves are whole; a history of each would cost seconds for forty runs.
+        # A finished run has all points of its curves. To read them all would take seconds for forty runs.
         return False
     missing = list(_missing_points(client, run, record.curves))
     last = max((point.step for point in record.curves), default=0)
     log_points(
         client,
         run.info.run_id,
-        # How long an epoch took is in no output: one millisecond keeps them in order.
+        # The outputs do not say how long an epoch took: one millisecond keeps the points in order.
         (Metric(point.name, point.value, record.time - last + point.step, step=point.step) for point in missing),
     )
     return bool(missing)
@@ -398,9 +375,3 @@ def _close_and_delete(client: MlflowClient, run_id: str) -> None:
 
 def _same(left: float, right: float) -> bool:
     return left == right or (math.isnan(left) and math.isnan(right))
-
-
-def _git_commit(root: Path) -> dict[str, str]:
-    """The commit that is checked out, as tags; none outside a git repository."""
-    commit = git.commit(root)
-    return {} if commit is None else {"git_commit": commit, "mlflow.source.git.commit": commit}
