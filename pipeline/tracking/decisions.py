@@ -1,7 +1,7 @@
 """Decisions about champions: which version was promoted, refused or rolled back, when, by whom and why.
 
-MLflow alone holds them, because they are acts of people and not outputs of stages. Each is a tag of the version that it
-is about and an artifact of that version's run, numbered by registered model.
+Only MLflow holds them: they are made by people, and are no outputs of stages. Each is a tag of the version that it is
+about, and an artifact of that version's run. They are numbered per registered model.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ FOLDER = "decisions"
 class Decision:
     """What was decided about one version; `number` counts the decisions about a registered model from 1.
 
-    `checks` are the gate's, each with name, passed, measured and required. `why` is the reason of an override where
-    `overridden`. Champions are version numbers, None where there was none. `when` is UTC in ISO 8601.
+    `checks` have a name, passed, measured and required. `why` begins with the reason of an override if `overridden`.
+    `champion_before` and `champion_after` are version numbers, None without a champion. `when` is UTC in ISO 8601.
     """
 
     action: Action
@@ -62,7 +62,7 @@ def read(client: MlflowClient, model: str) -> list[Decision]:
 
 
 def write(client: MlflowClient, version: ModelVersion, decision: Decision) -> Decision:
-    """Store a decision, complete with its number, its time and the user. Whoever calls holds the store's lock."""
+    """Store a decision, completed by its number, the time and the user. The caller must hold the store's lock."""
     known = read(client, decision.model)
     complete = replace(
         decision,
@@ -72,7 +72,7 @@ def write(client: MlflowClient, version: ModelVersion, decision: Decision) -> De
     )
     content = asdict(complete)
     path = f"{FOLDER}/{decision.model}-{complete.number:04d}.json"
-    # What somebody registered by hand may have no run.
+    # A version that was registered by hand may have no run.
     if version.run_id:
         client.log_text(version.run_id, json.dumps(content, indent=2) + "\n", path)
     tag = f"{TAG_PREFIX}{complete.number:04d}"
@@ -81,7 +81,7 @@ def write(client: MlflowClient, version: ModelVersion, decision: Decision) -> De
 
 
 def champions(history: Sequence[Decision]) -> list[int]:
-    """The champion by the decisions, after the ones before it that rollbacks lead back to."""
+    """The present champion according to the decisions, after those before it, to which rollbacks lead back."""
     line: list[int] = []
     for decision in history:
         if decision.action in ("registered", "promoted"):

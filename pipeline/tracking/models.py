@@ -17,7 +17,7 @@ from mlflow.types import Schema, TensorSpec
 from pipeline.tracking.records.record import ModelFile, Tensor
 
 with warnings.catch_warnings():
-    # MLflow warns of type hints of its own.
+    # MLflow warns about type hints in its own code.
     warnings.simplefilter("ignore")
     import mlflow.pyfunc
 
@@ -37,7 +37,7 @@ def model_of(client: MlflowClient, run: Run) -> LoggedModel | None:
 
 
 def is_whole(client: MlflowClient, logged: LoggedModel, model: ModelFile) -> bool:
-    """Whether a model can be loaded: an interrupted upload, or files deleted or cut off, leave one that cannot."""
+    """Whether a logged model has all its files, the `.keras` file in full: an upload may have been interrupted."""
     if logged.status != LoggedModelStatus.READY:
         return False
     names = {item.path for item in client.list_logged_model_artifacts(logged.model_id)}
@@ -83,7 +83,7 @@ def _upload(client: MlflowClient, run: Run, model: ModelFile, logged: LoggedMode
 
 
 def schema(tensor: Tensor) -> Schema:
-    """Any number of examples of a tensor, in MLflow's terms."""
+    """MLflow's schema of any number of examples of a tensor."""
     return Schema([TensorSpec(np.dtype(tensor.dtype), (-1, *tensor.shape))])
 
 
@@ -106,5 +106,5 @@ def _description(run: Run, model: ModelFile, logged: LoggedModel) -> Model:
 
 
 def _requirements() -> list[str]:
-    # Stated, because MLflow would otherwise load the model in a subprocess to find out.
+    # Without them MLflow would load the model in a subprocess to find out.
     return [f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS]

@@ -1,4 +1,4 @@
-"""Registered models: the selected variant of a task becomes a version, found again by its content key."""
+"""Registered models: the selected variant of a task becomes a version, identified by its content key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS
 
 from pipeline.config.params import Params
 from pipeline.io.paths import Workspace
@@ -23,13 +23,13 @@ from pipeline.tracking.store import Store, is_error, persistent
 
 CHALLENGER = "challenger"
 CHAMPION = "champion"
-# Tag of a version that a rollback took the champion's place from: it is not proposed again by itself.
+# Tag of a version that a rollback replaced as champion: it does not become challenger again by itself.
 ROLLED_BACK = "rolled_back"
 
 
 @dataclass(frozen=True)
 class Registration:
-    """The model of a variant that should be a version of a registered model, and why."""
+    """The variant whose model should be a version of a registered model, and the selection that chose it."""
 
     task: str
     name: str
@@ -40,7 +40,7 @@ class Registration:
 
 
 def registration(workspace: Workspace, params: Params, task: str) -> Registration:
-    """Read what was selected for a task. Raises PipelineError when it, or the selected model, is missing."""
+    """Read which variant was selected for a task. Raises NotMadeYetError when that, or its model, is missing."""
     selection = studies.selection_record(workspace, params, task)
     name = selection.params["selected"]
     if name not in params.all_variants:
@@ -60,17 +60,18 @@ def registration(workspace: Workspace, params: Params, task: str) -> Registratio
 
 @persistent
 def register_version(store: Store, plan: Registration) -> Outcome:
-    """Upsert the version that holds the variant's model, its card and its aliases.
-
-    The variant's run is published if need be.
-    """
+    """Upsert the version with the variant's model, its card and its aliases; the variant's run too if it is missing."""
     run_id = runs.upsert(store, plan.variant)[1]
     with store.lock():
         new_model = _ensure_registered_model(store.client, plan)
         version = find_version(store.client, plan.name, plan.variant.key)
         new_version = version is None
         if version is None:
-            version = _settle(store.client, plan, _create_version(store.client, plan, run_id))
+            made = _create_version(store.client, plan, run_id)
+            # Another workspace on the same server may have made one at the same time: the first one stays.
+            version = find_version(store.client, plan.name, plan.variant.key) or made
+            if version.version != made.version:
+                store.client.delete_model_version(plan.name, str(made.version))
         changes = [
             new_model,
             complete_version(store.client, version, plan.variant, plan.card),
@@ -83,9 +84,9 @@ def register_version(store: Store, plan: Registration) -> Outcome:
 
 @persistent
 def refresh_versions(store: Store, workspace: Workspace, params: Params, task: str) -> bool:
-    """Bring the cards and tags of all versions whose model is still here up to date; returns whether any changed.
+    """Update the cards and tags of all versions whose model is still here; returns whether any changed.
 
-    What another training has replaced keeps the card that it has.
+    A version whose variant was trained again since keeps the card that it has.
     """
     name = registered_name(params, task)
     changed = False
@@ -99,7 +100,7 @@ def refresh_versions(store: Store, workspace: Workspace, params: Params, task: s
 
 
 def _record_of(workspace: Workspace, params: Params, version: ModelVersion) -> RunRecord | None:
-    """The record of the model that a version holds, if it is the one that lies here."""
+    """The record of the model that a version holds, if that model is still here."""
     variant = version.tags.get("variant")
     if variant not in params.all_variants:
         return None
@@ -111,7 +112,7 @@ def _record_of(workspace: Workspace, params: Params, version: ModelVersion) -> R
 
 
 def complete_version(client: MlflowClient, version: ModelVersion, record: RunRecord, card: str) -> bool:
-    """Write the tags that a version lacks, as after an evaluation, and its card. Returns whether anything changed."""
+    """Write the tags that a version lacks, and its card; returns whether anything changed."""
     missing = {name: value for name, value in _version_tags(record).items() if version.tags.get(name) != value}
     for name, value in missing.items():
         client.set_model_version_tag(version.name, version.version, name, value)
@@ -119,28 +120,21 @@ def complete_version(client: MlflowClient, version: ModelVersion, record: RunRec
 
 
 def find_version(client: MlflowClient, name: str, key: str) -> ModelVersion | None:
-    """The version of a registered model that holds the model with a content key."""
-    for version in client.search_model_versions(f"name = '{name}'"):
-        if _key(version) == key:
-            return version
-    return None
+    """The first version of a registered model that holds the model with a content key."""
+    found = client.search_model_versions(f"name = '{name}'")
+    same = [version for version in found if version.tags.get(runs.CONTENT_KEY) == key]
+    return min(same, key=lambda version: int(version.version), default=None)
 
 
 def _ensure_registered_model(client: MlflowClient, plan: Registration) -> bool:
+    tags = {"task": plan.selection.tags["task"], "data": plan.selection.tags["data"]}
     try:
-        client.get_registered_model(plan.name)
+        client.create_registered_model(plan.name, tags=tags, description=plan.description)
     except MlflowException as error:
-        if not is_error(error, RESOURCE_DOES_NOT_EXIST):
+        if not is_error(error, RESOURCE_ALREADY_EXISTS):
             raise
-        tags = {"task": plan.selection.tags["task"], "data": plan.selection.tags["data"]}
-        try:
-            client.create_registered_model(plan.name, tags=tags, description=plan.description)
-        except MlflowException as refusal:
-            # Another workspace that shares the server was quicker.
-            if not is_error(refusal, RESOURCE_ALREADY_EXISTS):
-                raise
-        return True
-    return False
+        return False
+    return True
 
 
 def _create_version(client: MlflowClient, plan: Registration, run_id: str) -> ModelVersion:
@@ -168,24 +162,9 @@ def _version_tags(variant: RunRecord) -> dict[str, str]:
     }
 
 
-def _settle(client: MlflowClient, plan: Registration, made: ModelVersion) -> ModelVersion:
-    """The first version with the model's content key, should another workspace have made one at the same time."""
-    key = plan.variant.key
-    same = [item for item in client.search_model_versions(f"name = '{plan.name}'") if _key(item) == key]
-    first = min([made, *same], key=lambda version: int(version.version))
-    if int(first.version) != int(made.version):
-        client.delete_model_version(plan.name, str(made.version))
-    return first
-
-
-def _key(version: ModelVersion) -> str | None:
-    key: str | None = version.tags.get(runs.CONTENT_KEY)
-    return key
-
-
 @contextlib.contextmanager
 def default_store(uri: str) -> Iterator[None]:
-    """MLflow looks up `models:/<id>` in the process's default store, whatever store the client was made for."""
+    """Make a store the process's default, where MLflow looks up `models:/<id>` whatever store the client is for."""
     before = os.environ.get("MLFLOW_TRACKING_URI")
     os.environ["MLFLOW_TRACKING_URI"] = uri
     try:
@@ -198,9 +177,9 @@ def default_store(uri: str) -> Iterator[None]:
 
 
 def _ensure_aliases(client: MlflowClient, plan: Registration, version: ModelVersion) -> bool:
-    """The selected version is the challenger, unless it is the champion, or was and has been rolled back.
+    """Make the selected version the challenger, unless it is the champion, or was and has been rolled back.
 
-    Of a model without a champion it becomes the champion: there is nothing that it could be held against.
+    Without a champion there is nothing to compare it with, and it becomes the champion.
     """
     number = int(version.version)
     aliases = client.get_registered_model(plan.name).aliases
@@ -231,14 +210,14 @@ def _ensure_aliases(client: MlflowClient, plan: Registration, version: ModelVers
 
 
 def forget_challenger(client: MlflowClient, name: str, *numbers: int | None) -> None:
-    """Take the alias from the challenger if it is one of these versions."""
+    """Remove the challenger's alias if it belongs to one of these versions."""
     current = client.get_registered_model(name).aliases.get(CHALLENGER)
     if current is not None and int(current) in numbers:
         client.delete_registered_model_alias(name, CHALLENGER)
 
 
 def _model_description(params: Params, data: str) -> str:
-    """What goes into a registered model, and what comes out."""
+    """The inputs and outputs of a registered model, in words."""
     if data in params.signals:
         signal = params.signals[data]
         return (

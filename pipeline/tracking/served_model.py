@@ -1,6 +1,6 @@
-"""The model that MLflow serves: raw pixels or waves in, predictions out, anything else refused.
+"""The model that MLflow serves: it predicts from raw pixels or waves, and refuses any other input.
 
-MLflow copies this file beside the `.keras` file and runs it where the model is served: it must need nothing of this
+MLflow copies this file beside the `.keras` file and runs it where the model is served, so it imports nothing of this
 project.
 """
 
@@ -22,9 +22,9 @@ MAX_PIXEL = 255
 
 
 class RefusedError(MlflowException):
-    """Input that the model does not take (HTTP 400), in words that stay as they are.
+    """Input that the model does not accept (HTTP 400); its message cannot be changed.
 
-    MLflow's server would put the whole input before them: megabytes, where a client sent thousands of images.
+    MLflow's server would put the whole input in front of it: megabytes, if a client sent thousands of images.
     """
 
     def __init__(self, message: str) -> None:
@@ -41,10 +41,10 @@ class RefusedError(MlflowException):
 
 
 class ServedModel(PythonModel):
-    """Predictions (n, num_outputs) as float32: class probabilities of images, or the parameters of waves.
+    """Predicts outputs (n, num_outputs) as float32: class probabilities of images, or the parameters of waves.
 
-    `kind` in the model's configuration says which: a `classifier` takes images (n, height, width) with pixels from 0 to
-    255, a `regressor` waves (n, num_points) of finite values, both of any number type.
+    By the `kind` in its configuration, a `classifier` takes images (n, height, width) with pixels from 0 to 255 and a
+    `regressor` waves (n, num_points) of finite values, both of any number type.
     """
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -61,7 +61,7 @@ class ServedModel(PythonModel):
     def predict(  # type: ignore[override]
         self, model_input: np.ndarray, params: dict[str, Any] | None = None
     ) -> np.ndarray:
-        """Raises RefusedError for anything but such images or waves."""
+        """Predict in batches. Raises RefusedError for any input but images or waves of the model's shape."""
         import keras
 
         inputs = self.check(model_input, tuple(self.model.input_shape[1:]))
@@ -70,7 +70,7 @@ class ServedModel(PythonModel):
 
 
 def graph(model: Any) -> Callable[[np.ndarray], Any]:
-    """A Keras model as a function of a batch. As TensorFlow's graph, convolutions take 40 % less time."""
+    """A Keras model as a function of a batch; on TensorFlow as a graph, in which convolutions take 40 % less time."""
     import keras
 
     def call(batch: np.ndarray) -> Any:
@@ -107,7 +107,7 @@ def checked_waves(model_input: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def numbers(model_input: Any, shape: tuple[int, ...], expected: str) -> np.ndarray:
-    """At least one example of a shape, of any number type. Raises RefusedError saying what was expected."""
+    """One or more examples of a shape, as numbers of any type. Raises RefusedError saying what was expected."""
     try:
         array = np.asarray(model_input)
     except ValueError as error:
@@ -120,10 +120,10 @@ def numbers(model_input: Any, shape: tuple[int, ...], expected: str) -> np.ndarr
 
 
 def guard_server() -> None:
-    """Where MLflow's server loads this model, have it answer 4xx to the malformed requests that it answers with 500.
+    """Make MLflow's server, if it runs in this process, answer 4xx to malformed requests that it answers with 500.
 
-    Those are requests without a Content-Type, and JSON that Python's parser gives up: nested thousands of levels deep,
-    or with a number of thousands of digits.
+    These are requests without a Content-Type, and JSON that Python cannot parse: nested thousands of levels deep, or
+    with a number of thousands of digits.
     """
     server = sys.modules.get("mlflow.pyfunc.scoring_server")
     if server is None or server.invocations.__name__ == "guarded":
