@@ -1,4 +1,4 @@
-"""Files that a user names, as the arrays that a model takes: pictures, NumPy arrays and IDX files, each checked."""
+"""Read a user's pictures, NumPy arrays and IDX files as arrays that a model takes, and check each."""
 
 from __future__ import annotations
 
@@ -20,29 +20,28 @@ from pipeline.data import idx
 from pipeline.errors import PipelineError
 from pipeline.inference import pictures
 
-# What is taken of a folder; of IDX files images, not labels.
+# The files of a folder that are read; IDX files of images, not of labels.
 PATTERNS = ("*.png", "*.jpg", "*.jpeg", "*.npy", "*idx3-ubyte", "*idx3-ubyte.gz")
-# Pictures of kinds that cannot be read: found too, so that they are refused and not left out without a word.
+# Pictures of kinds that cannot be read: they are refused, and not left out silently.
 REFUSED_PATTERNS = ("*.bmp", "*.gif", "*.heic", "*.tif", "*.tiff", "*.webp")
 ACCEPTED = "PNG, JPEG, .npy or IDX (gzipped or not)"
-# The bytes that a file of each kind begins with.
+# The first bytes of each kind of file.
 PNG, JPEG, NPY, GZIP, IDX = b"\x89PNG", b"\xff\xd8\xff", b"\x93NUMPY", b"\x1f\x8b", b"\x00\x00\x08"
-# Larger pictures are averaged down to this, so that a camera's take no gigabytes: a digit needs 20 pixels of it.
+# Larger pictures are averaged down to this size, so that a camera's take no gigabytes; a digit needs 20 pixels.
 LONGEST_SIDE = 1000
 MAX_PIXEL = 255
 SHOWN_PROBLEMS = 20
 
 
 class UnusableError(ValueError):
-    """What is wrong with one file."""
+    """A file that cannot be used; the message says why."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a model takes: examples of a shape, (28, 28) for images.
+    """The examples that a model takes: their shape, (28, 28) for images, whose values lie between 0 and 255.
 
-    Values of images lie between 0 and 255. A picture file becomes an image as that kind of dataset has it; without one
-    picture files are refused.
+    Picture files are converted to images as a dataset of `picture_kind` has them; without it they are refused.
     """
 
     shape: tuple[int, ...]
@@ -66,7 +65,7 @@ class FileInputs:
 def read_inputs(places: Sequence[Path], expected: Expected) -> list[FileInputs]:
     """Read files, and all pictures and arrays in folders and their subfolders in the order of their paths.
 
-    Raises PipelineError naming every file that cannot be used: a prediction of the others might be taken for all.
+    Raises PipelineError naming every file that cannot be used: predictions of the others might be mistaken for all.
     """
     found, problems = [], []
     for path in _files(places):
@@ -97,7 +96,7 @@ def _files(places: Sequence[Path]) -> list[Path]:
 
 
 def _files_in(folder: Path) -> list[Path]:
-    """Files by their names; hidden ones are of the system, not the user's."""
+    """The files of a folder with accepted or refused names, but for hidden ones, which belong to the system."""
     paths = sorted(
         Path(parent) / name
         for parent, _, names in os.walk(folder)
@@ -118,7 +117,7 @@ def _read(path: Path, expected: Expected) -> NDArray[Any]:
 
 
 def _reader(path: Path) -> Callable[[Path], NDArray[Any]]:
-    """How to read a file, by its content: names may say anything."""
+    """The function that reads a file, chosen by its content, because its name may be wrong."""
     try:
         with path.open("rb") as file:
             beginning = file.read(6)
@@ -131,7 +130,7 @@ def _reader(path: Path) -> Callable[[Path], NDArray[Any]]:
 
 
 def _read_picture(path: Path) -> NDArray[np.float32]:
-    """Grey levels 0-255 (height, width), upright; what is transparent lies on white."""
+    """Grey levels 0-255 (height, width), turned upright; transparent parts on white."""
     from PIL import Image, ImageOps
 
     try:
@@ -146,13 +145,13 @@ def _read_picture(path: Path) -> NDArray[np.float32]:
         raise UnusableError(
             f"expected a picture of at most {Image.MAX_IMAGE_PIXELS:,} pixels, got more. Make it smaller."
         ) from None
-    # Whatever the decoders meet: Pillow's own errors are of all these kinds.
+    # Pillow's decoders raise all of these for damaged files.
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError, struct.error) as error:
         raise UnusableError(f"expected a whole PNG or JPEG picture, but it is damaged ({error}).") from None
 
 
 def _has_bands(image: Any) -> bool:
-    """Whether pixels are levels that can be averaged: colours of a palette cannot, nor can Pillow deeper levels."""
+    """Whether pixels can be averaged: not the colours of a palette, nor, by Pillow, more than 8 bits."""
     return image.mode in ("L", "LA", "RGB", "RGBA", "CMYK")
 
 
@@ -180,9 +179,9 @@ def _image_of(picture: NDArray[np.float32], expected: Expected) -> NDArray[np.ui
 
 def _read_npy(path: Path) -> NDArray[Any]:
     try:
-        # Mapped, so that a header which promises more than there is costs nothing.
+        # Mapped into memory, so that a header which claims too large an array costs nothing.
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    # The header is Python, which NumPy has Python read.
+    # The header is a Python literal: parsing it may raise Python's own errors.
     except (OSError, ValueError, EOFError, MemoryError, OverflowError, SyntaxError, TokenError) as error:
         raise UnusableError(f"expected a whole .npy file of numbers, but it is damaged ({error}).") from None
 
@@ -196,7 +195,7 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
 
 
 def _checked(array: NDArray[Any], expected: Expected) -> NDArray[Any]:
-    """Examples with their first dimension; one example alone is given it."""
+    """Check examples (n, *shape), or one example of the shape, and return them as (n, *shape)."""
     if array.dtype.kind not in "uif":
         raise UnusableError(f"expected numbers of {expected}, got values of type {array.dtype}.")
     examples = array[np.newaxis] if array.shape == expected.shape else array

@@ -1,6 +1,7 @@
-"""A picture of any size, light on dark or dark on light, as the 28x28 pixels that MNIST or Fashion-MNIST would have.
+"""Convert pictures of any size to the 28x28 images of MNIST or Fashion-MNIST.
 
-Pictures are grey levels from 0 (black) to 255 (white), of one digit or garment on a plain ground.
+Pictures are grey levels from 0 (black) to 255 (white), of one digit or garment on a plain background, light on dark or
+dark on light.
 """
 
 from __future__ import annotations
@@ -20,38 +21,39 @@ WHITE = 255.0
 # MNIST has each digit in a box of this size, and its centre of mass in this row and column.
 DIGIT_SIZE = 20
 CENTRE = IMAGE_SIZE // 2
-# Less than a tenth of the way from black to white is a shadow or noise, not ink.
+# Ink differs from the background by a tenth of the range from black to white at least; less is a shadow or noise.
 LEAST_CONTRAST = 0.1 * WHITE
-# What is fainter than this part of the darkest ink is the blur at the edge of a stroke, or a trace of compression: it
-# does not widen the box around a digit. In a picture as small as MNIST's own the faintest pixel is part of it.
+# Pixels fainter than this fraction of the darkest ink are blur at the edge of a stroke, or a trace of compression, and
+# do not widen the box around a digit. In a picture as small as MNIST's own even the faintest pixel counts.
 FAINT = 0.25
 FAINT_IN_SMALL = 0.02
-# Standard deviations of the ground that are not yet ink: of a million pixels of normal noise one or none is beyond.
+# Standard deviations of the background's noise below which a pixel is not ink: of a million pixels of normal noise, at
+# most one is beyond.
 NOISE_DEVIATIONS = 5.0
-# A patch with less than this part of all ink is dust.
+# A patch with less than this fraction of all ink is dust.
 DUST = 0.01
-# Fashion-MNIST trims what is within 5 % of the colour of the corners.
+# Fashion-MNIST trims edges within 5 % of the colour of the corners.
 NEAR_GROUND = 0.05 * WHITE
 
 
 class BlankPictureError(ValueError):
-    """A picture with nothing on its ground."""
+    """A picture with nothing on its background."""
 
 
 def as_dataset(picture: NDArray[Any], kind: PictureKind) -> Pixels:
-    """A picture (height, width) as an image (28, 28) of the dataset that it is to be compared with."""
+    """Convert a picture (height, width) to an image (28, 28) as the dataset of its kind has them."""
     return {"digits": as_mnist, "garments": as_fashion_mnist}[kind](picture.astype(np.float32))
 
 
 def as_mnist(picture: Grey) -> Pixels:
-    """A digit as MNIST has it: light on black, in a 20x20 box, its centre of mass in the middle of 28x28.
+    """Convert a digit to MNIST's format: light on black, in a 20x20 box, its centre of mass in the middle of 28x28.
 
     MNIST's digits were "size normalized to fit in a 20x20 pixel box while preserving their aspect ratio", with grey
     levels from anti-aliasing, and "centered in a 28x28 image by computing the center of mass of the pixels"
-    (http://yann.lecun.com/exdb/mnist/). Those were scans, black and white; of a photograph the ground's slope of light
-    and its noise are taken away first, and the ink is stretched to full contrast.
+    (http://yann.lecun.com/exdb/mnist/). Those were scans, black and white; a photograph's uneven light and noise are
+    removed first, and the ink is stretched to full contrast.
 
-    Raises BlankPictureError if nothing stands out from the ground.
+    Raises BlankPictureError if nothing stands out from the background.
     """
     faint = FAINT_IN_SMALL if max(picture.shape) <= IMAGE_SIZE else FAINT
     ink = _without_dust(_ink(picture), faint)
@@ -62,20 +64,20 @@ def as_mnist(picture: Grey) -> Pixels:
 
 
 def as_fashion_mnist(picture: Grey) -> Pixels:
-    """A garment as Fashion-MNIST has it: light on black, its longer side 28 pixels, centred.
+    """Convert a garment to Fashion-MNIST's format: light on black, its longer side 28 pixels, centred.
 
     Fashion-MNIST's photographs were trimmed of edges "within 5 % of the maximum possible intensity" of the corners'
     colour, resized so that the longest edge has 28 pixels, extended to a square, and negated (Xiao, Rasul and Vollgraf
     2017, arXiv:1708.07747). Here resizing averages over pixels instead of skipping some and sharpening the rest, and
-    what is mostly lighter than its ground is not negated.
+    a garment mostly lighter than its background is not negated.
 
-    Raises BlankPictureError if nothing stands out from the ground.
+    Raises BlankPictureError if nothing stands out from the background.
     """
     ground = _corner_level(picture)
     differs = np.abs(picture - ground) > NEAR_GROUND
     if not differs.any():
         raise BlankPictureError
-    # By which side most stands out to: a white shirt may lie on a grey ground.
+    # By the sign of most of the difference: a white shirt may lie on a grey background.
     is_dark_on_light = (ground - picture)[differs].sum() > 0
     contrast = WHITE / (ground if is_dark_on_light else WHITE - ground)
     garment = contrast * (ground - picture if is_dark_on_light else picture - ground)
@@ -86,8 +88,8 @@ def as_fashion_mnist(picture: Grey) -> Pixels:
 
 
 def _ink(picture: Grey) -> Grey:
-    """How far each pixel stands out from the ground, on the side, darker or lighter, where most does."""
-    ground, noise = _ground(picture)
+    """By how much each pixel is darker than the background, or lighter, whichever most of the picture is."""
+    ground, noise = _background(picture)
     difference = picture - ground
     floor = NOISE_DEVIATIONS * noise
     lighter, darker = (difference - floor).clip(0), (-difference - floor).clip(0)
@@ -97,11 +99,11 @@ def _ink(picture: Grey) -> Grey:
     return ink
 
 
-def _ground(picture: Grey) -> tuple[Grey | np.float32, float]:
-    """The level of the ground, by the picture's border, and its noise as a standard deviation.
+def _background(picture: Grey) -> tuple[Grey | np.float32, float]:
+    """The grey level of the background, from the picture's border, and its noise as a standard deviation.
 
-    Ink may touch up to half of the border. Where the border is not of one colour, the ground is a plane: paper is
-    seldom lit evenly.
+    Ink may touch up to half of the border. If the border is not of one colour, a plane is fitted to it: paper is seldom
+    lit evenly.
     """
     rows, columns = _border(picture.shape[0], picture.shape[1])
     levels = picture[rows, columns]
@@ -127,12 +129,12 @@ def _border(height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.intp]
 
 
 def _deviation(values: NDArray[Any]) -> float:
-    """The standard deviation of normal values, from the median, which outliers do not move."""
+    """The standard deviation of normal values, estimated from the median, which is robust against outliers."""
     return 1.4826 * float(np.median(np.abs(values)))
 
 
 def _without_dust(ink: Grey, faint: float) -> Grey:
-    """Ink without the patches that hold next to none of it."""
+    """Ink without connected patches that hold almost none of it."""
     from scipy import ndimage
 
     patches, num_patches = ndimage.label(ink > faint * ink.max(), structure=np.ones((3, 3)))
@@ -145,7 +147,7 @@ def _without_dust(ink: Grey, faint: float) -> Grey:
 
 
 def _corner_level(picture: Grey) -> float:
-    """The level in the corners, each as large as a pixel of the image to be made."""
+    """The median grey level of the corners, each as large as a pixel of the resulting image."""
     size = max(1, max(picture.shape) // IMAGE_SIZE)
     return float(np.median([picture[y, x] for y in _ends(size) for x in _ends(size)]))
 
@@ -155,13 +157,13 @@ def _ends(size: int) -> tuple[slice, slice]:
 
 
 def _cropped(picture: Grey, shown: NDArray[np.bool_]) -> Grey:
-    """The smallest box around what is shown."""
+    """The smallest box around the pixels that are shown."""
     rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
     return picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def _resized(box: Grey, size: int) -> Grey:
-    """A box whose longer side has `size` pixels, with the same aspect ratio; each pixel a mean over its area."""
+    """Scale a box so that its longer side has `size` pixels; each pixel is a mean over its area."""
     from PIL import Image
 
     height, width = (max(1, round(side * size / max(box.shape))) for side in box.shape)
@@ -170,13 +172,13 @@ def _resized(box: Grey, size: int) -> Grey:
 
 
 def _centring_offset(amounts: NDArray[Any]) -> int:
-    """How many rows (or columns) must precede these, so that the centre of their mass lies in the middle one."""
+    """How many empty rows (or columns) put before these bring their centre of mass to the image's centre."""
     centre = float(amounts @ np.arange(len(amounts)) / amounts.sum())
     return min(max(CENTRE - int(centre + 0.5), 0), IMAGE_SIZE - len(amounts))
 
 
 def _framed(box: Grey, offsets: tuple[int, int]) -> Pixels:
-    """A box at its place in an image that is black elsewhere."""
+    """Place a box in an otherwise black image."""
     image = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.uint8)
     rows, columns = (slice(offset, offset + side) for offset, side in zip(offsets, box.shape, strict=True))
     image[rows, columns] = np.rint(box.clip(0, WHITE))
