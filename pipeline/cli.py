@@ -137,14 +137,14 @@ def promote(
     ] = None,
 ) -> None:
     """Make a version the champion of its model if it passes the gate; exit status 3 if it is refused."""
-    from pipeline import promotion
+    from pipeline.promotion import commands
     from pipeline.report import decisions
 
     workspace, params = _here()
-    verdict = promotion.promote(workspace, params, task, version=version, dry_run=dry_run, override=override)
+    result = commands.promote(workspace, params, task, version=version, dry_run=dry_run, override=override)
     # One line per sentence, so that `tail -1` and `grep` find all of it.
-    _show(decisions.verdict(verdict, is_dry_run=dry_run), soft_wrap=True)
-    if not verdict.is_champion:
+    _show(decisions.promotion(result, is_dry_run=dry_run), soft_wrap=True)
+    if not result.is_champion:
         sys.exit(REFUSED)
 
 
@@ -154,11 +154,11 @@ def rollback(
     reason: Annotated[str | None, typer.Option(help="Why; it is recorded.")] = None,
 ) -> None:
     """Give a model the champion back that it had before the present one."""
-    from pipeline import promotion
+    from pipeline.promotion import commands
     from pipeline.report import decisions
 
     workspace, params = _here()
-    _show(decisions.summary(promotion.rollback(workspace, params, task, reason)), soft_wrap=True)
+    _show(decisions.summary(commands.rollback(workspace, params, task, reason)), soft_wrap=True)
 
 
 @command
@@ -167,11 +167,11 @@ def decisions(
     number: Annotated[int | None, typer.Option(help="Show the checks of this decision.")] = None,
 ) -> None:
     """List what was decided about a model: promotions, refusals and rollbacks, the first one first."""
-    from pipeline import promotion
+    from pipeline.promotion import commands
     from pipeline.report import decisions as shown
 
     workspace, params = _here()
-    history = promotion.history(workspace, params, task)
+    history = commands.history(workspace, params, task)
     _show(shown.table(history) if number is None else shown.details(history, number))
 
 
@@ -190,15 +190,15 @@ def predict(
     output: Annotated[Path | None, typer.Option(help="A .csv or .json file for all rows.")] = None,
 ) -> None:
     """Predict files with the champion of a task: class and probability, or the parameters of waves."""
-    from pipeline.inference import predict as prediction
+    from pipeline.inference import predictions
 
     workspace, params = _here()
     if output is not None:
-        prediction.check_output(output)
-    predictions = prediction.predict(workspace, params, task, inputs, version=version)
+        predictions.check_output(output)
+    found = predictions.predict(workspace, params, task, inputs, version=version)
     if output is not None:
-        prediction.write(output, predictions)
-    _show(prediction.shown(predictions, output))
+        predictions.write(output, found)
+    _show(predictions.shown(found, output))
 
 
 @command

@@ -1,11 +1,11 @@
-"""What a version must meet to become the champion: figures in, checks out.
+"""The checks that a model version must pass to become the champion, computed from the evidence about it.
 
 Every check states what was measured and what is required, so that a refusal explains itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config.studies import Gate
-from pipeline.evaluation import statistics
+from pipeline.evaluation import scoring, statistics
+from pipeline.studies.waves import metrics
 
 # Another backend and other batches sum float32 numbers in another order, which makes 1e-6 or so.
 PREDICTION_TOLERANCE = 1e-4
 CONFIDENCE = 0.95
 NOT_LOADED = "the model cannot be loaded"
 MAX_LISTED = 3
+
+Outputs = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,15 @@ class Check:
 
 @dataclass(frozen=True)
 class Served:
-    """A logged model as it is served: its size, the median time of one prediction, its signature, what it predicts.
+    """A logged model as MLflow serves it: `milliseconds` is the median time of one prediction.
 
-    `outputs` are (n, num_outputs), of the test inputs.
+    `outputs` (n, num_outputs) are its predictions of the test inputs.
     """
 
     num_bytes: int
     milliseconds: float
     signature: str
-    outputs: NDArray[np.float32]
+    outputs: Outputs
 
 
 @dataclass(frozen=True)
@@ -55,23 +58,24 @@ class WorkTree:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known of a candidate when it is judged.
+    """All that is known of a version when it is judged.
 
-    `outputs` (n, num_outputs) are what its figures are taken from and `targets` what is true of the test set: labels
-    (n,), or parameters (n, num_outputs). `champion_outputs` is None where there is nothing to compare with, `champion`
-    says with what, or why not; `must_compare` tells whether that is a fault. `stored_outputs` are the predictions that
-    the evaluation stored of this very model, None if there are none, which `stored` explains. `served` is None if the
-    model cannot be loaded, which `load_error` explains. The digests are of splits, by name: of those that the version
-    was made from, and of those that lie here.
+    - `outputs` (n, num_outputs): its predictions of the test set, which its metrics are computed from.
+    - `targets`: the true labels (n,), or parameters (n, num_outputs), of the test set.
+    - `champion_outputs`: those of the champion; None if there is nothing to compare with. `champion` names the champion
+      or says why it cannot be compared with, and `must_compare` whether that is a failure.
+    - `stored_outputs`: what the evaluation stored of this very model; None if nothing, which `stored` explains.
+    - `served`: None if the model cannot be loaded, which `load_error` explains.
+    - `version_digests` and `present_digests`, by split: of the data that the version was made from, and of those here.
     """
 
-    outputs: NDArray[np.float32] | None
+    outputs: Outputs | None
     targets: NDArray[Any]
     champion: str
-    champion_outputs: NDArray[np.float32] | None
+    champion_outputs: Outputs | None
     must_compare: bool
     stored: str
-    stored_outputs: NDArray[np.float32] | None
+    stored_outputs: Outputs | None
     served: Served | None
     load_error: str
     expected_signature: str
@@ -80,63 +84,67 @@ class Evidence:
     work_tree: WorkTree
 
 
-def checks_of_classifier(gate: Gate, evidence: Evidence, classes: Sequence[str]) -> list[Check]:
-    """All checks of a classifier. Thresholds that the gate leaves out are not checked."""
-    return [*_figures_of_classifier(gate, evidence, classes), *common_checks(gate, evidence)]
+def all_checks(gate: Gate, evidence: Evidence, classes: Sequence[str] | None) -> list[Check]:
+    """All checks of a classifier with these classes, of a regressor where they are None.
 
-
-def checks_of_regressor(gate: Gate, evidence: Evidence) -> list[Check]:
-    """All checks of a regressor. Thresholds that the gate leaves out are not checked."""
-    return [*_figures_of_regressor(gate, evidence), *common_checks(gate, evidence)]
-
-
-def common_checks(gate: Gate, evidence: Evidence) -> list[Check]:
-    """What is asked of every model: to be light, quick, as declared, and made from what is here."""
+    Thresholds that the gate leaves out are not checked.
+    """
+    if evidence.outputs is None:
+        shown = evidence.load_error or NOT_LOADED
+        on_test_set: Iterable[Check] = [Check("figures", False, shown, "predictions of the test set")]
+    elif classes is None:
+        on_test_set = _regressor_checks(gate, evidence, evidence.outputs)
+    else:
+        on_test_set = _classifier_checks(gate, evidence, evidence.outputs, classes)
     return [
-        size(evidence.served, gate.max_megabytes),
-        latency(evidence.served, gate.max_milliseconds),
-        signature(evidence.served, evidence.expected_signature),
+        *on_test_set,
+        *_served_checks(gate, evidence),
         reloaded(evidence),
         data_digests(evidence.version_digests, evidence.present_digests),
         clean_commit(evidence.work_tree),
     ]
 
 
-def _figures_of_classifier(gate: Gate, evidence: Evidence, classes: Sequence[str]) -> Iterator[Check]:
-    if evidence.outputs is None:
-        yield Check("figures", False, evidence.load_error or NOT_LOADED, "predictions of the test set")
-        return
-    correct = evidence.outputs.argmax(axis=1) == evidence.targets
-    if evidence.champion_outputs is None:
+def _classifier_checks(gate: Gate, evidence: Evidence, outputs: Outputs, classes: Sequence[str]) -> Iterator[Check]:
+    labels, champion = evidence.targets, evidence.champion_outputs
+    correct = scoring.predicted_classes(outputs) == labels
+    if champion is None:
         yield _without_champion(evidence)
     else:
-        champion_correct = evidence.champion_outputs.argmax(axis=1) == evidence.targets
+        champion_correct = scoring.predicted_classes(champion) == labels
         yield not_less_accurate(correct, champion_correct, gate.margin, evidence.champion)
     if gate.min_accuracy is not None:
         yield accuracy(correct, gate.min_accuracy)
     if gate.min_recall is not None:
-        yield recall(evidence.targets, evidence.outputs.argmax(axis=1), classes, gate.min_recall)
+        yield recall(labels, scoring.predicted_classes(outputs), classes, gate.min_recall)
     if gate.max_calibration_error is not None:
-        yield calibration(evidence.outputs, evidence.targets, gate.max_calibration_error)
+        yield calibration(outputs, labels, gate.max_calibration_error)
 
 
-def _figures_of_regressor(gate: Gate, evidence: Evidence) -> Iterator[Check]:
-    if evidence.outputs is None:
-        yield Check("figures", False, evidence.load_error or NOT_LOADED, "predictions of the test set")
-        return
-    errors = absolute_errors(evidence.outputs, evidence.targets)
-    if evidence.champion_outputs is None:
+def _regressor_checks(gate: Gate, evidence: Evidence, outputs: Outputs) -> Iterator[Check]:
+    targets, champion = evidence.targets, evidence.champion_outputs
+    errors = metrics.parameter_errors(targets, outputs).mean(axis=1)
+    if champion is None:
         yield _without_champion(evidence)
     else:
-        champion_errors = absolute_errors(evidence.champion_outputs, evidence.targets)
+        champion_errors = metrics.parameter_errors(targets, champion).mean(axis=1)
         yield not_less_exact(errors, champion_errors, gate.margin, evidence.champion)
     if gate.max_mean_absolute_error is not None:
         yield mean_error(errors, gate.max_mean_absolute_error)
 
 
-def absolute_errors(outputs: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
-    """The mean absolute error of each row (n,)."""
-    return np.abs(outputs.astype(np.float64) - targets).mean(axis=1)
+def _served_checks(gate: Gate, evidence: Evidence) -> Iterator[Check]:
+    """The size of the saved model, the median time of a prediction on this machine, and what the model declares."""
+    served, expected = evidence.served, evidence.expected_signature
+    megabytes, milliseconds = f"at most {gate.max_megabytes:g} MB", f"at most {gate.max_milliseconds:g} ms"
+    if served is None:
+        for name, required in (("size", megabytes), ("latency", milliseconds), ("signature", expected)):
+            yield Check(name, False, NOT_LOADED, required)
+        return
+    size, latency = served.num_bytes / 1e6, served.milliseconds
+    yield Check("size", size <= gate.max_megabytes, f"{size:.2f} MB", megabytes)
+    yield Check("latency", latency <= gate.max_milliseconds, f"{latency:.1f} ms per prediction", milliseconds)
+    yield Check("signature", served.signature == expected, served.signature, expected)
 
 
 def _without_champion(evidence: Evidence) -> Check:
@@ -208,32 +216,6 @@ def mean_error(errors: NDArray[np.float64], maximum: float) -> Check:
     return Check(
         "mean absolute error", value <= maximum, f"{value:.4f} ({low:.4f}–{high:.4f})", f"at most {maximum:.4f}"
     )
-
-
-def size(served: Served | None, max_megabytes: float) -> Check:
-    """The size of the saved model."""
-    required = f"at most {max_megabytes:g} MB"
-    if served is None:
-        return Check("size", False, NOT_LOADED, required)
-    megabytes = served.num_bytes / 1e6
-    return Check("size", megabytes <= max_megabytes, f"{megabytes:.2f} MB", required)
-
-
-def latency(served: Served | None, max_milliseconds: float) -> Check:
-    """The median time of one prediction, on the machine that judges."""
-    required = f"at most {max_milliseconds:g} ms"
-    if served is None:
-        return Check("latency", False, NOT_LOADED, required)
-    return Check(
-        "latency", served.milliseconds <= max_milliseconds, f"{served.milliseconds:.1f} ms per prediction", required
-    )
-
-
-def signature(served: Served | None, expected: str) -> Check:
-    """Whether a model declares the inputs and outputs of its task."""
-    if served is None:
-        return Check("signature", False, NOT_LOADED, expected)
-    return Check("signature", served.signature == expected, served.signature, expected)
 
 
 def reloaded(evidence: Evidence) -> Check:

@@ -1,4 +1,4 @@
-"""What a version is judged by: its own predictions and the champion's, and what it is like as a served model.
+"""The evidence that a model version is judged by: its predictions, the champion's, and its behaviour when served.
 
 A promotion is the last look at the test set, after the choice: it reads the stored test predictions, and the test
 inputs to see whether the logged model still gives them.
@@ -19,20 +19,20 @@ from numpy.typing import NDArray
 
 from pipeline.config.params import Params
 from pipeline.data import preprocessing
-from pipeline.io import storage
+from pipeline.io import git, storage
 from pipeline.io.paths import Workspace
-from pipeline.promotion import worktree
-from pipeline.promotion.checks import Evidence, Served
+from pipeline.promotion.checks import Evidence, Outputs, Served, WorkTree
 from pipeline.runtime import backend
 from pipeline.studies.waves import data as waves
 from pipeline.tracking import loading
+from pipeline.tracking.champions import ModelState, ModelVersion, expected_signature
 from pipeline.tracking.loading import OpenModel, UnusableModelError
-from pipeline.tracking.promotion import Standing, Version, expected_signature
 
 SPLITS = ("train", "validation", "test")
 NUM_WARM_UPS = 3
 NUM_TIMED = 30
-Outputs = NDArray[np.float32]
+# What makes a model, and the metrics that it was chosen by.
+STUDY = ("pipeline", "params.yaml", "params", "dvc.yaml", "dvc.lock", "results")
 
 
 @dataclass(frozen=True)
@@ -43,39 +43,39 @@ class Stored:
     explanation: str
 
 
-def gather(workspace: Workspace, params: Params, task: str, standing: Standing, number: int) -> Evidence:
-    """Everything that the gate looks at. Raises PipelineError when the test data are missing or damaged."""
+def gather(workspace: Workspace, params: Params, task: str, state: ModelState, number: int) -> Evidence:
+    """All that the checks of a version need. Raises PipelineError when the test data are missing or damaged."""
     if "keras" not in sys.modules:
         # The backend that a logged model takes anyway, but silent, and without a GPU, as the evaluation was.
         backend.configure("tensorflow", threads=params.compute.threads)
     data = params.tasks[task].dataset
     inputs, targets = _examples(workspace, params, data, "test")
-    served, stored, load_error = _candidate(workspace, params, standing, number, inputs, targets)
-    champion, champion_outputs = _champion(workspace, params, standing, inputs, targets)
+    served, stored, load_error = _candidate(workspace, params, state, number, inputs, targets)
+    champion, champion_outputs = _champion(workspace, params, state, inputs, targets)
     return Evidence(
         outputs=stored.outputs if stored.outputs is not None else (served.outputs if served else None),
         targets=targets,
         champion=champion,
         champion_outputs=champion_outputs,
-        must_compare=standing.champion is not None,
+        must_compare=state.champion is not None,
         stored=stored.explanation,
         stored_outputs=stored.outputs,
         served=served,
         load_error=load_error,
         expected_signature=expected_signature(params, task),
-        version_digests=standing.versions[number].digests,
+        version_digests=state.versions[number].digests,
         present_digests=_digests(workspace, params, data),
-        work_tree=worktree.read(workspace.root),
+        work_tree=work_tree(workspace.root),
     )
 
 
 def _candidate(
-    workspace: Workspace, params: Params, standing: Standing, number: int, inputs: NDArray[Any], targets: NDArray[Any]
+    workspace: Workspace, params: Params, state: ModelState, number: int, inputs: NDArray[Any], targets: NDArray[Any]
 ) -> tuple[Served | None, Stored, str]:
     """The served candidate, its stored predictions, and why it cannot be served if it cannot."""
     try:
-        with loading.opened(workspace, standing.model, number) as model:
-            stored = _stored(workspace, params, standing.versions[number], model.path, targets)
+        with loading.open_version(workspace, state.model, number) as model:
+            stored = _stored(workspace, params, state.versions[number], model.path, targets)
             outputs = model.predict(inputs)
             served = Served(model.path.stat().st_size, _milliseconds(model, inputs[:1]), model.signature, outputs)
             return served, stored, ""
@@ -84,21 +84,21 @@ def _candidate(
 
 
 def _champion(
-    workspace: Workspace, params: Params, standing: Standing, inputs: NDArray[Any], targets: NDArray[Any]
+    workspace: Workspace, params: Params, state: ModelState, inputs: NDArray[Any], targets: NDArray[Any]
 ) -> tuple[str, Outputs | None]:
     """The champion in words, and what it predicts: as stored, or anew if its variant was trained again since."""
-    if standing.champion is None:
+    if state.champion is None:
         return "there is no champion", None
-    name = f"version {standing.champion}"
+    name = f"version {state.champion}"
     try:
-        with loading.opened(workspace, standing.model, standing.champion) as model:
-            stored = _stored(workspace, params, standing.versions[standing.champion], model.path, targets)
+        with loading.open_version(workspace, state.model, state.champion) as model:
+            stored = _stored(workspace, params, state.versions[state.champion], model.path, targets)
             return name, stored.outputs if stored.outputs is not None else model.predict(inputs)
     except (UnusableModelError, KeyError) as error:
         return f"{name} cannot be compared with: {error}", None
 
 
-def _stored(workspace: Workspace, params: Params, version: Version, model: Path, targets: NDArray[Any]) -> Stored:
+def _stored(workspace: Workspace, params: Params, version: ModelVersion, model: Path, targets: NDArray[Any]) -> Stored:
     """What the evaluation stored of a version's very model, about the test examples that lie here."""
     scores_path = workspace.evaluation(version.study) / "metrics.json"
     path = workspace.predictions(version.study) / f"{version.variant}.npz"
@@ -125,6 +125,21 @@ def _milliseconds(model: OpenModel, one: NDArray[Any]) -> float:
         model.predict(one)
         times.append(time.perf_counter() - start)
     return 1000 * statistics.median(times)
+
+
+def work_tree(root: Path) -> WorkTree:
+    """The state of the git repository around a folder.
+
+    Of untracked files only those of the study count, and none that git ignores: a user's own may lie anywhere.
+    """
+    commit = git.commit(root)
+    if commit is None:
+        return WorkTree(None)
+    status = git.output(root, "status", "--porcelain", "--untracked-files=no")
+    untracked = git.output(root, "ls-files", "--others", "--exclude-standard", "--", *STUDY)
+    if status is None or untracked is None:
+        return WorkTree(commit, ("git status fails",))
+    return WorkTree(commit, (*(line[3:] for line in status.splitlines()), *untracked.splitlines()))
 
 
 def _digests(workspace: Workspace, params: Params, data: str) -> dict[str, str]:

@@ -11,14 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.errors import PipelineError
-from pipeline.promotion import Verdict
 from pipeline.promotion.checks import Check
+from pipeline.promotion.commands import PromotionResult
 
 if TYPE_CHECKING:
     from pipeline.tracking.decisions import Decision
 
 
-def verdict(result: Verdict, *, is_dry_run: bool) -> RenderableType:
+def promotion(result: PromotionResult, *, is_dry_run: bool) -> RenderableType:
     """Every check with what it measured, and the outcome."""
     subject = f"{result.model}: version {result.version} ({result.variant})"
     if result.was_champion and not is_dry_run:
@@ -77,7 +77,7 @@ def _checks(checks: Iterable[Check]) -> Table:
     return shown
 
 
-def _outcome(subject: str, result: Verdict, *, is_dry_run: bool) -> str:
+def _outcome(subject: str, result: PromotionResult, *, is_dry_run: bool) -> str:
     failed = ", ".join(check.name for check in result.failed)
     before = "" if result.champion_before is None else f", in place of version {result.champion_before}"
     if is_dry_run and result.was_champion:

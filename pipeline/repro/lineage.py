@@ -1,7 +1,7 @@
-"""From a registered model back to what it was made of, and from a variant or an output on to what came of it.
+"""Lineage: what a registered model was made from, and which runs and model versions a variant or an output led to.
 
-MLflow's runs say which outputs they are of, by DVC's hashes; dvc.lock, now and in Git's history, says what those were
-made from.
+MLflow's runs carry DVC's hashes of the outputs that they are about; dvc.lock, the present one and those in Git's
+history, says what these outputs were made from.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pipeline.errors import PipelineError
 from pipeline.io import dvc_lock, git
 from pipeline.io.dvc_lock import LockedStage
 from pipeline.io.paths import Workspace
-from pipeline.tracking import lineage as tracked
-from pipeline.tracking.lineage import TrackedRun, TrackedVersion
+from pipeline.tracking import queries
+from pipeline.tracking.queries import TrackedRun, TrackedVersion
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -29,11 +29,11 @@ HASH = re.compile(r"[0-9a-f]{6,32}(\.dir)?")
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a registered version comes from.
+    """What a model version was made from, and how to make it again.
 
-    `inputs` are what its stage was made from as dvc.lock has it, empty if no dvc.lock is known that has these outputs.
-    `commit` is the first one whose dvc.lock has them, `recorded_at` what was checked out when the run was recorded.
-    `commands` reproduce the model; `note` says what stands in the way of that.
+    `inputs` are the hashes of its stage's dependencies by path, empty if no known dvc.lock has the stage's outputs.
+    `commit` is the first commit whose dvc.lock has them, `recorded_at` the one that was checked out when the run was
+    recorded. `commands` reproduce the model; `note` says what may prevent that.
     """
 
     version: TrackedVersion
@@ -47,10 +47,10 @@ class Origin:
 
 @dataclass(frozen=True)
 class Descent:
-    """What came of a variant or an output: runs, oldest first, and versions of registered models.
+    """What a variant or an output led to: runs, oldest first, and versions of registered models.
 
-    `output` is the path of the output, if a hash was asked for; `current` are the ids of the runs whose outputs the
-    workspace's dvc.lock has.
+    `asked` is the variant or the hash, `output` the path that has the hash. `stages` are those of the variant, or those
+    that depend on the output. `current` are the ids of the runs whose outputs the workspace's dvc.lock has.
     """
 
     asked: str
@@ -68,7 +68,7 @@ def trace(workspace: Workspace, what: str) -> Origin | Descent:
     """
     if what.startswith("models:"):
         return _origin(workspace, what)
-    found = tracked.all_runs(workspace)
+    found = queries.all_runs(workspace)
     of_variant = [run for run in found if run.variant == what]
     if not of_variant and HASH.fullmatch(what):
         return _descent_of_output(workspace, what, found)
@@ -79,7 +79,7 @@ def trace(workspace: Workspace, what: str) -> Origin | Descent:
             f"digits or more), or a variant with runs in MLflow: {', '.join(variants) or '(none)'}. "
             "`python -m pipeline sync` records what the workspace holds."
         )
-    versions = [version for version in tracked.all_versions(workspace) if version.variant == what]
+    versions = [version for version in queries.all_versions(workspace) if version.variant == what]
     stages = tuple(dict.fromkeys(run.stage for run in of_variant))
     return _descent(workspace, what, None, stages, of_variant, versions)
 
@@ -97,14 +97,11 @@ def as_text(lineage: Origin | Descent) -> Group:
     return _origin_text(lineage) if isinstance(lineage, Origin) else _descent_text(lineage)
 
 
-# Back.
-
-
 def _origin(workspace: Workspace, what: str) -> Origin:
     match = MODEL.fullmatch(what)
     if match is None:
         raise PipelineError(f"{what!r}: expected models:/NAME@ALIAS or models:/NAME/VERSION.")
-    version, run = tracked.version_at(workspace, match["name"], match["version"].removeprefix("/"))
+    version, run = queries.version_at(workspace, match["name"], match["version"].removeprefix("/"))
     root = workspace.root.resolve()
     commit, stage = _committed(root, run)
     current = dvc_lock.read(root).get(run.stage)
@@ -127,7 +124,7 @@ def _origin(workspace: Workspace, what: str) -> Origin:
 
 
 def _made(stage: LockedStage, run: TrackedRun) -> bool:
-    """Whether a run is of the outputs of a stage in a dvc.lock; it may tell of more, made from them."""
+    """Whether a run is about the outputs of a stage in a dvc.lock; it may list others too, made from them."""
     return bool(stage.outputs) and stage.outputs.items() <= run.outputs.items()
 
 
@@ -144,25 +141,22 @@ def _committed(root: Path, run: TrackedRun) -> tuple[str | None, LockedStage | N
 
 
 def _commits_with(root: Path, digest: str) -> list[str]:
-    """The commits that brought a hash into dvc.lock or took it out, oldest first; none outside a Git repository."""
+    """The commits that added a hash to dvc.lock or removed it, oldest first; none outside a Git repository."""
     return (git.output(root, "log", "--format=%H", "--reverse", f"-S{digest}", "--", dvc_lock.NAME) or "").split()
 
 
 def _lock_at(root: Path, commit: str, *, having: str) -> dict[str, LockedStage]:
-    """The stages of dvc.lock at a commit; none where it is missing, damaged or without a text."""
+    """The stages of dvc.lock at a commit; none if it is missing, damaged, or does not contain a text."""
     text = git.output(root, "show", f"{commit}:./{dvc_lock.NAME}") or ""
     try:
-        # A second is saved where it need not be parsed.
+        # Parsing takes a second.
         return dvc_lock.parse(text, f"{commit}:{dvc_lock.NAME}") if having in text else {}
     except PipelineError:
         return {}
 
 
-# On.
-
-
 def _descent_of_output(workspace: Workspace, prefix: str, found: list[TrackedRun]) -> Descent:
-    """Which runs came of an output: that of its stage, and those of all stages after it in the same dvc.lock."""
+    """The runs that an output led to: that of its stage, and those of all stages after it in the same dvc.lock."""
     root = workspace.root.resolve()
     locks = _locks_with(root, prefix)
     matches = {
@@ -183,16 +177,16 @@ def _descent_of_output(workspace: Workspace, prefix: str, found: list[TrackedRun
     after = [stages_after(lock, address) for lock in locks for address in matches.values() if address in lock]
     runs = [run for run in found if any(_is_of(lock, run) for lock in after)]
     ids = {run.run_id for run in runs}
-    versions = [version for version in tracked.all_versions(workspace) if version.run_id in ids]
+    versions = [version for version in queries.all_versions(workspace) if version.run_id in ids]
     stages = tuple(dict.fromkeys(address for lock in after for address in lock))
     ((digest, path), *_) = matches
     return _descent(workspace, digest, path, stages, runs, versions)
 
 
 def _locks_with(root: Path, prefix: str) -> list[dict[str, LockedStage]]:
-    """Every dvc.lock, that of the workspace and those of Git's history, with an output whose hash begins so."""
+    """The dvc.lock files, of the workspace and of Git's history, with an output whose hash has a prefix."""
     commits = (git.output(root, "log", "--format=%H", "--", dvc_lock.NAME) or "").split()
-    # What came of an output may have changed while the output did not, so every commit counts.
+    # Later stages may have changed while the output did not, so every commit counts.
     locks = [dvc_lock.read(root), *(_lock_at(root, commit, having=prefix) for commit in commits)]
     return [
         lock
@@ -232,9 +226,6 @@ def _descent(
     lock = dvc_lock.read(workspace.root)
     current = frozenset(run.run_id for run in runs if _is_of(lock, run))
     return Descent(asked, output, stages, tuple(runs), tuple(versions), current)
-
-
-# For a terminal.
 
 
 def _origin_text(origin: Origin) -> Group:

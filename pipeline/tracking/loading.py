@@ -1,4 +1,4 @@
-"""Registered versions, found and loaded to predict with."""
+"""Find versions of registered models, and load them to predict with."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from pipeline.tracking.settings import find_location
 from pipeline.tracking.store import Store, connect, explained, is_error
 
 with warnings.catch_warnings():
-    # MLflow warns of type hints of its own.
+    # MLflow warns about type hints in its own code.
     warnings.simplefilter("ignore")
     import mlflow.artifacts
     import mlflow.pyfunc
@@ -42,7 +42,7 @@ class UnusableModelError(Exception):
 
 @dataclass(frozen=True)
 class RegisteredVersion:
-    """A version of a registered model. `is_champion` says whether it was asked for as such."""
+    """A version of a registered model. `is_champion`: it was asked for as the champion, not by its number."""
 
     name: str
     number: int
@@ -55,14 +55,14 @@ class RegisteredVersion:
 
 @dataclass(frozen=True)
 class OpenModel:
-    """A logged model, loaded: its `.keras` file and what it declares."""
+    """A logged model, loaded: its `.keras` file and its declared signature as text."""
 
     path: Path
     signature: str
     served: Any
 
     def predict(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """What it gives (n, num_outputs) for inputs (n, ...). Raises UnusableModelError when it fails."""
+        """Outputs (n, num_outputs) for inputs (n, ...). Raises UnusableModelError when the model fails."""
         try:
             return np.asarray(self.served.predict(inputs))
         except Exception as error:
@@ -90,7 +90,7 @@ def registered_version(workspace: Workspace, params: Params, task: str, number: 
 
 
 def require_database(workspace: Workspace, task: str) -> None:
-    """Raises PipelineError when there is no database, which MLflow would make, empty."""
+    """Raises PipelineError when there is no database: MLflow would create an empty one."""
     database = find_location(workspace).database
     if database is not None and not database.is_file():
         raise PipelineError(
@@ -102,7 +102,7 @@ def require_database(workspace: Workspace, task: str) -> None:
 def _find(client: MlflowClient, name: str, number: int | None) -> ModelVersion | None:
     try:
         if number is None:
-            # Not by the alias itself, of which MLflow tells differently from store to store that it is missing.
+            # Not by the alias itself: how MLflow reports a missing one differs from store to store.
             number = client.get_registered_model(name).aliases.get(registry.CHAMPION)
         return None if number is None else client.get_model_version(name, str(number))
     except MlflowException as error:
@@ -139,7 +139,7 @@ def load_model(workspace: Workspace, version: RegisteredVersion) -> Predict:
 
 
 @contextlib.contextmanager
-def opened(workspace: Workspace, model: str, number: int) -> Iterator[OpenModel]:
+def open_version(workspace: Workspace, model: str, number: int) -> Iterator[OpenModel]:
     """A version as it is served, fetched from MLflow.
 
     Raises UnusableModelError when it cannot be loaded, PipelineError when MLflow does not answer.
@@ -151,10 +151,10 @@ def opened(workspace: Workspace, model: str, number: int) -> Iterator[OpenModel]
 
 
 def _load(workspace: Workspace, store: Store, model: str, number: int, folder: Path | None = None) -> OpenModel:
-    """A version, fetched into a folder; without one, used where it lies if that is here."""
+    """Load a version, downloaded into a folder if one is given; otherwise local files are used in place."""
     try:
         with registry.default_store(store.client.tracking_uri), warnings.catch_warnings():
-            # Of how MLflow itself is written.
+            # They are about MLflow's own code.
             warnings.simplefilter("ignore")
             uri = store.client.get_model_version_download_uri(model, str(number))
             local = mlflow.artifacts.download_artifacts(
@@ -164,8 +164,8 @@ def _load(workspace: Workspace, store: Store, model: str, number: int, folder: P
             served = mlflow.pyfunc.load_model(local)
         (path,) = (Path(local) / "artifacts").glob("*.keras")
     except Exception as error:
-        # Fetching meets the store's errors, loading whatever the code of the model raises. If the store does not answer
-        # any more, nothing is known of the model.
+        # Downloading raises the store's errors, loading whatever the model's code raises. If the store does not answer
+        # any more, that is the error to report.
         with explained(workspace):
             connect(workspace)
         raise UnusableModelError(f"it cannot be loaded: {type(error).__name__}: {str(error)[:300]}") from error
@@ -173,7 +173,7 @@ def _load(workspace: Workspace, store: Store, model: str, number: int, folder: P
 
 
 def signature_text(inputs: Schema | None, outputs: Schema | None) -> str:
-    """What goes into a model and what comes out, as types and shapes."""
+    """The types and shapes of a model's inputs and outputs, such as `uint8 (n, 28, 28) → float32 (n, 10)`."""
     return f"{_schema_text(inputs)} → {_schema_text(outputs)}"
 
 

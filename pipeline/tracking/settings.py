@@ -1,4 +1,4 @@
-"""Where MLflow's store lies."""
+"""The location of MLflow's store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DATABASE = "mlflow.db"
 
 @dataclass(frozen=True)
 class Location:
-    """Where runs are recorded: `artifact_root` is None where a server decides that itself."""
+    """Where runs are recorded; `artifact_root` and `database` are None if that is a server."""
 
     uri: str
     artifact_root: Path | None

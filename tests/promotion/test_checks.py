@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.studies import Gate
-from pipeline.promotion import checks as gates
+from pipeline.promotion import checks
 from pipeline.promotion.checks import Check, Evidence, Served, WorkTree
 
 NUM = 400
@@ -57,7 +57,7 @@ def evidence(outputs: Any, champion: Any = None, **changes: Any) -> Evidence:
 
 
 def judged(found: Evidence, gate: Gate = GATE) -> dict[str, Check]:
-    return {check.name: check for check in gates.checks_of_classifier(gate, found, ["four", "nine"])}
+    return {check.name: check for check in checks.all_checks(gate, found, ["four", "nine"])}
 
 
 def failures(found: Evidence, gate: Gate = GATE) -> list[str]:
@@ -179,7 +179,7 @@ def test_a_wider_margin_never_refuses_what_a_narrower_one_lets_pass(
     wrong: int, champion_wrong: int, one: float, other: float
 ) -> None:
     correct, champion = (answers(number).argmax(axis=1) == LABELS for number in (wrong, champion_wrong))
-    narrow, wide = (gates.not_less_accurate(correct, champion, margin, "x").passed for margin in sorted((one, other)))
+    narrow, wide = (checks.not_less_accurate(correct, champion, margin, "x").passed for margin in sorted((one, other)))
     assert wide >= narrow
 
 
@@ -199,7 +199,7 @@ def regressor(error: float, champion_error: float) -> dict[str, Check]:
     targets = np.zeros((100, 4), np.float32)
     outputs, champion = (np.full((100, 4), value, np.float32) for value in (error, champion_error))
     found = evidence(outputs, champion, targets=targets)
-    return {check.name: check for check in gates.checks_of_regressor(REGRESSOR_GATE, found)}
+    return {check.name: check for check in checks.all_checks(REGRESSOR_GATE, found, None)}
 
 
 def test_a_regressor_is_judged_by_its_errors() -> None:
@@ -219,5 +219,5 @@ def test_the_upper_end_of_the_bootstrap_interval_decides() -> None:
     """On average 0.009 worse, with a margin of 0.01: too uncertain in ten waves, certain enough in ten thousand."""
     for number, passes in ((10, False), (10_000, True)):
         differences = np.where(np.arange(number) % 2, 0.029, -0.011)
-        check = gates.not_less_exact(0.5 + differences, np.full(number, 0.5), 0.01, "version 1")
+        check = checks.not_less_exact(0.5 + differences, np.full(number, 0.5), 0.01, "version 1")
         assert (check.passed, check.measured[:7]) == (passes, "+0.0090")

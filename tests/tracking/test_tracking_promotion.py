@@ -17,12 +17,11 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import promotion
 from pipeline.config.load import load_params
 from pipeline.data import preprocessing
 from pipeline.errors import PipelineError
-from pipeline.tracking import loading, publish, store, synchronize
-from pipeline.tracking import promotion as standings
+from pipeline.promotion import commands
+from pipeline.tracking import champions, loading, publish, store, synchronize
 
 TASK = "mnist-classifier"
 GATE = {
@@ -92,31 +91,31 @@ def served(ready: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     fake = SimpleNamespace(outputs={1: stored, 2: stored})
 
     @contextlib.contextmanager
-    def opened(workspace: Any, model: str, number: int) -> Iterator[Any]:
+    def open_version(workspace: Any, model: str, number: int) -> Iterator[Any]:
         outputs = fake.outputs[number]
         if outputs is None:
             raise loading.UnusableModelError("it cannot be loaded: OSError: gone")
         yield SimpleNamespace(
             path=ready.keras_file,
-            signature=standings.expected_signature(ready.params, TASK),
+            signature=champions.expected_signature(ready.params, TASK),
             predict=lambda inputs: outputs[: len(inputs)],
         )
 
-    monkeypatch.setattr(loading, "opened", opened)
+    monkeypatch.setattr(loading, "open_version", open_version)
     monkeypatch.setattr("pipeline.runtime.backend.configure", lambda *_, **__: None)
     return fake
 
 
-def promote(stages: Any, **options: Any) -> promotion.Verdict:
-    return promotion.promote(stages.workspace, stages.params, TASK, **options)
+def promote(stages: Any, **options: Any) -> commands.PromotionResult:
+    return commands.promote(stages.workspace, stages.params, TASK, **options)
 
 
 def rollback(stages: Any, reason: str | None = None) -> Any:
-    return promotion.rollback(stages.workspace, stages.params, TASK, reason)
+    return commands.rollback(stages.workspace, stages.params, TASK, reason)
 
 
 def history(stages: Any) -> list[tuple[str, int, int | None, int | None]]:
-    found = promotion.history(stages.workspace, stages.params, TASK)
+    found = commands.history(stages.workspace, stages.params, TASK)
     assert [item.number for item in found] == list(range(1, len(found) + 1))
     return [(item.action, item.version, item.champion_before, item.champion_after) for item in found]
 
@@ -167,7 +166,7 @@ def test_a_refusal_is_recorded_and_changes_nothing(ready: Any, served: Any) -> N
     assert [check.name for check in verdict.failed] == ["reloaded model"]
     assert aliases(ready) == {"champion": 1, "challenger": 2}
     assert history(ready) == [FIRST, ("refused", 2, 1, 1)]
-    assert promotion.history(ready.workspace, ready.params, TASK)[-1].why == "Failed: reloaded model."
+    assert commands.history(ready.workspace, ready.params, TASK)[-1].why == "Failed: reloaded model."
 
 
 def test_a_dry_run_checks_but_records_nothing(ready: Any, served: Any) -> None:
@@ -183,7 +182,7 @@ def test_a_dry_run_checks_but_records_nothing(ready: Any, served: Any) -> None:
 def test_an_override_is_recorded_with_its_reason(ready: Any, served: Any) -> None:
     (ready.workspace.root / ".gitignore").unlink()
     assert promote(ready, override="We must ship today").is_champion
-    decision = promotion.history(ready.workspace, ready.params, TASK)[-1]
+    decision = commands.history(ready.workspace, ready.params, TASK)[-1]
     assert (decision.action, decision.overridden) == ("promoted", True)
     assert decision.why == "We must ship today (Failed: git commit.)"
     assert aliases(ready) == {"champion": 2}
@@ -232,7 +231,7 @@ def test_rollbacks_lead_back_along_the_line_of_champions(ready: Any, served: Any
     assert rollback(ready, "It fails on sevens").champion_after == 1
     assert aliases(ready) == {"champion": 1}
     assert history(ready)[-1] == ("rolled back", 2, 2, 1)
-    assert promotion.history(ready.workspace, ready.params, TASK)[-1].why == "It fails on sevens"
+    assert commands.history(ready.workspace, ready.params, TASK)[-1].why == "It fails on sevens"
     with pytest.raises(PipelineError, match=r"expected a champion before the present one \(version 1\)"):
         rollback(ready)
     assert promote(ready, version="2").is_champion
@@ -262,7 +261,7 @@ def test_a_decision_on_a_champion_that_has_changed_is_judged_again(
     ready: Any, served: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    judge = promotion.judge
+    judge = commands.judge
 
     def slow(*arguments: Any) -> Any:
         seen.append(arguments[4].champion)
@@ -271,7 +270,7 @@ def test_a_decision_on_a_champion_that_has_changed_is_judged_again(
             ready.view.client.delete_registered_model_alias(TASK, "champion")
         return checks
 
-    monkeypatch.setattr(promotion, "judge", slow)
+    monkeypatch.setattr(commands, "judge", slow)
     assert promote(ready).champion_before is None
     assert seen == [1, None]
     assert history(ready) == [FIRST, ("promoted", 2, None, 2)]
@@ -293,7 +292,7 @@ def test_mistakes_are_told(ready: Any, options: dict[str, str], message: str) ->
 
 def test_unknown_tasks_and_missing_gates_and_models_are_told(stages: Any) -> None:
     with pytest.raises(PipelineError, match="unknown task 'nothing'; expected one of: mnist-classifier"):
-        promotion.promote(stages.workspace, stages.params, "nothing")
+        commands.promote(stages.workspace, stages.params, "nothing")
     with pytest.raises(PipelineError, match=r"gates\.mnist-classifier: required to promote, but missing"):
         promote(stages)
     with pytest.raises(PipelineError, match="mnist-classifier: expected a registered model, but MLflow has none"):
@@ -388,7 +387,7 @@ def test_without_a_database_there_are_no_decisions_and_none_is_made(stages: Any)
     database = stages.workspace.root / "mlflow.db"
     database.unlink()
     with pytest.raises(PipelineError, match=r"mlflow\.db: expected MLflow's database, but there is none"):
-        promotion.history(stages.workspace, stages.params, TASK)
+        commands.history(stages.workspace, stages.params, TASK)
     assert not database.exists()
 
 

@@ -1,4 +1,4 @@
-"""The champion of a registered model: where a model stands, and moving the alias."""
+"""The versions of a registered model with their aliases and decisions, and recording a decision about its champion."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities import model_registry
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
@@ -18,11 +18,11 @@ from pipeline.tracking.decisions import Decision
 from pipeline.tracking.records import variants
 from pipeline.tracking.records.data import CONTEXT_OF_SPLIT
 from pipeline.tracking.records.record import registered_name
-from pipeline.tracking.store import connect, explained
+from pipeline.tracking.store import connect, explained, is_error
 
 
 @dataclass(frozen=True)
-class Version:
+class ModelVersion:
     """A version of a registered model; `digests` are of the splits of its data, by name."""
 
     number: int
@@ -32,25 +32,25 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """The versions of a registered model by number, and which of them are champion and challenger."""
+class ModelState:
+    """The versions of a registered model by number, which of them are champion and challenger, and all decisions."""
 
     model: str
-    versions: Mapping[int, Version]
+    versions: Mapping[int, ModelVersion]
     champion: int | None
     challenger: int | None
     history: tuple[Decision, ...]
 
 
-def standing(workspace: Workspace, params: Params, task: str) -> Standing:
-    """Where the registered model of a task stands.
+def model_state(workspace: Workspace, params: Params, task: str) -> ModelState:
+    """The present state of a task's registered model.
 
     Raises PipelineError when there is none, no database, or MLflow does not answer.
     """
     loading.require_database(workspace, task)
     with explained(workspace):
         store = connect(workspace)
-        return _standing(store.client, registered_name(params, task))
+        return _read(store.client, registered_name(params, task))
 
 
 def expected_signature(params: Params, task: str) -> str:
@@ -59,16 +59,16 @@ def expected_signature(params: Params, task: str) -> str:
     return loading.signature_text(models.schema(inputs), models.schema(outputs))
 
 
-def settle(workspace: Workspace, standing: Standing, decision: Decision) -> Decision | None:
-    """Record a decision that was made on a standing, and move the aliases if it changes the champion.
+def record(workspace: Workspace, state: ModelState, decision: Decision) -> Decision | None:
+    """Record a decision that was based on a state of the model, and move the aliases if it changes the champion.
 
-    None, and nothing is done, if the champion is not the one of the standing any more: another process was faster.
+    None, and nothing is done, if the champion is not the one of that state any more: another process was faster.
     """
     with explained(workspace):
         store = connect(workspace)
         with store.lock():
-            client, model = store.client, standing.model
-            if _standing(client, model).champion != standing.champion:
+            client, model = store.client, state.model
+            if _read(client, model).champion != state.champion:
                 return None
             version = client.get_model_version(model, str(decision.version))
             # First: the other way round an interruption would leave a champion that nothing tells of. This way it
@@ -86,11 +86,11 @@ def settle(workspace: Workspace, standing: Standing, decision: Decision) -> Deci
             return written
 
 
-def _standing(client: MlflowClient, model: str) -> Standing:
+def _read(client: MlflowClient, model: str) -> ModelState:
     try:
         aliases = client.get_registered_model(model).aliases
     except MlflowException as error:
-        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+        if not is_error(error, RESOURCE_DOES_NOT_EXIST):
             raise
         raise PipelineError(
             f"{model}: expected a registered model, but MLflow has none of that name. Run `dvc repro`, "
@@ -98,7 +98,7 @@ def _standing(client: MlflowClient, model: str) -> Standing:
         ) from None
     found = [_version(item) for item in client.search_model_versions(f"name = '{model}'")]
     champion, challenger = (aliases.get(alias) for alias in (registry.CHAMPION, registry.CHALLENGER))
-    return Standing(
+    return ModelState(
         model=model,
         versions={version.number: version for version in sorted(found, key=lambda item: item.number)},
         champion=None if champion is None else int(champion),
@@ -107,9 +107,9 @@ def _standing(client: MlflowClient, model: str) -> Standing:
     )
 
 
-def _version(item: ModelVersion) -> Version:
+def _version(item: model_registry.ModelVersion) -> ModelVersion:
     digests = {split: item.tags.get(f"digest_{context}") for split, context in CONTEXT_OF_SPLIT.items()}
-    return Version(
+    return ModelVersion(
         number=int(item.version),
         # Of a version that somebody made by hand these are unknown.
         variant=item.tags.get("variant", ""),

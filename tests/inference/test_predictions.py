@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from pipeline import tracking
 from pipeline.config.load import load_params
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.inference import predict as prediction
-from pipeline.inference.predict import Predictions
+from pipeline.inference import predictions
+from pipeline.inference.predictions import FilePredictions
 from pipeline.io.paths import Workspace
-from pipeline.runtime import backend as compute
+from pipeline.runtime import backend
+from pipeline.tracking import loading
 
 VERSION = "mnist-classifier version 2 (champion): small"
-Predict = Callable[..., Predictions]
+Predict = Callable[..., FilePredictions]
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +40,12 @@ def probabilities_by_brightness(images: np.ndarray) -> np.ndarray:
 @pytest.fixture
 def predict(params: Params, monkeypatch: pytest.MonkeyPatch) -> Predict:
     """Predicts files with a stand-in for the registered model."""
-    monkeypatch.setattr(compute, "configure", lambda backend, threads: None)
-    monkeypatch.setattr(tracking, "registered_version", lambda *arguments: VERSION)
+    monkeypatch.setattr(backend, "configure", lambda name, threads: None)
+    monkeypatch.setattr(loading, "registered_version", lambda *arguments: VERSION)
 
-    def run(*places: Path, task: str = "mnist-classifier", model: Any = probabilities_by_brightness) -> Predictions:
-        monkeypatch.setattr(tracking, "load_model", lambda workspace, version: model)
-        return prediction.predict(Workspace(Path("/nowhere")), params, task, places)
+    def run(*places: Path, task: str = "mnist-classifier", model: Any = probabilities_by_brightness) -> FilePredictions:
+        monkeypatch.setattr(loading, "load_model", lambda workspace, version: model)
+        return predictions.predict(Workspace(Path("/nowhere")), params, task, places)
 
     return run
 
@@ -58,10 +58,10 @@ def save(path: Path, *classes: int) -> Path:
     return path
 
 
-def text_of(predictions: Predictions, output: Path | None = None) -> str:
+def text_of(found: FilePredictions, output: Path | None = None) -> str:
     console = Console(width=300, no_color=True)
     with console.capture() as capture:
-        console.print(prediction.shown(predictions, output))
+        console.print(predictions.shown(found, output))
     return capture.get()
 
 
@@ -118,12 +118,12 @@ def test_the_terminal_shows_class_probability_and_timing(predict: Predict, tmp_p
 
 
 def test_the_terminal_shows_the_first_of_many(predict: Predict, tmp_path: Path) -> None:
-    predictions = predict(save(tmp_path / "a.npy", *[3] * 1234))
-    text = text_of(predictions)
-    assert text.count("0.5500") == prediction.SHOWN_ROWS
+    found = predict(save(tmp_path / "a.npy", *[3] * 1234))
+    text = text_of(found)
+    assert text.count("0.5500") == predictions.SHOWN_ROWS
     assert "... and 1,214 more." in text
     assert "--output FILE.csv or FILE.json writes all." in text
-    assert "All are in all.csv." in text_of(predictions, Path("all.csv"))
+    assert "All are in all.csv." in text_of(found, Path("all.csv"))
 
 
 def test_brackets_in_a_name_are_no_markup(predict: Predict, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_brackets_in_a_name_are_no_markup(predict: Predict, tmp_path: Path) -> N
 
 def test_csv_holds_every_row(predict: Predict, tmp_path: Path) -> None:
     path = save(tmp_path / "a, b.npy", *[3] * 100)
-    prediction.write(tmp_path / "out" / "all.csv", predict(path))
+    predictions.write(tmp_path / "out" / "all.csv", predict(path))
     with (tmp_path / "out" / "all.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 100
@@ -142,7 +142,7 @@ def test_csv_holds_every_row(predict: Predict, tmp_path: Path) -> None:
 
 
 def test_json_holds_every_row_and_the_model(predict: Predict, tmp_path: Path) -> None:
-    prediction.write(tmp_path / "all.JSON", predict(save(tmp_path / "a.npy", 3, 4)))
+    predictions.write(tmp_path / "all.JSON", predict(save(tmp_path / "a.npy", 3, 4)))
     content = json.loads((tmp_path / "all.JSON").read_text())
     assert content["model"] == VERSION
     assert [(row["index"], row["class"]) for row in content["predictions"]] == [(0, "3"), (1, "4")]
@@ -152,7 +152,7 @@ def test_json_holds_every_row_and_the_model(predict: Predict, tmp_path: Path) ->
 def test_a_name_of_any_bytes_can_be_written(predict: Predict, tmp_path: Path) -> None:
     path = save(tmp_path / "a.npy", 3)
     strange = path.rename(tmp_path / "\udcff.npy")
-    prediction.write(tmp_path / "all.csv", predict(strange))
+    predictions.write(tmp_path / "all.csv", predict(strange))
     assert "\\udcff.npy,0,3" in (tmp_path / "all.csv").read_text()
 
 
@@ -160,4 +160,4 @@ def test_a_name_of_any_bytes_can_be_written(predict: Predict, tmp_path: Path) ->
 def test_an_output_of_another_kind_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(PipelineError, match=rf"--output .*{name}: expected a file named \*\.csv or \*\.json"):
-        prediction.check_output(tmp_path / name)
+        predictions.check_output(tmp_path / name)

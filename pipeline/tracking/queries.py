@@ -1,4 +1,4 @@
-"""What MLflow tells about where a run or a registered version comes from, and what came of it."""
+"""Runs and model versions as MLflow records them, with the outputs, data and commits that they are of."""
 
 from __future__ import annotations
 

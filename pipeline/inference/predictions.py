@@ -1,4 +1,4 @@
-"""What a registered model makes of a user's files: `python -m pipeline predict`."""
+"""Predictions of a registered model for a user's files: `python -m pipeline predict`."""
 
 from __future__ import annotations
 
@@ -15,20 +15,18 @@ from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.errors import PipelineError
 from pipeline.evaluation import scoring
-from pipeline.inference import files as inputs
-from pipeline.inference import pictures
+from pipeline.inference import files, pictures
 from pipeline.inference.files import Expected, FileInputs
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
+from pipeline.studies.waves.data import PARAMETERS
 from pipeline.tracking import loading
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Group
 
-# Of a wave a sin(b x) + c cos(d x).
-WAVE_PARAMETERS = ("a", "b", "c", "d")
 # More rows than these are for a file, not for a terminal.
 SHOWN_ROWS = 20
 OUTPUT_KINDS = (".csv", ".json")
@@ -44,7 +42,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Predictions:
+class FilePredictions:
     """One row per example: its `file`, its `index` there from 0, and what the model says.
 
     Of a class that is `class`, its `probability`, and the `probability_<class>` of each; of a wave a, b, c and d.
@@ -57,7 +55,7 @@ class Predictions:
 
 def predict(
     workspace: Workspace, params: Params, task: str, places: Sequence[Path], *, version: int | None = None
-) -> Predictions:
+) -> FilePredictions:
     """Predict files, and all files in folders, with a version of a task's registered model: without one its champion.
 
     Raises PipelineError when there is no such task, model or version, or a file cannot be used.
@@ -65,17 +63,17 @@ def predict(
     dataset = require(params.tasks, task, "task").dataset
     found = loading.registered_version(workspace, params, task, version)
     started = time.perf_counter()
-    files = inputs.read_inputs(places, _expected(params, dataset))
+    inputs = files.read_inputs(places, _expected(params, dataset))
     read = time.perf_counter()
     # The backend that the model is also served with; one that is fast for every family.
     backend.configure("tensorflow", threads=params.compute.threads)
     model = loading.load_model(workspace, found)
     loaded = time.perf_counter()
-    outputs = model(np.concatenate([file.examples for file in files]))
+    outputs = model(np.concatenate([file.examples for file in inputs]))
     predicted = time.perf_counter()
-    return Predictions(
+    return FilePredictions(
         model=str(found),
-        rows=_rows(files, _columns(params, dataset, outputs, model=str(found))),
+        rows=_rows(inputs, _columns(params, dataset, outputs, model=str(found))),
         timing=Timing(read - started, loaded - read, predicted - loaded),
     )
 
@@ -91,7 +89,7 @@ def _expected(params: Params, dataset: str) -> Expected:
 def _columns(params: Params, dataset: str, outputs: NDArray[Any], *, model: str) -> dict[str, NDArray[Any]]:
     """What a model says, by name."""
     is_wave = dataset in params.signals
-    names = WAVE_PARAMETERS if is_wave else params.datasets[dataset].classes
+    names = PARAMETERS if is_wave else params.datasets[dataset].classes
     if outputs.shape[1] != len(names):
         raise PipelineError(
             f"{model}: expected {len(names)} outputs, as params/data.yaml has it of {dataset}, got {outputs.shape[1]}. "
@@ -125,7 +123,7 @@ def check_output(path: Path) -> None:
         raise PipelineError(f"--output {path}: expected a file named *{' or *'.join(OUTPUT_KINDS)}, got {path.name!r}.")
 
 
-def write(path: Path, predictions: Predictions) -> None:
+def write(path: Path, predictions: FilePredictions) -> None:
     """Write all rows as CSV, or as JSON with the model beside them, whole or not at all."""
     check_output(path)
     if path.suffix.lower() == ".csv":
@@ -135,7 +133,7 @@ def write(path: Path, predictions: Predictions) -> None:
         storage.write_json(path, {"model": predictions.model, "predictions": rows.to_dict("records")})
 
 
-def shown(predictions: Predictions, output: Path | None = None) -> Group:
+def shown(predictions: FilePredictions, output: Path | None = None) -> Group:
     """For the terminal: the first rows, how many more there are, what took how long, and the file that has all rows."""
     from rich.console import Group
     from rich.table import Table

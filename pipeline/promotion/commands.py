@@ -1,0 +1,189 @@
+"""Promote a model version that passes the checks of its gate, restore the champion before, list the decisions.
+
+A version is checked without a lock, because that takes seconds, and the decision is recorded under one; if another
+process changed the champion meanwhile, the version is checked again, against the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+from pipeline.config.params import Params
+from pipeline.config.section import require
+from pipeline.config.studies import Gate
+from pipeline.errors import PipelineError
+from pipeline.io import git
+from pipeline.io.paths import Workspace
+from pipeline.promotion import checks, evidence
+from pipeline.promotion.checks import Check
+from pipeline.tracking import champions, decisions
+from pipeline.tracking.champions import ModelState
+from pipeline.tracking.decisions import Decision
+from pipeline.tracking.registry import CHALLENGER
+
+MAX_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class PromotionResult:
+    """What a promotion did, or would do if it were no dry run; `decision` is None if nothing was recorded.
+
+    `is_champion`: the version is the champion now, or would be. `was_champion`: it was the champion before; then
+    nothing is done, and only a dry run has checks.
+    """
+
+    model: str
+    version: int
+    variant: str
+    champion_before: int | None
+    checks: tuple[Check, ...]
+    is_champion: bool
+    was_champion: bool
+    decision: Decision | None = None
+
+    @property
+    def failed(self) -> list[Check]:
+        return [check for check in self.checks if not check.passed]
+
+
+def promote(
+    workspace: Workspace,
+    params: Params,
+    task: str,
+    *,
+    version: str = CHALLENGER,
+    dry_run: bool = False,
+    override: str | None = None,
+) -> PromotionResult:
+    """Make a version the champion of a task's model if it passes every check, or if `override` gives a reason.
+
+    `version` is a number or `challenger`; where there is no challenger, that is the champion itself. Unless it is a dry
+    run, the decision is recorded, a refusal too. A version that is the champion already stays it, and nothing is
+    recorded; a dry run checks it all the same.
+
+    Raises PipelineError when the task or version is unknown, its data are missing, or MLflow does not answer.
+    """
+    gate = _gate(params, task)
+    if override is not None and not override.strip():
+        raise PipelineError("--override: expected a reason, got none. Say why the checks do not count.")
+    for _ in range(MAX_ATTEMPTS):
+        state = champions.model_state(workspace, params, task)
+        number = _wanted(state, version)
+        result = PromotionResult(
+            model=state.model,
+            version=number,
+            variant=state.versions[number].variant,
+            champion_before=state.champion,
+            checks=(),
+            is_champion=True,
+            was_champion=number == state.champion,
+        )
+        if result.was_champion and not dry_run:
+            return result
+        result = replace(result, checks=judge(workspace, params, task, gate, state, number))
+        result = replace(result, is_champion=override is not None or not result.failed)
+        if dry_run:
+            return result
+        recorded = champions.record(workspace, state, _decision(workspace, task, gate, result, override))
+        if recorded is not None:
+            return replace(result, decision=recorded)
+    raise PipelineError(
+        f"{task}: the champion was changed by others {MAX_ATTEMPTS} times while this version was judged. Try again."
+    )
+
+
+def judge(
+    workspace: Workspace, params: Params, task: str, gate: Gate, state: ModelState, number: int
+) -> tuple[Check, ...]:
+    """The checks of a version against the present champion."""
+    found = evidence.gather(workspace, params, task, state, number)
+    data = params.tasks[task].dataset
+    classes = None if data in params.signals else params.datasets[data].classes
+    return tuple(checks.all_checks(gate, found, classes))
+
+
+def rollback(workspace: Workspace, params: Params, task: str, reason: str | None = None) -> Decision:
+    """Give a task's model the champion that it had before the present one.
+
+    The version that loses its place is not proposed as challenger again by itself; naming it to `promote` is possible.
+    Raises PipelineError when there was none before, or another process is changing the champion.
+    """
+    require(params.tasks, task, "task")
+    state = champions.model_state(workspace, params, task)
+    before = None if state.champion is None else decisions.champion_before(state.history, state.champion)
+    if state.champion is None or before is None:
+        champion = "none" if state.champion is None else f"version {state.champion}"
+        raise PipelineError(
+            f"{state.model}: expected a champion before the present one ({champion}), but no decision tells of one. "
+            "Nothing was changed."
+        )
+    if before not in state.versions:
+        raise PipelineError(
+            f"{state.model}: version {before} was champion before, but has been deleted. Name another: "
+            f"`python -m pipeline promote {task} --version N`."
+        )
+    decision = Decision(
+        action="rolled back",
+        task=task,
+        model=state.model,
+        version=state.champion,
+        variant=state.versions[state.champion].variant if state.champion in state.versions else "",
+        champion_before=state.champion,
+        champion_after=before,
+        why=reason or "No reason was given.",
+        git_commit=git.commit(workspace.root),
+    )
+    recorded = champions.record(workspace, state, decision)
+    if recorded is None:
+        raise PipelineError(f"{state.model}: another process changed the champion meanwhile. Nothing was changed.")
+    return recorded
+
+
+def history(workspace: Workspace, params: Params, task: str) -> Sequence[Decision]:
+    """Every decision about a task's model, the first one first. Raises PipelineError for an unknown task."""
+    require(params.tasks, task, "task")
+    return champions.model_state(workspace, params, task).history
+
+
+def _gate(params: Params, task: str) -> Gate:
+    require(params.tasks, task, "task")
+    if task not in params.gates:
+        raise PipelineError(f"params/studies.yaml: gates.{task}: required to promote, but missing. Add its thresholds.")
+    return params.gates[task]
+
+
+def _wanted(state: ModelState, version: str) -> int:
+    known = ", ".join(map(str, state.versions)) or "(none)"
+    if version == CHALLENGER:
+        found = state.challenger or state.champion
+        if found is not None and found in state.versions:
+            return found
+        raise PipelineError(
+            f"{state.model}: expected a challenger or a champion, but there is none. Name one of its versions "
+            f"({known}) with --version."
+        )
+    if not (version.isascii() and version.isdigit() and int(version) in state.versions):
+        raise PipelineError(
+            f"--version: expected 'challenger' or a version of {state.model} ({known}), got {version!r}."
+        )
+    return int(version)
+
+
+def _decision(workspace: Workspace, task: str, gate: Gate, result: PromotionResult, override: str | None) -> Decision:
+    failed = ", ".join(check.name for check in result.failed)
+    why = f"Failed: {failed}." if failed else "It passed every check."
+    return Decision(
+        action="promoted" if result.is_champion else "refused",
+        task=task,
+        model=result.model,
+        version=result.version,
+        variant=result.variant,
+        champion_before=result.champion_before,
+        champion_after=result.version if result.is_champion else result.champion_before,
+        why=f"{override} ({why})" if override is not None else why,
+        overridden=override is not None and bool(failed),
+        checks=tuple(asdict(check) for check in result.checks),
+        gate=gate.model_dump(exclude_none=True),
+        git_commit=git.commit(workspace.root),
+    )
