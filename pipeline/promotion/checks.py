@@ -107,11 +107,11 @@ def all_checks(gate: Gate, evidence: Evidence, classes: Sequence[str] | None) ->
 
 def _classifier_checks(gate: Gate, evidence: Evidence, outputs: Outputs, classes: Sequence[str]) -> Iterator[Check]:
     labels, champion = evidence.targets, evidence.champion_outputs
-    correct = scoring.predicted_classes(outputs) == labels
+    correct = scoring.is_correct(outputs, labels)
     if champion is None:
         yield _without_champion(evidence)
     else:
-        champion_correct = scoring.predicted_classes(champion) == labels
+        champion_correct = scoring.is_correct(champion, labels)
         yield not_less_accurate(correct, champion_correct, gate.margin, evidence.champion)
     if gate.min_accuracy is not None:
         yield accuracy(correct, gate.min_accuracy)
@@ -123,11 +123,11 @@ def _classifier_checks(gate: Gate, evidence: Evidence, outputs: Outputs, classes
 
 def _regressor_checks(gate: Gate, evidence: Evidence, outputs: Outputs) -> Iterator[Check]:
     targets, champion = evidence.targets, evidence.champion_outputs
-    errors = metrics.parameter_errors(targets, outputs).mean(axis=1)
+    errors = metrics.row_errors(targets, outputs)
     if champion is None:
         yield _without_champion(evidence)
     else:
-        champion_errors = metrics.parameter_errors(targets, champion).mean(axis=1)
+        champion_errors = metrics.row_errors(targets, champion)
         yield not_less_exact(errors, champion_errors, gate.margin, evidence.champion)
     if gate.max_mean_absolute_error is not None:
         yield mean_error(errors, gate.max_mean_absolute_error)
