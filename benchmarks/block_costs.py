@@ -106,7 +106,7 @@ def _engine_fit(variant: Any, examples: Any) -> Fit:
     model = models.build(variant, input_shape=(28, 28), num_outputs=NUM_CLASSES, seed=0)
     engine = jax_engine.Engine(
         model,
-        figures=objectives.figures(variant.objective),
+        metrics=objectives.metrics_of(variant.objective),
         optimizer=callbacks.optimizer(variant.optimizer),
         batch_size=variant.batch_size,
     )

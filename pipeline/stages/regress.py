@@ -67,6 +67,6 @@ def summarize(history: pd.DataFrame, model: keras.Model, examples: Examples) -> 
     error = wave_metrics.parameter_errors(examples.targets, predicted).mean()
     return {
         "parameters": summary.parameter_counts(model),
-        **summary.epoch_figures(history, FIGURES, best_row=int(history[WATCHED].argmin())),
+        **summary.epoch_metrics(history, FIGURES, best_row=int(history[WATCHED].argmin())),
         "train_evaluated": {"mean_absolute_error": float(error)},
     }

@@ -44,7 +44,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
             seed=seed,
         )
         storage.write_model(workspace.repeated_model(item.study, name, seed), model)
-        told = summary.classifier_figures(history, model, model, examples, variant.objective)
+        told = summary.classifier_metrics(history, model, model, examples, variant.objective)
         rows.append({"seed": seed, **figures(told)})
     storage.write_table(workspace.repeated_training(item.study, name), pd.DataFrame(rows))
 
@@ -54,6 +54,6 @@ def figures(told: dict[str, Any]) -> dict[str, float]:
     last, train = told["validation"]["last"], told["train_evaluated"]
     return {
         "epochs": told["epochs"],
-        **{f"val_{figure}": last[figure] for figure in summary.CLASSIFIER_FIGURES},
-        **{f"train_{figure}": train[figure] for figure in summary.CLASSIFIER_FIGURES},
+        **{f"val_{figure}": last[figure] for figure in summary.CLASSIFIER_METRICS},
+        **{f"train_{figure}": train[figure] for figure in summary.CLASSIFIER_METRICS},
     }

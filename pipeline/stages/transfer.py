@@ -51,7 +51,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         results = workspace.training_results(name, variant)
         storage.write_model(workspace.model(name, variant), model)
         storage.write_table(results / "history.csv", history)
-        figures = summary.classifier_figures(history, model, head, examples, variant.objective)
+        figures = summary.classifier_metrics(history, model, head, examples, variant.objective)
         storage.write_json(results / "metrics.json", figures)
         figure = curves.training_curves(history, title=name, active=summary.active_in_training(variant))
         storage.write_figure(results / "curves.png", figure)

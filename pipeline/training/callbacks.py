@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import keras
 import pandas as pd
 
 from pipeline.config.models import Optimizer, RateStep, VariantBase
-from pipeline.training.data import EpochListener, history_columns
+from pipeline.runtime.progress import EpochListener
+from pipeline.training.data import history_columns
 
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD}
 
@@ -21,7 +23,9 @@ def optimizer(spec: Optimizer) -> keras.Optimizer:
 
 def of_variant(spec: VariantBase) -> list[keras.callbacks.Callback]:
     """The learning-rate schedule, plateau rule and early stopping of a variant, as far as it has them."""
-    callbacks = schedule(spec.schedule)
+    callbacks: list[keras.callbacks.Callback] = []
+    if spec.schedule:
+        callbacks.append(keras.callbacks.LearningRateScheduler(partial(_scheduled_rate, spec.schedule)))
     if spec.reduce_on_plateau:
         rule = spec.reduce_on_plateau
         callbacks.append(
@@ -37,29 +41,23 @@ def of_variant(spec: VariantBase) -> list[keras.callbacks.Callback]:
     return callbacks
 
 
+def _scheduled_rate(steps: Sequence[RateStep], epoch_from_0: int, current: float) -> float:
+    """The learning rate of the last step whose epoch, counted from 1, has come; the current one before the first."""
+    begun = [step for step in steps if step.from_epoch <= epoch_from_0 + 1]
+    return max(begun, key=lambda step: step.from_epoch).learning_rate if begun else current
+
+
 def _direction(monitor: str) -> str:
     return "max" if monitor == "val_accuracy" else "min"
 
 
-def schedule(steps: Sequence[RateStep]) -> list[keras.callbacks.Callback]:
-    """The callback that sets the learning rate of each step from its epoch (counted from 1) on; none without steps."""
-    if not steps:
-        return []
-
-    def rate(epoch_from_0: int, current: float) -> float:
-        begun = [step for step in steps if step.from_epoch <= epoch_from_0 + 1]
-        return max(begun, key=lambda step: step.from_epoch).learning_rate if begun else current
-
-    return [keras.callbacks.LearningRateScheduler(rate)]
-
-
 class History(keras.callbacks.Callback):
-    """One row per epoch, told to a listener as training goes on."""
+    """Collects one row per epoch, and calls a listener with each."""
 
-    def __init__(self, on_epoch: EpochListener, figures: tuple[str, ...]) -> None:
+    def __init__(self, on_epoch: EpochListener, metrics: tuple[str, ...]) -> None:
         super().__init__()
         self._on_epoch = on_epoch
-        self._columns = history_columns(figures)
+        self._columns = history_columns(metrics)
         self._rows: list[dict[str, float]] = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -16,13 +16,13 @@ from pipeline.config.models import Search, units_text
 from pipeline.runtime import backend
 from pipeline.training import Examples
 
-# Each fit runs on one thread, so that its figures do not depend on how many run beside it.
+# Each fit runs on one thread, so that its results do not depend on how many run beside it.
 THREADS_PER_FIT = 1
 
 
 @dataclass(frozen=True)
 class FoldScore:
-    """Figures of the last epoch's weights on the images that were held out."""
+    """Metrics of the last epoch's weights on the images that were held out."""
 
     accuracy: float
     cross_entropy: float
@@ -30,7 +30,7 @@ class FoldScore:
 
 @dataclass(frozen=True)
 class Configuration:
-    """The units of the hidden layers, the number of weights, and what came of each fold."""
+    """One configuration of a search: the units of its hidden layers, its number of weights, the score of each fold."""
 
     units: tuple[int, ...]
     parameters: int
@@ -101,7 +101,7 @@ def cross_validate(
 ) -> Configuration:
     """Train and score one configuration on every fold; the compiled training step serves all of them.
 
-    Each fold starts from fresh weights and a fresh optimizer. Equal seeds give equal figures.
+    Each fold starts from fresh weights and a fresh optimizer. Equal seeds give equal results.
     """
     import keras
 
@@ -117,16 +117,16 @@ def cross_validate(
     model = fresh_model(0)
     engine = jax_engine.Engine(
         model,
-        figures=objectives.figures(variant.objective),
+        metrics=objectives.metrics_of(variant.objective),
         optimizer=callbacks.optimizer(variant.optimizer),
         batch_size=variant.batch_size,
     )
     scores = []
     for number, (train, held_out) in enumerate(fold_indices(examples.targets, search.folds, seed)):
         model = fresh_model(number)
-        engine.run(model, training=_subset(examples, train), validation=None, epochs=variant.epochs, seed=seed + number)
-        figures = engine.score(model, _subset(examples, held_out))
-        scores.append(FoldScore(figures["accuracy"], figures["cross_entropy"]))
+        engine.run(model, training=examples.subset(train), validation=None, epochs=variant.epochs, seed=seed + number)
+        metrics = engine.score(model, examples.subset(held_out))
+        scores.append(FoldScore(metrics["accuracy"], metrics["cross_entropy"]))
     return Configuration(tuple(units), model.count_params(), tuple(scores))
 
 
@@ -138,7 +138,7 @@ def best(configurations: Sequence[Configuration]) -> Configuration:
 
 
 def table(configurations: Sequence[Configuration]) -> pd.DataFrame:
-    """One row per configuration: units as `512-128`, parameters, each fold's figures, mean and standard deviation.
+    """One row per configuration: units as `512-128`, parameters, each fold's scores, mean and standard deviation.
 
     The standard deviation is that of the sample of folds.
     """
@@ -173,7 +173,3 @@ def _timed(units: tuple[int, ...]) -> tuple[Configuration, float]:
     start = time.perf_counter()
     result = cross_validate(_job.search, units, _job.examples, num_classes=_job.num_classes, seed=_job.seed)
     return result, time.perf_counter() - start
-
-
-def _subset(examples: Examples, indices: np.ndarray) -> Examples:
-    return Examples(examples.inputs[indices], examples.targets[indices])

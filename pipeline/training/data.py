@@ -1,13 +1,17 @@
-"""What goes into training and what comes out."""
+"""The examples that a model learns from, and what a training engine is given besides the model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-EpochListener = Callable[[int, Mapping[str, float]], None]
+if TYPE_CHECKING:
+    import keras
+
+    from pipeline.training.objectives import LossAndMetrics
 
 
 @dataclass(frozen=True)
@@ -25,14 +29,32 @@ class Examples:
 
     @property
     def num_classes(self) -> int:
-        """How many classes the labels tell apart, if each class has an example."""
+        """The number of classes, provided that each class has an example."""
         return int(self.targets.max()) + 1
 
+    def subset(self, indices: np.ndarray) -> Examples:
+        """The examples at these indices, in their order."""
+        return Examples(self.inputs[indices], self.targets[indices])
 
-def history_columns(figures: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns of a history for the figures of an objective, of which the first is the loss.
 
-    The loss is the objective plus all penalties. Training figures are running means over the epoch, with dropout
-    active; validation figures are of the weights at the epoch's end.
+@dataclass(frozen=True)
+class Fit:
+    """One training: its examples, objective, optimizer and length. Callbacks hear of epochs in the order given."""
+
+    training: Examples
+    validation: Examples
+    metrics: LossAndMetrics
+    optimizer: keras.Optimizer
+    batch_size: int
+    epochs: int
+    seed: int
+    callbacks: Sequence[keras.callbacks.Callback]
+
+
+def history_columns(metrics: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns of a history for the metrics of an objective, of which the first is the loss.
+
+    The loss is the objective plus all penalties. Training metrics are running means over the epoch, with dropout
+    active; validation metrics are of the weights at the epoch's end.
     """
-    return ("epoch", *figures, *(f"val_{figure}" for figure in figures), "learning_rate")
+    return ("epoch", *metrics, *(f"val_{metric}" for metric in metrics), "learning_rate")

@@ -10,40 +10,27 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from pipeline.training.data import Examples
-from pipeline.training.objectives import Figures
+from pipeline.training.data import Examples, Fit
+from pipeline.training.objectives import LossAndMetrics
 
 # Trainable, non-trainable and optimizer variables.
 State = tuple[list[jax.Array], list[jax.Array], list[jax.Array]]
-# Sums over examples, in the order of Figures.names.
+# Sums over examples, in the order of LossAndMetrics.names.
 Sums = jax.Array
-# Inputs and a Keras seed to inputs.
+# From inputs and a Keras seed to changed inputs.
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-def run(
-    model: keras.Model,
-    *,
-    training: Examples,
-    validation: Examples,
-    figures: Figures,
-    optimizer: keras.Optimizer,
-    batch_size: int,
-    epochs: int,
-    seed: int,
-    callbacks: Sequence[keras.callbacks.Callback],
-    augment: Augment | None = None,
-    steps_per_epoch: int | None = None,
-) -> None:
+def run(model: keras.Model, fit: Fit, *, augment: Augment | None = None, steps_per_epoch: int | None = None) -> None:
     """Train `model` in place; it ends with the last epoch's weights, and uncompiled."""
-    engine = Engine(model, figures=figures, optimizer=optimizer, batch_size=batch_size, augment=augment)
+    engine = Engine(model, metrics=fit.metrics, optimizer=fit.optimizer, batch_size=fit.batch_size, augment=augment)
     engine.run(
         model,
-        training=training,
-        validation=validation,
-        epochs=epochs,
-        seed=seed,
-        callbacks=callbacks,
+        training=fit.training,
+        validation=fit.validation,
+        epochs=fit.epochs,
+        seed=fit.seed,
+        callbacks=fit.callbacks,
         steps_per_epoch=steps_per_epoch,
     )
 
@@ -55,12 +42,12 @@ class Engine:
         self,
         model: keras.Model,
         *,
-        figures: Figures,
+        metrics: LossAndMetrics,
         optimizer: keras.Optimizer,
         batch_size: int,
         augment: Augment | None = None,
     ) -> None:
-        self._figures = figures
+        self._metrics = metrics
         self._batch_size = batch_size
         self._twin = keras.models.clone_model(model)
         self._twin.compile(optimizer=optimizer)
@@ -80,7 +67,7 @@ class Engine:
         callbacks: Sequence[keras.callbacks.Callback] = (),
         steps_per_epoch: int | None = None,
     ) -> None:
-        """Train `model` from its weights and a fresh optimizer; without `validation`, its figures are left out."""
+        """Train `model` from its weights and a fresh optimizer; without `validation`, its metrics are left out."""
         twin = self._twin
         twin.set_weights(model.get_weights())
         train_data = _on_device(training)
@@ -108,7 +95,7 @@ class Engine:
         model.set_weights(twin.get_weights())
 
     def score(self, model: keras.Model, examples: Examples) -> dict[str, float]:
-        """The figures of a model on examples, without dropout."""
+        """The metrics of a model on examples, without dropout."""
         self._twin.set_weights(model.get_weights())
         sums = self._validate(_state_of(self._twin, self._fresh_slots), *_on_device(examples))
         return self._means("", sums, len(examples))
@@ -178,15 +165,15 @@ class Engine:
         return validate
 
     def _losses(self, outputs: jax.Array, targets: jax.Array, penalties: Sequence[jax.Array]) -> tuple[jax.Array, Sums]:
-        """The loss of a batch with its penalties, and the sums of all figures over its examples."""
-        losses = self._figures.loss(outputs, targets)
+        """The loss of a batch with its penalties, and the sums of all metrics over its examples."""
+        losses = self._metrics.loss(outputs, targets)
         loss = losses.mean() + sum(penalties)
-        others = [figure(outputs, targets).sum() for figure in self._figures.others.values()]
+        others = [metric(outputs, targets).sum() for metric in self._metrics.others.values()]
         return loss, jnp.stack([loss * len(targets), losses.sum(), *others])
 
     def _means(self, prefix: str, sums: Sums, num_examples: int) -> dict[str, float]:
         values = np.asarray(sums, dtype=np.float64) / num_examples
-        return {f"{prefix}{name}": float(value) for name, value in zip(self._figures.names, values, strict=True)}
+        return {f"{prefix}{name}": float(value) for name, value in zip(self._metrics.names, values, strict=True)}
 
 
 def _on_device(examples: Examples) -> tuple[jax.Array, jax.Array]:

@@ -1,4 +1,4 @@
-"""What a model is trained to make small, on any backend: a loss per example, and the figures that are told of it."""
+"""Losses per example and the metrics that are reported with them, on any backend."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ PerExample = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True)
-class Figures:
-    """An objective: the loss per example, and further figures by name, each a mean over examples."""
+class LossAndMetrics:
+    """What an objective minimizes, and further metrics by name; each is reported as a mean over examples."""
 
     loss: PerExample
     loss_name: str
@@ -24,17 +24,19 @@ class Figures:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The figures of a history: the loss with penalties, without, and the others."""
+        """The metrics of a history: the loss with all penalties, the loss without, and the others."""
         return ("loss", self.loss_name, *self.others)
 
 
-def figures(objective: Objective) -> Figures:
-    """The figures of an objective."""
-    return {
-        "categorical_crossentropy": Figures(_categorical_crossentropy, "cross_entropy", {"accuracy": _is_correct}),
-        "binary_crossentropy": Figures(_binary_crossentropy, "cross_entropy", {"accuracy": _is_correct}),
-        "mean_absolute_error": Figures(_absolute_error, "mean_absolute_error", {}),
-    }[objective]
+def metrics_of(objective: Objective) -> LossAndMetrics:
+    """The loss and the metrics of an objective."""
+    match objective:
+        case "categorical_crossentropy":
+            return LossAndMetrics(_categorical_crossentropy, "cross_entropy", {"accuracy": _is_correct})
+        case "binary_crossentropy":
+            return LossAndMetrics(_binary_crossentropy, "cross_entropy", {"accuracy": _is_correct})
+        case "mean_absolute_error":
+            return LossAndMetrics(_absolute_error, "mean_absolute_error", {})
 
 
 def _categorical_crossentropy(probabilities: Any, labels: Any) -> Any:
@@ -42,7 +44,7 @@ def _categorical_crossentropy(probabilities: Any, labels: Any) -> Any:
 
 
 def _binary_crossentropy(probabilities: Any, labels: Any) -> Any:
-    """One output per class, each against the others; the mean over the outputs, as Keras takes it."""
+    """One output per class, each against all others; like Keras, the mean over the outputs."""
     one_hot = keras.ops.one_hot(labels, probabilities.shape[-1], dtype=probabilities.dtype)
     return keras.ops.mean(keras.ops.binary_crossentropy(one_hot, probabilities), axis=-1)
 

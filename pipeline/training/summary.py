@@ -1,4 +1,4 @@
-"""What every trained model tells of itself, whatever it was trained for."""
+"""Summary metrics and parameter counts of a trained model, and a check that its training converged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.training import Examples
 if TYPE_CHECKING:
     import keras
 
-CLASSIFIER_FIGURES = ("loss", "cross_entropy", "accuracy")
+CLASSIFIER_METRICS = ("loss", "cross_entropy", "accuracy")
 
 
 def check_converged(history: pd.DataFrame, key: str) -> None:
@@ -33,7 +33,7 @@ def check_converged(history: pd.DataFrame, key: str) -> None:
 
 
 def active_in_training(spec: Trainable) -> tuple[str, ...]:
-    """What changes images or activations in training only."""
+    """Which of `dropout` and `augmentation` a variant uses: both act in training only, not in validation."""
     layers: list[ConvBlock | DenseLayer] = [*spec.layers, *(spec.blocks if isinstance(spec, CnnVariant) else ())]
     is_active = {
         "dropout": any(layer.dropout for layer in layers),
@@ -50,8 +50,8 @@ def parameter_counts(model: keras.Model) -> dict[str, int]:
     }
 
 
-def epoch_figures(history: pd.DataFrame, figures: Sequence[str], *, best_row: int) -> dict[str, Any]:
-    """The number of epochs, and the figures of the last and of the best epoch, in training and validation.
+def epoch_metrics(history: pd.DataFrame, metrics: Sequence[str], *, best_row: int) -> dict[str, Any]:
+    """The number of epochs, and the metrics of the last and of the best epoch, in training and validation.
 
     `best_row` counts the rows of the history from 0.
     """
@@ -61,7 +61,7 @@ def epoch_figures(history: pd.DataFrame, figures: Sequence[str], *, best_row: in
         "best_epoch": int(moments["best"]["epoch"]),
         **{
             section: {
-                moment: {figure: float(row[f"{prefix}{figure}"]) for figure in figures}
+                moment: {metric: float(row[f"{prefix}{metric}"]) for metric in metrics}
                 for moment, row in moments.items()
             }
             for section, prefix in (("train", ""), ("validation", "val_"))
@@ -69,10 +69,10 @@ def epoch_figures(history: pd.DataFrame, figures: Sequence[str], *, best_row: in
     }
 
 
-def classifier_figures(
+def classifier_metrics(
     history: pd.DataFrame, model: keras.Model, fitted: keras.Model, examples: Examples, objective: Objective
 ) -> dict[str, Any]:
-    """The figures of a trained classifier: its size, its last epoch, its best epoch by validation accuracy.
+    """The metrics of a trained classifier: its size, its last epoch, its best epoch by validation accuracy.
 
     `fitted` is the part of `model` that was trained on the examples, which may be all of it. `train_evaluated` are its
     final weights on all of them, with dropout off.
@@ -80,6 +80,6 @@ def classifier_figures(
     probabilities, penalty = scoring.predict_in_batches(fitted, examples.inputs)
     return {
         "parameters": parameter_counts(model),
-        **epoch_figures(history, CLASSIFIER_FIGURES, best_row=int(history["val_accuracy"].argmax())),
+        **epoch_metrics(history, CLASSIFIER_METRICS, best_row=int(history["val_accuracy"].argmax())),
         "train_evaluated": asdict(scoring.score(probabilities, examples.targets, penalty, objective)),
     }

@@ -1,58 +1,44 @@
-"""Training of convolutional networks: Keras's own `fit` on TensorFlow, with batch normalization by its fused kernel."""
+"""Training of convolutional networks: Keras's own `fit` on TensorFlow, with TensorFlow's fused batch normalization."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
-from pipeline.training.data import Examples
-from pipeline.training.objectives import Figures
+from pipeline.training.data import Fit
 
 # Steps per call into TensorFlow; more saves nothing measurable.
 STEPS_PER_EXECUTION = 50
 
 
-def run(
-    model: keras.Model,
-    *,
-    training: Examples,
-    validation: Examples,
-    figures: Figures,
-    optimizer: keras.Optimizer,
-    batch_size: int,
-    epochs: int,
-    seed: int,
-    callbacks: Sequence[keras.callbacks.Callback],
-) -> None:
+def run(model: keras.Model, fit: Fit) -> None:
     """Train `model` in place; it ends with the last epoch's weights, and uncompiled.
 
-    The figures are those of the categorical cross-entropy, by Keras's own loss and metrics.
+    The loss and metrics are Keras's own for the categorical cross-entropy, whatever the objective.
     """
     twin = with_fused_normalization(model)
     twin.compile(
-        optimizer=optimizer,
+        optimizer=fit.optimizer,
         loss="sparse_categorical_crossentropy",
-        metrics=[keras.metrics.SparseCategoricalCrossentropy(name=figures.loss_name), "accuracy"],
+        metrics=[keras.metrics.SparseCategoricalCrossentropy(name=fit.metrics.loss_name), "accuracy"],
         steps_per_execution=STEPS_PER_EXECUTION,
         jit_compile=False,
     )
     twin.fit(
-        training.inputs,
-        training.targets,
-        validation_data=(validation.inputs, validation.targets),
+        fit.training.inputs,
+        fit.training.targets,
+        validation_data=(fit.validation.inputs, fit.validation.targets),
         validation_batch_size=1000,
-        batch_size=batch_size,
-        epochs=epochs,
-        callbacks=list(callbacks),
+        batch_size=fit.batch_size,
+        epochs=fit.epochs,
+        callbacks=list(fit.callbacks),
         verbose=0,
     )
     model.set_weights(twin.get_weights())
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Stands in for `keras.layers.BatchNormalization` during training; same weights, same figures.
+    """Stands in for `keras.layers.BatchNormalization` during training; same weights, same results.
 
     Takes (n, channels) or (n, height, width, channels) and normalizes the last axis.
     """

@@ -40,14 +40,14 @@ def steps_on(stream: io.StringIO) -> str:
 
 
 @pytest.mark.parametrize(
-    ("figure", "shown"),
+    ("metric", "shown"),
     [
         ("val_accuracy", "narrow: validation accuracy 0.1235"),
         ("val_mean_absolute_error", "narrow: validation mean absolute error 0.1235"),
     ],
 )
-def test_epochs_show_the_figure_and_how_many_are_done(figure: str, shown: str) -> None:
-    said = epochs_on(Terminal(), {"loss": 9.0, figure: 0.12345}, figure=figure)
+def test_epochs_show_the_metric_and_how_many_are_done(metric: str, shown: str) -> None:
+    said = epochs_on(Terminal(), {"loss": 9.0, metric: 0.12345}, metric=metric)
     assert shown in said
     assert "3/12" in said
 

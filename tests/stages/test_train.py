@@ -25,7 +25,7 @@ from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
 from pipeline.stages import train
 from pipeline.training.data import Examples, history_columns
-from pipeline.training.summary import classifier_figures
+from pipeline.training.summary import classifier_metrics
 from tests import params_files
 
 FIGURES = ("loss", "cross_entropy", "accuracy")
@@ -242,7 +242,7 @@ def test_the_best_epoch_is_the_first_of_equals() -> None:
     rows = {name: [0.1, 0.2, 0.3, 0.4] for name in HISTORY_COLUMNS}
     history = pd.DataFrame({**rows, "epoch": [1, 2, 3, 4], "val_accuracy": [0.7, 0.9, 0.8, 0.9]})
     model, data = keras.Model(inputs, outputs), Examples(*examples(10, seed=1).values())
-    metrics = classifier_figures(history, model, model, data, "categorical_crossentropy")
+    metrics = classifier_metrics(history, model, model, data, "categorical_crossentropy")
     assert (metrics["epochs"], metrics["best_epoch"]) == (4, 2)
     assert metrics["validation"]["best"] == {"loss": 0.2, "cross_entropy": 0.2, "accuracy": 0.9}
     assert metrics["validation"]["last"] == {"loss": 0.4, "cross_entropy": 0.4, "accuracy": 0.9}

@@ -119,23 +119,23 @@ def steps_made(**options: Any) -> float:
     import keras
 
     from pipeline.training import jax_engine, objectives
+    from pipeline.training.data import Fit
 
     inputs = keras.Input((2,), name="inputs")
     model = keras.Model(inputs, keras.layers.Dense(1, name="outputs")(inputs))
     # Far above what is predicted: the gradient of the absolute error by the bias is -1 in each batch.
     examples = training.Examples(np.zeros((10, 2), np.float32), np.full((10, 1), 1e6, np.float32))
-    jax_engine.run(
-        model,
+    fit = Fit(
         training=examples,
         validation=examples,
-        figures=objectives.figures("mean_absolute_error"),
+        metrics=objectives.metrics_of("mean_absolute_error"),
         optimizer=keras.optimizers.SGD(1.0),
         batch_size=4,
         epochs=2,
         seed=0,
         callbacks=[],
-        **options,
     )
+    jax_engine.run(model, fit, **options)
     return float(model.get_weights()[1][0])
 
 
