@@ -10,7 +10,7 @@ from pipeline.config.models import CnnVariant, MlpVariant, MobileNetVariant, Reg
 if TYPE_CHECKING:
     import keras
 
-# Variants that say all that a model needs; a derived one does once it is resolved.
+# Variants that specify a model completely, as a derived variant does once its layers are known.
 Trainable = MlpVariant | CnnVariant | MobileNetVariant | RegressorVariant
 
 
@@ -18,8 +18,8 @@ def build(spec: Trainable, *, input_shape: tuple[int, ...], num_outputs: int, se
     """Build the untrained model of a variant.
 
     Image classifiers take raw grey images (n, height, width) with pixels 0-255 and give probabilities (n, num_outputs);
-    heads on frozen features and regressors take vectors (n, length). Importing Keras is left to this call: the backend
-    is chosen before. Equal seeds give equal initial weights.
+    heads on frozen features and regressors take vectors (n, length). Equal seeds give equal initial weights. Keras is
+    imported here, not before, because the process chooses its backend first.
     """
     import keras
 
@@ -28,7 +28,7 @@ def build(spec: Trainable, *, input_shape: tuple[int, ...], num_outputs: int, se
 
 
 def _builder(family: str) -> Callable[..., keras.Model]:
-    """The one table of families; each is imported when it is built, because it imports Keras."""
+    """The function that builds a family. Families are imported here, not before, because they import Keras."""
     match family:
         case "mlp":
             from pipeline.models import mlp
@@ -41,7 +41,7 @@ def _builder(family: str) -> Callable[..., keras.Model]:
         case "mobilenet_v2":
             from pipeline.models import mobilenet_v2
 
-            return mobilenet_v2.build_head
+            return mobilenet_v2.build
         case "regressor":
             from pipeline.models import regressor
 

@@ -1,7 +1,7 @@
-"""What the families have in common: the scaled input, the dense layers, the softmax output.
+"""Parts that the model families share: scaled input, dense layers, output layer.
 
-Every layer has a name of its own, because automatic names count up within a process and would change the saved bytes.
-(The scaling, an operation, cannot have one: it is "multiply" in the one model that a stage builds.)
+Every layer has an explicit name, because Keras's automatic names count up within a process and would change the saved
+bytes. Only the scaling, an operation, has an automatic one: "multiply" in the first model of a process.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from pipeline.config.models import DenseLayer, Output
 def scaled_input(input_shape: tuple[int, int]) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """Raw pixels 0-255 of shape (n, height, width), and the same scaled to [0, 1]."""
     pixels = keras.Input(input_shape, name="pixels")
-    # Not a Rescaling layer, which on any backend imports TensorFlow.
+    # Not a Rescaling layer, which imports TensorFlow on any backend.
     return pixels, pixels * (1 / 255)
 
 
 def dense_layers(
     features: keras.KerasTensor, layers: Sequence[DenseLayer], *, kernel_initializer: str | None = None
 ) -> keras.KerasTensor:
-    """Dense(ReLU), batch normalization, dropout: repeated for each layer of the specification.
+    """Dense (ReLU), batch normalization, dropout, for each layer of the specification.
 
-    Kernels start as Keras's default has it (Glorot uniform) unless another initializer is named.
+    Kernels are initialized by Keras's default, Glorot uniform, unless another initializer is named.
     """
     for number, layer in enumerate(layers, start=1):
         features = keras.layers.Dense(
@@ -59,7 +59,7 @@ def classifier(
     name: str,
     output: Output | None = None,
 ) -> keras.Model:
-    """The model from its input to probabilities (n, num_classes): softmax without a penalty, if not told otherwise."""
+    """The model from its input to probabilities (n, num_classes); without `output`, a softmax without a penalty."""
     probabilities = keras.layers.Dense(
         num_classes,
         activation=output.activation if output else "softmax",

@@ -15,11 +15,11 @@ from pipeline.errors import PipelineError
 from pipeline.io import initialization
 from pipeline.models import blocks
 
-# Keras's own names. Saved weights state them: equal weights are equal bytes, whoever saved them.
+# The names that Keras gives. They are saved with the weights, so that equal weights give equal bytes.
 INPUT_NAME, BASE_NAME = "input_layer", "mobilenetv2_1.00_224"
 
 
-def build_head(spec: MobileNetVariant, *, input_shape: tuple[int], num_outputs: int) -> keras.Model:
+def build(spec: MobileNetVariant, *, input_shape: tuple[int], num_outputs: int) -> keras.Model:
     """Pooled features (n, 1280) through batch normalization and dense layers to probabilities (n, num_outputs)."""
     features = keras.Input(input_shape, name="features")
     hidden = blocks.dense_layers(blocks.normalized(features, wanted=True, name="features"), spec.layers)
@@ -27,9 +27,9 @@ def build_head(spec: MobileNetVariant, *, input_shape: tuple[int], num_outputs: 
 
 
 def build_base(size: int) -> keras.Model:
-    """MobileNetV2 of width 1.0 without its top, from RGB (n, size, size, 3) to maps (n, height, width, 1280).
+    """MobileNetV2 of width 1.0 without its top, from RGB (n, size, size, 3) to feature maps (n, height, width, 1280).
 
-    Its weights, which are of the same shapes for every size, are still to be loaded or drawn: the kernels are zeros.
+    The kernels are zeros: load or draw the weights next. Their shapes do not depend on `size`.
     """
     shape = (size, size, 3)
     with initialization.skipped():
@@ -44,10 +44,10 @@ def build_base(size: int) -> keras.Model:
 
 
 def draw_weights(base: keras.Model, *, seed: int) -> None:
-    """Random kernels in place of trained ones, of the variance that keeps signals alive (He et al., 2015).
+    """Set random kernels with the variance that preserves the scale of activations (He et al., 2015).
 
-    Those that Keras starts from do not: it counts all channels as inputs of a depthwise convolution, which has one, and
-    17 of them make the features fade to 1e-13.
+    Keras's own initial kernels do not: Keras counts all channels as inputs of a depthwise convolution, which has one,
+    and after 17 of these layers the features are as small as 1e-13.
     """
     random = np.random.default_rng(seed)
     for layer in base.layers:
@@ -58,7 +58,7 @@ def draw_weights(base: keras.Model, *, seed: int) -> None:
 
 
 def load_weights(base: keras.Model, path: Path, *, remedy: str = "Delete it, then run `dvc repro` again.") -> None:
-    """Give a base its weights: of `.weights.h5` as Keras 3 saves them, of another `.h5` as Keras 2 did.
+    """Load the weights of a base: `.weights.h5` files are as Keras 3 saves them, other `.h5` files as Keras 2 did.
 
     Raises PipelineError, with the remedy, when the file is missing, damaged or of another network.
     """
@@ -67,7 +67,7 @@ def load_weights(base: keras.Model, path: Path, *, remedy: str = "Delete it, the
         raise PipelineError(f"{expected}, but the file is missing. Run `dvc repro` to make it.")
     try:
         with warnings.catch_warnings():
-            # Of another network's file Keras says a hundred times what it then raises.
+            # For a file of another network, Keras warns a hundred times before it raises.
             warnings.simplefilter("ignore", UserWarning)
             base.load_weights(path)
     except (ValueError, KeyError, TypeError, OSError, RuntimeError, AttributeError) as error:
@@ -91,16 +91,16 @@ def build_extractor(features: Features, weights_path: Path, *, image_shape: tupl
 
 
 def network_input(pixels: keras.KerasTensor, features: Features) -> keras.KerasTensor:
-    """Raw pixels (n, height, width) as the network is fed with them, (n, size, size, 3)."""
+    """Raw pixels (n, height, width) as input of the network: resized, scaled, and grey as RGB, (n, size, size, 3)."""
     grey = keras.layers.Reshape((*pixels.shape[1:], 1), name="channel")(pixels)
     resized = _padded(grey, features.size) if features.resize == "pad" else _interpolated(grey, features.size)
-    # As in blocks, operations in place of a Rescaling layer: no name of their own, and the only ones of their kind.
+    # Operations, not a Rescaling layer, for the reason given in blocks.scaled_input.
     scaled = resized / 127.5 - 1 if features.pixels == "symmetric" else resized
     return keras.layers.Concatenate(name="rgb")([scaled, scaled, scaled])
 
 
 def _padded(grey: keras.KerasTensor, size: int) -> keras.KerasTensor:
-    """With zeros around, of an odd number one more below and to the right."""
+    """The image in the middle of zeros; where their number is odd, one more below or to the right."""
     margins = [(missing // 2, missing - missing // 2) for missing in (size - length for length in grey.shape[1:3])]
     return keras.layers.ZeroPadding2D(tuple(margins), name="pad")(grey)
 

@@ -206,7 +206,7 @@ def _do_nothing(*_: object) -> None:
 def _reproduce(stage: str, progress_file: Path) -> Finished:
     from dvc.cli import main
 
-    os.environ[progress.TOLD_TO] = str(progress_file)
+    os.environ[progress.FILE_VARIABLE] = str(progress_file)
     begin = time.monotonic()
     for attempt in range(MAX_ATTEMPTS):
         if attempt:

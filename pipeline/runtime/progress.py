@@ -1,7 +1,7 @@
-"""Progress on a terminal, and silence elsewhere.
+"""Progress bars on a terminal, and nothing elsewhere.
 
-A stage that runs beside others cannot have the terminal: it writes how far it is into a file, which whoever started it
-shows.
+A stage that runs in parallel with others has no terminal: it writes its progress into a file, and the process that
+started it shows it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-# The variable that names the file, and how often it is written at most, but for the last time.
-TOLD_TO = "PIPELINE_PROGRESS"
+# The environment variable that names the file. The file is written at most this often, and at the last step.
+FILE_VARIABLE = "PIPELINE_PROGRESS"
 SECONDS_BETWEEN_WRITINGS = 0.5
 
 EpochListener = Callable[[int, Mapping[str, float]], None]
@@ -28,8 +28,8 @@ StepListener = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Told:
-    """How far a stage is; `end` is when it will be done at this pace, in seconds since 1970, if that is known."""
+class State:
+    """The progress of a stage; `end` is when it will be done at this pace, in seconds since 1970, if that is known."""
 
     description: str
     completed: int
@@ -38,33 +38,33 @@ class Told:
 
 
 @contextlib.contextmanager
-def epochs(name: str, num_epochs: int, *, figure: str = "val_accuracy") -> Iterator[EpochListener]:
-    """A bar that advances with each epoch told to the listener, and shows the latest value of a validation figure.
+def epochs(name: str, num_epochs: int, *, metric: str = "val_accuracy") -> Iterator[EpochListener]:
+    """A bar that advances with each epoch passed to the listener, and shows the latest value of a validation metric.
 
-    `figure` is the name of a column of the history that starts with `val_`.
+    `metric` is the name of a column of the history that starts with `val_`.
     """
-    shown = figure.replace("val_", "validation_").replace("_", " ")
-    with _task(name, num_epochs) as tell:
+    shown = metric.replace("val_", "validation_").replace("_", " ")
+    with _task(name, num_epochs) as update:
 
         def listener(epoch: int, values: Mapping[str, float]) -> None:
-            tell(epoch, f"{name}: {shown} {values[figure]:.4f}")
+            update(epoch, f"{name}: {shown} {values[metric]:.4f}")
 
         yield listener
 
 
 @contextlib.contextmanager
 def steps(name: str, num_steps: int, *, done: int = 0) -> Iterator[StepListener]:
-    """A bar that advances by one step with each text told to the listener, and shows the latest text.
+    """A bar that advances by one step with each text passed to the listener, and shows the latest text.
 
-    The first `done` steps were made before: the time left is estimated from the others.
+    The first `done` steps were made before; they do not count for the estimate of the time left.
     """
-    with _task(name, num_steps, done=done) as tell:
+    with _task(name, num_steps, done=done) as update:
         completed = done
 
         def listener(text: str) -> None:
             nonlocal completed
             completed += 1
-            tell(completed, f"{name}: {text}")
+            update(completed, f"{name}: {text}")
 
         yield listener
 
@@ -77,7 +77,7 @@ def stages(num_stages: int) -> Iterator[Stages]:
 
 
 class Stages:
-    """Shows which stages are done, each of them by a line too, which is printed without a terminal; and which run."""
+    """Shows the running stages as bars; each stage that ends is a line, which is printed without a terminal too."""
 
     def __init__(self, bars: Progress, num_stages: int) -> None:
         self._bars = bars
@@ -98,59 +98,59 @@ class Stages:
             self._bars.console.print(text, markup=False, highlight=False)
 
     def show(self, files: Mapping[str, Path]) -> None:
-        """These stages run; each writes how far it is into its file."""
+        """Show the stages that run; each writes its progress into its file."""
         for stage in self._running.keys() - files.keys():
             self._bars.remove_task(self._running.pop(stage))
         for stage, file in files.items():
             if stage not in self._running:
                 self._running[stage] = self._bars.add_task(stage, total=None, end=None)
-            told = read(file)
-            if told:
-                self._bars.update(self._running[stage], **asdict(told))
+            state = read(file)
+            if state:
+                self._bars.update(self._running[stage], **asdict(state))
 
 
-def read(file: Path) -> Told | None:
-    """What a stage wrote last; nothing when it has not yet."""
+def read(file: Path) -> State | None:
+    """What a stage wrote last; None before it has written."""
     try:
-        return Told(**json.loads(file.read_bytes()))
+        return State(**json.loads(file.read_bytes()))
     except OSError:
         return None
 
 
 @contextlib.contextmanager
 def _task(name: str, total: int, *, done: int = 0) -> Iterator[Callable[[int, str], None]]:
-    """A bar, of which `done` steps were made before, and who tells it how many are completed and what to show."""
+    """A bar, of which `done` steps were made before; gives the function that updates it: (completed, description)."""
     start = time.time()
-    file = os.environ.get(TOLD_TO)
+    file = os.environ.get(FILE_VARIABLE)
     last_writing = 0.0
     with _bars() as bars:
         task = bars.add_task(name, total=total, completed=done, end=None)
 
-        def tell(completed: int, description: str) -> None:
+        def update(completed: int, description: str) -> None:
             nonlocal last_writing
             now = time.time()
             end = now + (now - start) / (completed - done) * (total - completed) if completed > done else None
-            told = Told(description, completed, total, end)
-            bars.update(task, **asdict(told))
+            state = State(description, completed, total, end)
+            bars.update(task, **asdict(state))
             if file and (completed == total or now - last_writing >= SECONDS_BETWEEN_WRITINGS):
                 last_writing = now
-                _write(Path(file), told)
+                _write(Path(file), state)
 
         if file:
-            _write(Path(file), Told(name, done, total, None))
-        yield tell
+            _write(Path(file), State(name, done, total, None))
+        yield update
 
 
-def _write(file: Path, told: Told) -> None:
+def _write(file: Path, state: State) -> None:
     part = file.with_suffix(".part")
-    # Whoever shows it may be gone, its folder too: no reason to stop.
+    # The process that shows it may have ended and removed the folder, which must not stop the stage.
     with contextlib.suppress(OSError):
-        part.write_text(json.dumps(asdict(told)))
+        part.write_text(json.dumps(asdict(state)))
         part.replace(file)
 
 
 class _TimeLeft(ProgressColumn):
-    """Until the end that the task was told of. (Rich's own column forgets steps that were made 30 seconds ago.)"""
+    """Time until the estimated end. Rich's own column forgets steps that were made 30 seconds ago."""
 
     def render(self, task: Task) -> Text:
         end = task.fields["end"]

@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline import training
 from pipeline.models import Trainable
 from pipeline.runtime import progress
-from pipeline.training import EpochListener, Examples, summary
+from pipeline.training import Examples, summary
 
 if TYPE_CHECKING:
     import keras
@@ -26,14 +26,14 @@ def fit(
     validation: Examples,
     seed: int,
     watched: str = "val_accuracy",
-    on_epoch: EpochListener | None = None,
+    on_epoch: progress.EpochListener | None = None,
 ) -> pd.DataFrame:
     """Train `model` in place by a variant's specification; returns its history, one row per epoch.
 
     The terminal shows the title and the column `watched` of the history; `on_epoch` hears of each row too. Raises
     PipelineError naming the variant's key in the parameters when training diverged.
     """
-    with progress.epochs(title, variant.epochs, figure=watched) as bar:
+    with progress.epochs(title, variant.epochs, metric=watched) as bar:
 
         def listener(epoch: int, values: Mapping[str, float]) -> None:
             if on_epoch is not None:

@@ -74,10 +74,10 @@ def test_the_time_left_is_that_of_the_steps_made_since_the_start(monkeypatch: py
 
 def test_a_stage_tells_the_file_that_it_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "told.json"
-    monkeypatch.setenv(progress.TOLD_TO, str(file))
+    monkeypatch.setenv(progress.FILE_VARIABLE, str(file))
     assert progress.read(file) is None
     with progress.epochs("narrow", 12) as listener:
-        assert progress.read(file) == progress.Told("narrow", 0, 12, None)
+        assert progress.read(file) == progress.State("narrow", 0, 12, None)
         listener(3, {"val_accuracy": 0.5})
         told = progress.read(file)
         listener(4, {"val_accuracy": 0.6})
@@ -93,14 +93,14 @@ def test_a_stage_tells_the_file_that_it_is_given(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_stage_goes_on_when_nobody_is_there_to_be_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(progress.TOLD_TO, str(tmp_path / "gone" / "told.json"))
+    monkeypatch.setenv(progress.FILE_VARIABLE, str(tmp_path / "gone" / "told.json"))
     with progress.epochs("narrow", 12) as listener:
         listener(3, {"val_accuracy": 0.5})
 
 
 def test_the_stages_that_run_are_shown_until_they_no_longer_do(tmp_path: Path) -> None:
     told, silent = tmp_path / "told.json", tmp_path / "silent.json"
-    told.write_text(json.dumps(asdict(progress.Told("narrow: validation accuracy 0.5000", 3, 12, None))))
+    told.write_text(json.dumps(asdict(progress.State("narrow: validation accuracy 0.5000", 3, 12, None))))
     with contextlib.redirect_stderr(Terminal()) as stream, progress.stages(3) as shown:
         shown.show({"train@narrow": told, "train@wide": silent})
         shown.finish("train@narrow", 7.4, False)
