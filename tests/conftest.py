@@ -17,13 +17,14 @@ hypothesis.settings.load_profile("project")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark who asks for the mirror, so that `-m "not real_data"` leaves these tests out, and put slow files first.
+    """Mark who asks for the mirror as slow and of real data, and put the files with slow tests first.
 
     With the slow files last one worker would be busy with them long after the others have nothing to do.
     """
     for item in items:
         if "dataset_mirror" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.real_data)
+            item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 

@@ -106,6 +106,7 @@ def test_drawn_images_can_be_told_apart() -> None:
     np.testing.assert_array_equal(rows.argmax(axis=1), examples.targets)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["plain", "engine"])
 def test_both_ways_train_the_same_variant(way: str) -> None:
     answer = workers.measure(
@@ -136,6 +137,7 @@ CNN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", operations.WAYS)
 def test_the_profile_has_the_operations_of_a_convolutional_network_by_their_plain_names(way: str) -> None:
     answer = workers.measure(
@@ -213,6 +215,7 @@ def test_a_job_that_fails_says_why() -> None:
         )
 
 
+@pytest.mark.slow
 def test_the_work_of_a_stage_is_without_mlflow(repository: Path, tmp_path: Path) -> None:
     demo.fill(repository, tmp_path)
     answer = workers.measure("pipeline_costs.stage_work", folder=str(tmp_path), stage="fetch", item="digits", threads=1)
@@ -221,11 +224,13 @@ def test_the_work_of_a_stage_is_without_mlflow(repository: Path, tmp_path: Path)
     assert not (tmp_path / "mlflow.db").exists()
 
 
+@pytest.mark.slow
 def test_stages_that_are_up_to_date_are_timed(tmp_path: Path) -> None:
     idle.make_training_stages(tmp_path, 3)
     assert 0 < idle.nothing_to_do(tmp_path) < 120
 
 
+@pytest.mark.slow
 def test_a_copy_with_all_parameters_in_one_file_is_up_to_date_too(repository: Path, tmp_path: Path) -> None:
     idle.copy_in_one_file(repository, tmp_path / "study")
     assert not (tmp_path / "study" / "params").exists()

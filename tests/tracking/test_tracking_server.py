@@ -61,7 +61,7 @@ from tests.tracking.test_tracking_sync import (  # noqa: F401
     test_the_second_sync_has_nothing_to_do,
 )
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 # Seconds that a server has to answer: machines are shared, and MLflow imports a lot.
 START_LIMIT = 240

@@ -1,7 +1,8 @@
 """Train tiny models by the project's engine and by plain Keras, in a process of its own, and print both as JSON.
 
-Run as `python engine_trial.py BACKEND FOLDER`: a process has one Keras backend, so the tests start one for each. On JAX
-it leaves trained models in the folder, and on TensorFlow it loads those that are there.
+Run as `python engine_trial.py BACKEND FOLDER PART`: a process has one Keras backend, so the tests start one for each.
+The part `one_seed` trains each model once: on JAX it leaves trained models in the folder, and on TensorFlow it loads
+those that are there. The part `over_seeds` takes as long as that, and needs no folder.
 """
 
 from __future__ import annotations
@@ -307,15 +308,22 @@ def dense_results(family: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def main(backend: compute.Backend, folder: Path) -> None:
-    compute.configure(backend, threads=1)
+def seed_results(family: dict[str, Any]) -> dict[str, Any]:
+    """With dropout under several seeds, and without under one."""
+    return {
+        "dropout": over_seeds(family | DROPPED_OUT, NUM_SEEDS),
+        "none": over_seeds(family | DROPPED_OUT | {"layers": [{"units": 24}]}, num_seeds=1),
+    }
+
+
+def one_seed_results(backend: compute.Backend, folder: Path) -> dict[str, Any]:
     family = FAMILY[backend]
     dropout = family | {"layers": [{"units": 6, "dropout": 0.5}], "batch_size": 7, "epochs": 3}
     # So small a rate that the weights do not move: running means over the epoch must equal those of the whole set.
     still = family | {"layers": [{"units": 6, "l2": 0.1}], "batch_size": 7, "optimizer": SGD | {"learning_rate": 1e-12}}
     watched = family | {"layers": [{"units": 8}], "epochs": 30, "optimizer": ADAM | {"learning_rate": 0.03}}
     one_step = ONE_STEP | (DENSE_ONE_STEP if backend == "jax" else {})
-    results = {
+    return {
         "one_step": {
             name: {"engine": by_engine(family | options), "keras": by_keras(family | options)}
             for name, options in one_step.items()
@@ -329,10 +337,6 @@ def main(backend: compute.Backend, folder: Path) -> None:
         },
         "dense": dense_results(family) if backend == "jax" else None,
         "models": left_models(family, folder) if backend == "jax" else loaded_models(folder),
-        "over_seeds": {
-            "dropout": over_seeds(family | DROPPED_OUT, NUM_SEEDS),
-            "none": over_seeds(family | DROPPED_OUT | {"layers": [{"units": 24}]}, num_seeds=1),
-        },
         "still": by_engine(still, num_examples=24),
         "first": by_engine(dropout),
         "again": by_engine(dropout),
@@ -340,8 +344,13 @@ def main(backend: compute.Backend, folder: Path) -> None:
         "scheduled": by_engine(family | {"layers": [{"units": 4}], "epochs": 5, "schedule": SCHEDULE}),
         "long": by_engine(family | {"layers": [{"units": 16}], "epochs": 60, "batch_size": 16}, num_examples=150),
     }
+
+
+def main(backend: compute.Backend, folder: Path, part: str) -> None:
+    compute.configure(backend, threads=1)
+    results = seed_results(FAMILY[backend]) if part == "over_seeds" else one_seed_results(backend, folder)
     json.dump(results, sys.stdout)
 
 
 if __name__ == "__main__":
-    main("tensorflow" if sys.argv[1] == "tensorflow" else "jax", Path(sys.argv[2]))
+    main("tensorflow" if sys.argv[1] == "tensorflow" else "jax", Path(sys.argv[2]), sys.argv[3])

@@ -14,6 +14,9 @@ import pytest
 
 from pipeline.training.data import history_columns
 
+# The first test waits for the trainings.
+pytestmark = pytest.mark.timeout(900)
+
 HISTORY_COLUMNS = history_columns(("loss", "cross_entropy", "accuracy"))
 ONE_STEP = [
     "sgd",
@@ -41,10 +44,10 @@ DENSE_ONE_STEP = [
 WATCHED = ["stopped by loss", "reduced by accuracy", "both"]
 
 
-def printed_by_trial(backend: str, folder: Path) -> dict[str, Any]:
+def printed_by_trial(backend: str, folder: Path, part: str) -> dict[str, Any]:
     script = Path(__file__).with_name("engine_trial.py")
     finished = subprocess.run(
-        [sys.executable, script, backend, folder],
+        [sys.executable, script, backend, folder, part],
         env={**os.environ, "PYTHONPATH": str(script.parents[2])},
         capture_output=True,
         text=True,
@@ -55,18 +58,21 @@ def printed_by_trial(backend: str, folder: Path) -> dict[str, Any]:
 
 
 class Trials:
-    """What engine_trial.py prints for a backend, run when it is first asked for; that on JAX runs before the other."""
+    """What engine_trial.py prints for a backend and a part, run when it is first asked for.
+
+    Of the part `one_seed`, that on JAX runs before the other.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._printed: dict[str, dict[str, Any]] = {}
+        self._printed: dict[tuple[str, str], dict[str, Any]] = {}
 
-    def of(self, backend: str) -> dict[str, Any]:
-        if backend == "tensorflow":
+    def of(self, backend: str, part: str = "one_seed") -> dict[str, Any]:
+        if (backend, part) == ("tensorflow", "one_seed"):
             self.of("jax")
-        if backend not in self._printed:
-            self._printed[backend] = printed_by_trial(backend, self._folder)
-        return self._printed[backend]
+        if (backend, part) not in self._printed:
+            self._printed[backend, part] = printed_by_trial(backend, self._folder, part)
+        return self._printed[backend, part]
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +84,12 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> Trials:
 def trial(request: pytest.FixtureRequest, trials: Trials) -> dict[str, Any]:
     """Of each backend, and so of each family: dense on JAX, convolutional on TensorFlow."""
     return trials.of(request.param)
+
+
+@pytest.fixture(params=["jax", "tensorflow"])
+def seeds_trial(request: pytest.FixtureRequest, trials: Trials) -> dict[str, Any]:
+    """Of each backend, under several seeds."""
+    return trials.of(request.param, "over_seeds")
 
 
 @pytest.fixture
@@ -124,21 +136,23 @@ def test_models_trained_on_jax_predict_the_same_on_tensorflow(trials: Trials) ->
 
 
 def of_seeds(trial: dict[str, Any], dropout: str, side: str, figure: str) -> np.ndarray:
-    return np.array([last[figure] for last in trial["over_seeds"][dropout][side]])
+    return np.array([last[figure] for last in trial[dropout][side]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figure", ["cross_entropy", "accuracy", "val_cross_entropy", "val_accuracy"])
-def test_over_seeds_both_end_alike_with_dropout(trial: dict[str, Any], figure: str) -> None:
+def test_over_seeds_both_end_alike_with_dropout(seeds_trial: dict[str, Any], figure: str) -> None:
     """The means lie within three standard errors of their difference; an accuracy has steps, of one example."""
-    engine, keras = (of_seeds(trial, "dropout", side, figure) for side in ("engine", "keras"))
+    engine, keras = (of_seeds(seeds_trial, "dropout", side, figure) for side in ("engine", "keras"))
     error = np.sqrt(engine.var(ddof=1) / len(engine) + keras.var(ddof=1) / len(keras))
     assert abs(engine.mean() - keras.mean()) < 3 * error + (1 / 13 if "accuracy" in figure else 0)
 
 
-def test_dropout_makes_more_of_a_difference_than_seeds_do(trial: dict[str, Any]) -> None:
+@pytest.mark.slow
+def test_dropout_makes_more_of_a_difference_than_seeds_do(seeds_trial: dict[str, Any]) -> None:
     """Without it, the figures would be so different that the seeds could not hide it."""
     for side in ("engine", "keras"):
-        with_dropout, without = (of_seeds(trial, kind, side, "cross_entropy") for kind in ("dropout", "none"))
+        with_dropout, without = (of_seeds(seeds_trial, kind, side, "cross_entropy") for kind in ("dropout", "none"))
         assert with_dropout.min() > without.max()
 
 
