@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -16,6 +16,11 @@ Backend = Literal["jax", "tensorflow"]
 # Families whose predictions need convolutions, which are 17 times faster on TensorFlow's kernels than on JAX. Dense
 # networks are 2-8 times faster on JAX; of a MobileNetV2 only dense layers are trained.
 CONVOLUTIONAL = ("cnn", "mobilenet_v2")
+
+
+def for_predicting(families: Iterable[str]) -> Backend:
+    """The one backend to predict with models of some families: TensorFlow as soon as one of them has convolutions."""
+    return "jax" if set(families).isdisjoint(CONVOLUTIONAL) else "tensorflow"
 
 
 def configure(backend: Backend, *, threads: int) -> None:

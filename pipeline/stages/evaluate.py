@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.config.models import Classifier
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.evaluation import classification, scoring, statistics
@@ -28,7 +26,8 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     """Score every variant of a study on every test example, and plot what each gets wrong."""
     study = require(params.studies, name, "study")
     variants = params.variants_of(name)
-    backend.configure(backend_for(variants.values()), threads=params.compute.threads)
+    chosen = backend.for_predicting(variant.family for variant in variants.values())
+    backend.configure(chosen, threads=params.compute.threads)
     classes = params.datasets[study.dataset].classes
     images, labels = storage.read_examples(workspace.prepared(study.dataset, "test"), num_classes=len(classes))
     scores = {}
@@ -50,11 +49,6 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         _save_tables(folder, result, classes)
         _save_plots(folder, result, images, labels, classes, variant_name)
     storage.write_json(workspace.evaluation(name) / "metrics.json", scores)
-
-
-def backend_for(variants: Iterable[Classifier]) -> backend.Backend:
-    """The one backend to predict with: TensorFlow as soon as one variant has convolutions."""
-    return "tensorflow" if any(variant.family in backend.CONVOLUTIONAL for variant in variants) else "jax"
 
 
 def _save_tables(folder: Path, result: Evaluation, classes: tuple[str, ...]) -> None:

@@ -18,8 +18,8 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     """Score every variant under every seed; save the metrics, their means and intervals, and a plot."""
     spec = require(params.repeats, name, "study under repeats")
     variants = params.repeated_in(name)
-    has_convolutions = any(variant.family in backend.CONVOLUTIONAL for variant in variants.values())
-    backend.configure("tensorflow" if has_convolutions else "jax", threads=params.compute.threads)
+    chosen = backend.for_predicting(variant.family for variant in variants.values())
+    backend.configure(chosen, threads=params.compute.threads)
     num_classes = len(params.datasets[spec.dataset].classes)
     images, labels = storage.read_examples(workspace.prepared(spec.dataset, "test"), num_classes=num_classes)
     rows = []

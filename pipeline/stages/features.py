@@ -1,4 +1,4 @@
-"""DVC stage: what a frozen network makes of a dataset's images, so that it has to see them only once."""
+"""Compute a frozen network's features of a dataset's images, once for all variants that stand on them."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def extract(extractor: keras.Model, images: NDArray[np.uint8], *, title: str) ->
     """The features (n, channels) of images (n, height, width), with a progress bar of that title."""
     features = []
     starts = range(0, len(images), BATCH_SIZE)
-    with progress.steps(title, len(starts)) as told:
+    with progress.steps(title, len(starts)) as advance:
         for start in starts:
             # Compiled: batch normalization folded into the convolutions is almost four times as fast.
             features.append(extractor.predict_on_batch(images[start : start + BATCH_SIZE]))
-            told(f"{start + len(features[-1]):,} of {len(images):,} images")
+            advance(f"{start + len(features[-1]):,} of {len(images):,} images")
     return np.concatenate(features)

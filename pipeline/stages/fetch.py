@@ -1,4 +1,4 @@
-"""DVC stage: the four raw IDX files of a source, downloaded and verified, or made without a network."""
+"""Download and verify the four raw IDX files of a source, or draw images of its kind without an internet connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DVC stage: the weights of a frozen network, downloaded and verified, or drawn at random without a network."""
+"""Download and verify the weights of a frozen network, or draw them at random without an internet connection."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
 
-# What Keras 3 saves, and alone loads as such: it goes by the file's name.
+# Keras 3 saves weights under this suffix, and tells by it that a file is of its own form.
 KERAS_3_SUFFIX = ".weights.h5"
-# The weights fit images of any size; this is the smallest.
+# In pixels. The weights fit images of any size; this is the smallest.
 SIZE = 32
 
 
@@ -36,7 +36,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
 
 
 def converted(file: Path, *, remedy: str) -> Path:
-    """Weights as Keras 2 saved them, in a file beside it as Keras 3 saves them: later stages see one form only.
+    """Convert a file of weights of Keras 2 to one of Keras 3, beside it: later stages read one form only.
 
     Raises PipelineError, with the remedy, when the file is not of the network.
     """

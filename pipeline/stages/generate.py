@@ -21,7 +21,7 @@ FINENESS = 10
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
-    """Generate a signal's rows from its seed, describe and draw what is there."""
+    """Generate a signal's rows from its seed, describe and plot them."""
     signal = require(params.signals, name, "signal")
     splits = data.generate(signal)
     for split, (inputs, targets) in splits.items():

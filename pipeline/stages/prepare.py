@@ -1,4 +1,4 @@
-"""DVC stage: raw IDX files become training, validation and test arrays, with statistics and pictures."""
+"""Make training, validation and test arrays of raw IDX files, with statistics and plots."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Examples = tuple[np.ndarray, np.ndarray]
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
-    """Check a dataset's raw files, split off validation images, describe and draw what is there."""
+    """Check a dataset's raw files, split off validation images, describe and plot both."""
     dataset = require(params.datasets, name, "dataset")
     raw = workspace.raw(dataset.source)
     published = _read(raw, idx.TRAIN_IMAGES, idx.TRAIN_LABELS, dataset)
@@ -39,7 +39,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
 
 
 def describe(dataset: Dataset, splits: dict[str, Examples], example_label: int) -> dict[str, Any]:
-    """What statistics.json holds. Of the test images nothing is told but their number, class counts and digest."""
+    """What statistics.json holds. Of the test images only the number, class counts and digest."""
     one_hot = preprocessing.one_hot(example_label, len(dataset.classes)).tolist()
     return {
         "title": dataset.title,

@@ -21,7 +21,7 @@ from pipeline.training import Examples, fitting, summary
 if TYPE_CHECKING:
     import keras
 
-FIGURES = ("loss", "mean_absolute_error")
+METRICS = ("loss", "mean_absolute_error")
 WATCHED = "val_mean_absolute_error"
 
 
@@ -59,7 +59,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
 
 
 def summarize(history: pd.DataFrame, model: keras.Model, examples: Examples) -> dict[str, Any]:
-    """The figures of a trained regressor: its last epoch, its best epoch by validation error, its size.
+    """The metrics of a trained regressor: its last epoch, its best epoch by validation error, its size.
 
     `train_evaluated` are the final weights on all training rows, with dropout off.
     """
@@ -67,6 +67,6 @@ def summarize(history: pd.DataFrame, model: keras.Model, examples: Examples) -> 
     error = wave_metrics.parameter_errors(examples.targets, predicted).mean()
     return {
         "parameters": summary.parameter_counts(model),
-        **summary.epoch_metrics(history, FIGURES, best_row=int(history[WATCHED].argmin())),
+        **summary.epoch_metrics(history, METRICS, best_row=int(history[WATCHED].argmin())),
         "train_evaluated": {"mean_absolute_error": float(error)},
     }

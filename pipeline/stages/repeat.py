@@ -1,4 +1,4 @@
-"""Train one variant again and again, each time under another seed, watched on the validation images."""
+"""Train one variant several times, each under another seed, watched on the validation images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.training import Examples, fitting, summary
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
-    """Train a variant under every seed of its study's repeats; save the models and a table of their figures.
+    """Train a variant under every seed of its study's repeats; save the models and a table of their metrics.
 
     The first seed is that of the variant's own training, whose model this one equals.
     """
@@ -44,16 +44,16 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
             seed=seed,
         )
         storage.write_model(workspace.repeated_model(item.study, name, seed), model)
-        told = summary.classifier_metrics(history, model, model, examples, variant.objective)
-        rows.append({"seed": seed, **figures(told)})
+        trained = summary.classifier_metrics(history, model, model, examples, variant.objective)
+        rows.append({"seed": seed, **row(trained)})
     storage.write_table(workspace.repeated_training(item.study, name), pd.DataFrame(rows))
 
 
-def figures(told: dict[str, Any]) -> dict[str, float]:
-    """Of the figures of a trained classifier those that a row of the table holds, of the last epoch's weights."""
-    last, train = told["validation"]["last"], told["train_evaluated"]
+def row(trained: dict[str, Any]) -> dict[str, float]:
+    """The metrics of a trained classifier that a row of the table holds, all of the last epoch's weights."""
+    last, train = trained["validation"]["last"], trained["train_evaluated"]
     return {
-        "epochs": told["epochs"],
-        **{f"val_{figure}": last[figure] for figure in summary.CLASSIFIER_METRICS},
-        **{f"train_{figure}": train[figure] for figure in summary.CLASSIFIER_METRICS},
+        "epochs": trained["epochs"],
+        **{f"val_{metric}": last[metric] for metric in summary.CLASSIFIER_METRICS},
+        **{f"train_{metric}": train[metric] for metric in summary.CLASSIFIER_METRICS},
     }

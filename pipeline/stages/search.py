@@ -27,7 +27,7 @@ CODE = ("models", "training")
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
-    """Cross-validate every configuration of a search; save all figures, and the best configuration."""
+    """Cross-validate every configuration of a search; save the scores of all, and the best one."""
     from pipeline.tracking import live_search
 
     spec = require(params.searches, name, "search")
@@ -67,14 +67,14 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
 
 
 class Unfinished:
-    """The finished configurations of a search that is not: a file each, in a folder named after what they depend on."""
+    """The configurations that an interrupted search has finished: a file each, in a folder named by their key."""
 
     def __init__(self, folder: Path, key: str) -> None:
         self._all = folder
         self._folder = folder / key
 
     def read(self, spec: Search) -> dict[tuple[int, ...], Configuration]:
-        """The configurations that are done; a damaged file counts as none."""
+        """The finished configurations by their units; a damaged file is deleted: it counts as not done."""
         found = {}
         for units in spec.configurations:
             path = self._path(units)
@@ -88,9 +88,11 @@ class Unfinished:
         return found
 
     def write(self, configuration: Configuration) -> None:
+        """Save a configuration that has finished."""
         storage.write_json(self._path(configuration.units), asdict(configuration))
 
     def forget(self) -> None:
+        """Delete all files, those of earlier settings too."""
         shutil.rmtree(self._all, ignore_errors=True)
 
     def _path(self, units: tuple[int, ...]) -> Path:
@@ -125,7 +127,7 @@ def _all_training_examples(workspace: Workspace, spec: Search) -> Examples:
 
 
 def _key(spec: Search, params: Params, examples: Examples) -> str:
-    """Equal for searches whose configurations have equal figures."""
+    """A hash of all that the scores of a configuration depend on beside its units."""
     package = Path(__file__).parents[1]
     code = [
         path for part in CODE for path in sorted([package / part, *(package / part).rglob("*.py")]) if path.is_file()

@@ -47,8 +47,8 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         storage.write_model(workspace.model(name, variant), model)
         check_reload(workspace.model(name, variant), model, validation)
         storage.write_table(results / "history.csv", history)
-        figures = summary.classifier_metrics(history, model, model, examples, variant.objective)
-        storage.write_json(results / "metrics.json", figures)
+        metrics = summary.classifier_metrics(history, model, model, examples, variant.objective)
+        storage.write_json(results / "metrics.json", metrics)
         figure = curves.training_curves(history, title=name, active=summary.active_in_training(variant))
         storage.write_figure(results / "curves.png", figure)
 

@@ -1,4 +1,4 @@
-"""DVC stage: train the head of one transfer variant on frozen features, and save the complete model."""
+"""Train the head of one transfer variant on frozen features, and save the complete model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.plots import curves
 from pipeline.runtime import backend
 from pipeline.training import Examples, fitting, summary
 
-# Of the images that the complete model takes; the features do not tell.
+# Of the images that the complete model takes; the features do not have it.
 IMAGE_SHAPE = (28, 28)
 
 
@@ -51,8 +51,8 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         results = workspace.training_results(name, variant)
         storage.write_model(workspace.model(name, variant), model)
         storage.write_table(results / "history.csv", history)
-        figures = summary.classifier_metrics(history, model, head, examples, variant.objective)
-        storage.write_json(results / "metrics.json", figures)
+        metrics = summary.classifier_metrics(history, model, head, examples, variant.objective)
+        storage.write_json(results / "metrics.json", metrics)
         figure = curves.training_curves(history, title=name, active=summary.active_in_training(variant))
         storage.write_figure(results / "curves.png", figure)
 

@@ -229,8 +229,8 @@ def with_convolutions(content: dict[str, Any]) -> dict[str, Any]:
 
 def test_one_convolutional_variant_puts_the_study_on_tensorflow(content: dict[str, Any]) -> None:
     params = Params.model_validate(with_convolutions(content))
-    assert evaluate.backend_for(params.variants_of("first").values()) == "tensorflow"
-    assert evaluate.backend_for(params.variants_of("second").values()) == "jax"
+    for study, expected in (("first", "tensorflow"), ("second", "jax")):
+        assert backend.for_predicting(item.family for item in params.variants_of(study).values()) == expected
 
 
 # One Keras backend per process, so the other one runs in a process of its own.

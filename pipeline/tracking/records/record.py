@@ -165,7 +165,7 @@ def stage_record(
 def child_record(
     parent: RunRecord, identity: str, *, name: str, tags: Mapping[str, str], params: Mapping[str, str], values: Any
 ) -> RunRecord:
-    """A run below another one, of which `identity` tells it from the others; `values` hold its metrics by name.
+    """A run below another one, which `identity` distinguishes from the others; `values` hold its metrics by name.
 
     Its key is of the parent's content and that identity: equal metrics below two parents are two runs.
     """

@@ -12,6 +12,8 @@ import pandas as pd
 from pipeline.config.models import DerivedVariant, MobileNetVariant, RegressorVariant, VariantBase
 from pipeline.config.params import Params
 from pipeline.config.section import require
+from pipeline.evaluation import result_files
+from pipeline.evaluation.result_files import ClassifierTraining, RegressorTraining
 from pipeline.io import history as histories
 from pipeline.io import outcomes, storage
 from pipeline.io.paths import Workspace
@@ -72,7 +74,9 @@ def variant_record(
     variant = require(params.all_variants, name, "variant")
     results, model = workspace.training_results(name, variant), workspace.model(name, variant)
     files = [model, *files_of([results])]
-    metrics = storage.read_json(existing(results / "metrics.json"))
+    trained = result_files.read_training(
+        existing(results / "metrics.json"), is_regressor=isinstance(variant, RegressorVariant)
+    )
     history = histories.read(existing(results / "history.csv"))
     evaluation = _evaluation(workspace, name, study, existing(model))
     kernels = _kernels(workspace, params, name) if with_kernels else ()
@@ -91,9 +95,9 @@ def variant_record(
         tags=variant_tags(params, name, study),
         params={
             **variant_params(workspace, params, name),
-            **{f"parameters.{kind}": str(count) for kind, count in metrics["parameters"].items()},
+            **{f"parameters.{kind}": str(count) for kind, count in trained.parameters.model_dump().items()},
         },
-        metrics=_with_gaps({**_training_metrics(metrics), **(evaluation.metrics if evaluation else {})}),
+        metrics=_with_gaps({**_training_metrics(trained), **(evaluation.metrics if evaluation else {})}),
         curves=curve_points(history),
         attachments=(
             attachment(workspace, "training", files[1:]),
@@ -275,13 +279,16 @@ def _test_metrics(metrics: dict[str, Any]) -> dict[str, float]:
     return named
 
 
-def _training_metrics(metrics: dict[str, dict[str, dict[str, float]]]) -> dict[str, float]:
-    best = {
-        **{f"best_val_{name}": value for name, value in metrics["validation"]["best"].items()},
-        **{f"best_train_{name}": value for name, value in metrics["train"]["best"].items()},
-    }
-    evaluated = {f"train_evaluated_{name}": value for name, value in metrics["train_evaluated"].items()}
-    return flatten.numbers({**best, **evaluated, "best_epoch": metrics["best_epoch"], "epochs": metrics["epochs"]})
+def _training_metrics(trained: ClassifierTraining | RegressorTraining) -> dict[str, float]:
+    return flatten.numbers(
+        {
+            **{f"best_val_{name}": value for name, value in trained.validation.best},
+            **{f"best_train_{name}": value for name, value in trained.train.best},
+            **{f"train_evaluated_{name}": value for name, value in trained.train_evaluated},
+            "best_epoch": trained.best_epoch,
+            "epochs": trained.epochs,
+        }
+    )
 
 
 def _with_gaps(metrics: dict[str, float]) -> dict[str, float]:
