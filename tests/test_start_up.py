@@ -59,6 +59,12 @@ def test_stages_that_split_import_no_backend_and_no_mlflow(repository: Path) -> 
     assert (BACKENDS | {"mlflow", "sqlalchemy", "seaborn"}) & found == set()
 
 
+def test_what_comes_of_stages_is_known_without_mlflow(repository: Path) -> None:
+    """The runner reads the table before a stage, which may fail, and records are made of outputs alone."""
+    found = imported_by("import pipeline.tracking.stage_table", repository)
+    assert (BACKENDS | {"mlflow", "sqlalchemy"}) & found == set()
+
+
 def test_publishing_imports_no_backend(repository: Path) -> None:
     """MLflow imports one only if it is asked to log a model of it."""
     code = "from pipeline.tracking import live, live_search, publish, synchronize"
