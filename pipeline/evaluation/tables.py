@@ -146,19 +146,13 @@ def _ranked(
     lowest = history.iloc[int(history["val_loss"].argmin())]
     train = trained.train_evaluated
     return {
-        "variant": row["variant"],
-        "params": row["params"],
-        "epochs": row["epochs"],
-        "val_accuracy": row["val_accuracy"],
+        **{name: row[name] for name in ("variant", "params", "epochs", "val_accuracy")},
         "best_val_accuracy": trained.validation.best.accuracy,
         "best_epoch": row["best_epoch"],
         "val_loss": row["val_loss"],
         "min_val_loss": lowest["val_loss"],
         "min_val_loss_epoch": int(lowest["epoch"]),
-        "test_accuracy": row["test_accuracy"],
-        "test_accuracy_low": row["test_accuracy_low"],
-        "test_accuracy_high": row["test_accuracy_high"],
-        "test_loss": row["test_loss"],
+        **{name: row[name] for name in ("test_accuracy", "test_accuracy_low", "test_accuracy_high", "test_loss")},
         "train_accuracy": train.accuracy,
         "accuracy_gap": statistics.train_test_gap(train.accuracy, tested.accuracy),
         "train_cross_entropy": train.cross_entropy,

@@ -13,9 +13,8 @@ from pipeline.evaluation import scoring
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
-from pipeline.studies.waves import data as waves
-from pipeline.studies.waves import metrics as wave_metrics
-from pipeline.studies.waves import plots
+from pipeline.studies.waves import data, plots
+from pipeline.studies.waves.metrics import parameter_errors
 from pipeline.training import Examples, fitting, summary
 
 if TYPE_CHECKING:
@@ -31,11 +30,11 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     backend.configure(regressor.engine, threads=params.compute.threads)
     num_points = params.signals[regressor.dataset].num_points
     examples, validation = (
-        Examples(*waves.read(workspace.prepared(regressor.dataset, split), num_points=num_points))
+        Examples(*data.read(workspace.prepared(regressor.dataset, split), num_points=num_points))
         for split in ("train", "validation")
     )
     model = models.build(
-        regressor, input_shape=(num_points,), num_outputs=len(waves.PARAMETERS), seed=params.compute.seed
+        regressor, input_shape=(num_points,), num_outputs=len(data.PARAMETERS), seed=params.compute.seed
     )
     from pipeline.tracking import live
 
@@ -64,7 +63,7 @@ def summarize(history: pd.DataFrame, model: keras.Model, examples: Examples) -> 
     `train_evaluated` are the final weights on all training rows, with dropout off.
     """
     predicted, _ = scoring.predict_in_batches(model, examples.inputs)
-    error = wave_metrics.parameter_errors(examples.targets, predicted).mean()
+    error = parameter_errors(examples.targets, predicted).mean()
     return {
         "parameters": summary.parameter_counts(model),
         **summary.epoch_metrics(history, METRICS, best_row=int(history[WATCHED].argmin())),

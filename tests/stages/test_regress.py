@@ -12,10 +12,11 @@ from PIL import Image
 
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
+from pipeline.evaluation.result_files import RegressorTraining
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.stages import regress
-from pipeline.studies.waves import data as waves
+from pipeline.studies.waves import data
 
 NUM_POINTS, NUM_EPOCHS = 20, 4
 FOLDER = "results/train/hums/hums/narrow"
@@ -90,7 +91,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[RecordedRun]:
 @pytest.fixture
 def prepared(workspace: Workspace) -> Workspace:
     """What is there before training, but for the test rows: training has no use for them."""
-    rows = waves.generate(params_with().signals["hums"])
+    rows = data.generate(params_with().signals["hums"])
     for split in ("train", "validation"):
         inputs, targets = rows[split]
         storage.write_arrays(workspace.prepared("hums", split), inputs=inputs, targets=targets)
@@ -126,7 +127,7 @@ def test_final_figures_are_those_of_the_saved_model(prepared: Workspace, runs: l
     model = storage.read_model(prepared.root / "models/hums/hums/narrow.keras")
     found = metrics(prepared)
     for split, told in (("train", found["train_evaluated"]), ("validation", found["validation"]["last"])):
-        inputs, targets = waves.read(prepared.prepared("hums", split), num_points=NUM_POINTS)
+        inputs, targets = data.read(prepared.prepared("hums", split), num_points=NUM_POINTS)
         error = np.abs(np.asarray(model(inputs)) - targets).mean()
         assert told["mean_absolute_error"] == pytest.approx(error, rel=1e-5)
 
@@ -134,6 +135,7 @@ def test_final_figures_are_those_of_the_saved_model(prepared: Workspace, runs: l
 def test_metrics_are_those_of_the_history(prepared: Workspace, runs: list[RecordedRun]) -> None:
     regress.main(prepared, params_with(layers=[{"units": 8, "l2": 0.01}]), "narrow")
     table, found = history(prepared), metrics(prepared)
+    assert RegressorTraining.model_validate(found).model_dump() == found
     best = list(table["val_mean_absolute_error"]).index(table["val_mean_absolute_error"].min())
     assert (found["epochs"], found["best_epoch"]) == (NUM_EPOCHS, best + 1)
     assert (table["loss"] > table["mean_absolute_error"]).all()
@@ -174,7 +176,7 @@ def test_training_that_diverges_is_told_and_leaves_no_output(prepared: Workspace
 
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_rows_that_do_not_fit_the_signal_are_named(prepared: Workspace, runs: list[RecordedRun], split: str) -> None:
-    inputs, targets = waves.read(prepared.prepared("hums", split), num_points=NUM_POINTS)
+    inputs, targets = data.read(prepared.prepared("hums", split), num_points=NUM_POINTS)
     storage.write_arrays(prepared.prepared("hums", split), inputs=inputs[:, 1:], targets=targets)
     with pytest.raises(PipelineError, match=rf"{split}\.npz: expected inputs \(n, 20\) of float32"):
         regress.main(prepared, params_with(), "narrow")

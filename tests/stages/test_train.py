@@ -20,6 +20,7 @@ from PIL import Image
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.evaluation import scoring
+from pipeline.evaluation.result_files import ClassifierTraining
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
@@ -247,6 +248,7 @@ def test_the_best_epoch_is_the_first_of_equals() -> None:
     assert metrics["validation"]["best"] == {"loss": 0.2, "cross_entropy": 0.2, "accuracy": 0.9}
     assert metrics["validation"]["last"] == {"loss": 0.4, "cross_entropy": 0.4, "accuracy": 0.9}
     assert metrics["train"]["best"] == {"loss": 0.2, "cross_entropy": 0.2, "accuracy": 0.2}
+    assert ClassifierTraining.model_validate(metrics).model_dump() == metrics
 
 
 def test_a_warm_start_goes_on_from_its_parents_weights(
@@ -280,7 +282,7 @@ def derived(params: Params) -> Params:
     grid = {**NARROW, "grid": [[4, 6]], "block": {"dropout": 0.2}, "folds": 2}
     rest = {key: value for key, value in NARROW.items() if key != "layers"}
     content["searches"] = {
-        "grid": {key: value for key, value in grid.items() if key not in ("family", "layers")},
+        "grid": {key: value for key, value in grid.items() if key not in ("family", "engine", "layers")},
     }
     content["derived"] = {
         "refit": {

@@ -30,7 +30,11 @@ class Difference:
     @property
     def sign(self) -> int:
         """1 or -1 where the interval lies on one side of 0, otherwise 0."""
-        return int(self.low > 0) - int(self.high < 0)
+        return self.sign_against(0)
+
+    def sign_against(self, limit: float) -> int:
+        """1 where the interval lies above the limit, -1 where it lies below, otherwise 0."""
+        return int(self.low > limit) - int(self.high < limit)
 
     def as_dict(self) -> dict[str, float]:
         return {"difference": self.mean, "low": self.low, "high": self.high}
@@ -135,6 +139,11 @@ def pairs_by_depth(evidence: Evidence, first: Technique, second: Technique) -> l
     depths = sorted({len(search.grid) for search in evidence.searches.values()})
     pairs = [(evidence.find(depth, first), evidence.find(depth, second)) for depth in depths]
     return [(one, other) for one, other in pairs if one is not None and other is not None]
+
+
+def as_dicts(contrasts: Sequence[Contrast]) -> list[dict[str, Any]]:
+    """All contrasts as conclusions.json holds them."""
+    return [contrast.as_dict() for contrast in contrasts]
 
 
 def sentence(contrasts: Sequence[Contrast]) -> str:

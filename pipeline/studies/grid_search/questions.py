@@ -17,7 +17,7 @@ from pipeline.studies.grid_search.data import (
     Technique,
     technique_of,
 )
-from pipeline.studies.grid_search.metrics import Contrast
+from pipeline.studies.grid_search.metrics import Contrast, as_dicts
 
 Verdict = Literal["supported", "not supported", "undecided"]
 SUPPORTED: Verdict = "supported"
@@ -94,7 +94,7 @@ def bn_and_dropout_is_best(evidence: Evidence) -> Conclusion:
         f"Supported if every interval lies above 0, not supported if one lies below 0, otherwise undecided. {INTERVAL}",
         _all_or_none(signs) if not missing else UNDECIDED,
         " ".join(missing) if missing else f"{_better_equal_worse(signs)}: {metrics.sentence(compared)}.",
-        {"cross_validation": _dicts(compared), "refits": _dicts(tests)},
+        {"cross_validation": as_dicts(compared), "refits": as_dicts(tests)},
     )
 
 
@@ -124,7 +124,11 @@ def without_dropout_is_terrible(evidence: Evidence) -> Conclusion:
         f"be supported; if one is not, the conclusion is not. {VERDICT_RULE} {INTERVAL}",
         _both(parts) if not missing else UNDECIDED,
         " ".join(missing) if missing else reason,
-        {"parts": parts, "contrasts": _dicts(compared), "refits": [_fit(refit) for refit in evidence.refits.values()]},
+        {
+            "parts": parts,
+            "contrasts": as_dicts(compared),
+            "refits": [_fit(refit) for refit in evidence.refits.values()],
+        },
     )
 
 
@@ -149,7 +153,7 @@ def without_bn_is_fine(evidence: Evidence) -> Conclusion:
         f"supported; if one is not, the conclusion is not. {INTERVAL}",
         _both(parts) if not missing else UNDECIDED,
         " ".join(missing) if missing else f"{_says(parts)} {metrics.sentence([*compared, *later])}.",
-        {"parts": parts, "cross_validation": _dicts(compared), "more_epochs": _dicts(later)},
+        {"parts": parts, "cross_validation": as_dicts(compared), "more_epochs": as_dicts(later)},
     )
 
 
@@ -211,7 +215,7 @@ def three_layers_are_best(evidence: Evidence) -> Conclusion:
         _all_or_none(signs) if not missing else UNDECIDED,
         " ".join(missing) if missing else f"{_better_equal_worse(signs)}: {metrics.sentence(compared)}.",
         {
-            "contrasts": _dicts(compared),
+            "contrasts": as_dicts(compared),
             "depths": [
                 {"search": name, "layers": len(search.grid), "chosen": evidence.chosen[name], **_best(evidence, name)}
                 for name, search in evidence.searches.items()
@@ -230,11 +234,11 @@ def _all_or_none(signs: Sequence[int]) -> Verdict:
 
 
 def _above(compared: Sequence[Contrast], limit: float) -> Verdict:
-    return _all_or_none([int(item.difference.low > limit) - int(item.difference.high < limit) for item in compared])
+    return _all_or_none([item.difference.sign_against(limit) for item in compared])
 
 
 def _below(compared: Sequence[Contrast], limit: float) -> Verdict:
-    return _all_or_none([int(item.difference.high < limit) - int(item.difference.low > limit) for item in compared])
+    return _all_or_none([-item.difference.sign_against(limit) for item in compared])
 
 
 def _beyond(low: float, high: float, limit: float) -> Verdict:
@@ -256,10 +260,8 @@ def _agreed_sign(signs: Sequence[int]) -> int:
 
 
 def _overfitting(refits: Sequence[Refit]) -> Verdict:
-    severe = [verdict(refit) == OVERFITS_SEVERELY for refit in refits]
-    if not severe or (any(severe) and not all(severe)):
-        return UNDECIDED
-    return SUPPORTED if all(severe) else NOT_SUPPORTED
+    severe = {verdict(refit) == OVERFITS_SEVERELY for refit in refits}
+    return UNDECIDED if len(severe) != 1 else SUPPORTED if severe.pop() else NOT_SUPPORTED
 
 
 def _harm(later: Sequence[Contrast]) -> Verdict:
@@ -311,10 +313,6 @@ def _fit(refit: Refit) -> dict[str, Any]:
         "left_of_test_error": left_of_test_error(refit),
         "verdict": verdict(refit),
     }
-
-
-def _dicts(compared: Sequence[Contrast]) -> list[dict[str, Any]]:
-    return [contrast.as_dict() for contrast in compared]
 
 
 def _no_pair(first: Technique, second: Technique) -> str:
