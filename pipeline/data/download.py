@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import requests
 from rich.console import Console
@@ -58,8 +60,7 @@ class NoSourceError(PipelineError):
     """No source serves a file."""
 
 
-@dataclass(frozen=True)
-class Offer:
+class Offer(NamedTuple):
     """A file as one source has it: its name in a folder or below an http(s) address, and the SHA-256 of its content."""
 
     source: str
@@ -69,8 +70,7 @@ class Offer:
 
 def sources_of(files: IdxFiles, mirror: str | None) -> tuple[str, ...]:
     """Folders and URL prefixes that may hold the files, in the order to try: the mirror's first, if there is one."""
-    below_mirror = (f"{mirror.rstrip('/')}/{files.folder}",) if mirror else ()
-    return (*below_mirror, *files.urls)
+    return (f"{mirror.rstrip('/')}/{files.folder}", *files.urls) if mirror else files.urls
 
 
 def fetch_files(files: IdxFiles, folder: Path, *, mirror: str | None, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -78,21 +78,9 @@ def fetch_files(files: IdxFiles, folder: Path, *, mirror: str | None, limits: Li
 
     Raises PipelineError when a file cannot be had from any source, with each source's reason and what to do.
     """
-    sources = sources_of(files, mirror)
     for name, sha256 in files.sha256.items():
-        try:
-            fetch_file(name, sources, sha256, folder / name, limits=limits)
-        except NoSourceError as error:
-            wanted = f"{files.folder}/{name} and the dataset's other files beside it"
-            raise PipelineError(f"{error}\n{_advice(wanted, mirror)}") from None
-
-
-def offers_of(weights: PublishedWeights, mirror: str | None) -> tuple[Offer, ...]:
-    """The files of weights in the order to try: the mirror's first, if there is one."""
-    mirrored = [(f"{mirror.rstrip('/')}/{weights.mirrored.url}", weights.mirrored.sha256)] if mirror else []
-    addresses = [*mirrored, *((file.url, file.sha256) for file in weights.published)]
-    parts = ((*address.rpartition("/"), sha256) for address, sha256 in addresses)
-    return tuple(Offer(source, name, sha256) for source, _, name, sha256 in parts)
+        with _advice(f"{files.folder}/{name} and the dataset's other files beside it", mirror):
+            fetch_file(name, sources_of(files, mirror), sha256, folder / name, limits=limits)
 
 
 def fetch_weights(
@@ -103,11 +91,12 @@ def fetch_weights(
     It keeps its source's name, by which Keras knows the format. What fails the check is not written to disk.
     Raises PipelineError when no source serves its file, with each source's reason and what to do.
     """
-    title = weights.mirrored.url.rpartition("/")[2]
-    try:
-        offer, content = _first_served(title, offers_of(weights, mirror), _sha256, limits)
-    except NoSourceError as error:
-        raise PipelineError(f"{error}\n{_advice(weights.mirrored.url, mirror)}") from None
+    mirrored = [(f"{mirror.rstrip('/')}/{weights.mirrored.url}", weights.mirrored.sha256)] if mirror else []
+    addresses = [*mirrored, *((file.url, file.sha256) for file in weights.published)]
+    offers = [Offer(*url.rpartition("/")[::2], sha256) for url, sha256 in addresses]
+    with _advice(weights.mirrored.url, mirror):
+        title = weights.mirrored.url.rpartition("/")[2]
+        offer, content = _first_served(title, offers, lambda content, _: hashlib.sha256(content).hexdigest(), limits)
     storage.write_bytes(folder / offer.name, content)
     return folder / offer.name
 
@@ -131,10 +120,9 @@ def _first_served(
     title: str, offers: Sequence[Offer], digest: Callable[[bytes, Limits], str], limits: Limits
 ) -> tuple[Offer, bytes]:
     """The first offer whose bytes have its SHA-256 by `digest`, and these bytes. Raises NoSourceError if none has."""
-    for offer in offers:
-        if not SAFE_NAME.fullmatch(offer.name):
-            expected = "expected a plain file name to fetch (letters, digits, '.', '_', '-')"
-            raise PipelineError(f"{expected}, got {offer.name!r}.")
+    if unsafe := [offer.name for offer in offers if not SAFE_NAME.fullmatch(offer.name)]:
+        expected = "expected a plain file name to fetch (letters, digits, '.', '_', '-')"
+        raise PipelineError(f"{expected}, got {unsafe[0]!r}.")
     reasons = []
     for offer in offers:
         # The message has the file's name too where the source has it under another one.
@@ -152,16 +140,17 @@ def _first_served(
     raise NoSourceError("\n".join([f"{title}: none of {len(offers)} sources serves it.", *reasons]))
 
 
-def _advice(wanted: str, mirror: str | None) -> str:
-    setting = f"it is {mirror!r} now" if mirror else "it is not set now"
-    return (
-        f"Check the network, or a damaged file, or work offline: set {MIRROR_VARIABLE} ({setting}) to a folder, or the "
-        f"http(s) address of one, that holds {wanted}. Then run the command again."
-    )
-
-
-def _sha256(content: bytes, limits: Limits) -> str:
-    return hashlib.sha256(content).hexdigest()
+@contextlib.contextmanager
+def _advice(wanted: str, mirror: str | None) -> Iterator[None]:
+    """Say what to do where no source serves the file that is `wanted`."""
+    try:
+        yield
+    except NoSourceError as error:
+        setting = f"it is {mirror!r} now" if mirror else "it is not set now"
+        raise PipelineError(
+            f"{error}\nCheck the network, or a damaged file, or work offline: set {MIRROR_VARIABLE} ({setting}) to a "
+            f"folder, or the http(s) address of one, that holds {wanted}. Then run the command again."
+        ) from None
 
 
 def _hash_of_idx(content: bytes, limits: Limits) -> str:
@@ -176,10 +165,7 @@ def _load(source: str, name: str, limits: Limits) -> bytes:
         return _download(f"{source.rstrip('/')}/{name}", limits)
     if "://" in source:
         raise SourceError("expected a folder or an http:// or https:// address")
-    return _copy(Path(source).expanduser() / name, limits)
-
-
-def _copy(path: Path, limits: Limits) -> bytes:
+    path = Path(source).expanduser() / name
     if not path.parent.is_dir():
         raise SourceError("no such folder")
     if not path.is_file():
@@ -197,8 +183,8 @@ def _copy(path: Path, limits: Limits) -> bytes:
 def _download(url: str, limits: Limits) -> bytes:
     # A server might otherwise compress the archive once more for the transfer.
     headers = {"Accept-Encoding": "identity"}
-    timeout = (limits.connect_seconds, limits.silence_seconds)
     try:
+        timeout = (limits.connect_seconds, limits.silence_seconds)
         with requests.get(url, headers=headers, timeout=timeout, stream=True) as response:
             if response.status_code != requests.codes.ok:
                 raise SourceError(f"HTTP status {response.status_code} {response.reason}".rstrip())
@@ -218,14 +204,17 @@ def _receive(response: requests.Response, limits: Limits) -> bytes:
     """The body of a response. Raises SourceError when it is too large or arrives too slowly."""
     content = io.BytesIO()
     watched_from, watched_size = time.monotonic(), 0
-    announced = response.headers.get("Content-Length", "")
-    if announced.isdecimal() and int(announced) > limits.max_size:
-        raise SourceError(f"expected at most {limits.max_size:,} bytes, {int(announced):,} are announced; not fetched")
-    with _progress(response.url.rpartition("/")[2], announced) as progress:
+    length = response.headers.get("Content-Length", "")
+    announced = int(length) if length.isdecimal() else None
+    if announced and announced > limits.max_size:
+        raise SourceError(f"expected at most {limits.max_size:,} bytes, {announced:,} are announced; not fetched")
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task(response.url.rpartition("/")[2], total=announced)
         # Unlike `iter_content`, `read1` returns whatever has arrived, so that a trickle is noticed.
         while chunk := response.raw.read1(CHUNK_SIZE, decode_content=False):
             content.write(chunk)
-            progress.advance(progress.task_ids[0], len(chunk))
+            progress.advance(task, len(chunk))
             if content.tell() > limits.max_size:
                 raise SourceError(f"expected at most {limits.max_size:,} bytes, got more; discarded")
             seconds, size = time.monotonic() - watched_from, content.tell() - watched_size
@@ -241,10 +230,3 @@ def _root_cause(error: BaseException) -> BaseException:
     while error.__context__ is not None:
         error = error.__context__
     return error
-
-
-def _progress(name: str, size: str) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    progress = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
-    progress.add_task(name, total=int(size) if size.isdecimal() else None)
-    return progress

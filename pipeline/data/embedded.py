@@ -38,7 +38,6 @@ def digits(train_size: int, test_size: int, seed: int) -> Images:
             f"got {train_size + test_size:,}. Lower them in params/data.yaml."
         )
     small, labels = load_digits(return_X_y=True)
-    small = small.reshape(-1, 8, 8)
     try:
         train, test = train_test_split(
             np.arange(len(labels)), train_size=train_size, test_size=test_size, stratify=labels, random_state=seed
@@ -48,11 +47,10 @@ def digits(train_size: int, test_size: int, seed: int) -> Images:
             f"source.train_size, source.test_size: expected at least 10 images each, one of every digit, "
             f"got {train_size} and {test_size} ({error}). Raise them in params/data.yaml."
         ) from None
-    zoom = DIGIT_SIZE / small.shape[1]
-    large = ndimage.zoom(small, (1, zoom, zoom), order=3, mode="grid-constant", grid_mode=True)
+    zoom = (1, DIGIT_SIZE / 8, DIGIT_SIZE / 8)
+    large = ndimage.zoom(small.reshape(-1, 8, 8), zoom, order=3, mode="grid-constant", grid_mode=True)
     margin = (IMAGE_SIZE - DIGIT_SIZE) // 2
-    padded = np.pad(large, ((0, 0), (margin, margin), (margin, margin)))
-    images = _to_bytes(padded / DIGIT_MAXIMUM)
+    images = _to_bytes(np.pad(large, ((0, 0), (margin, margin), (margin, margin))) / DIGIT_MAXIMUM)
     labels = labels.astype(np.uint8)
     return images[train], labels[train], images[test], labels[test]
 
@@ -70,10 +68,7 @@ def garments(train_size: int, test_size: int, seed: int) -> Images:
 def _draw_all(size: int, seed: np.random.SeedSequence) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(size) % len(GARMENTS)).astype(np.uint8)
-    images = np.zeros((size, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        image[:] = _draw(GARMENTS[label](rng), rng)
-    return images, labels
+    return np.stack([_draw(GARMENTS[label](rng), rng) for label in labels]), labels
 
 
 def _draw(parts: list[Part], rng: np.random.Generator) -> np.ndarray:
@@ -82,25 +77,20 @@ def _draw(parts: list[Part], rng: np.random.Generator) -> np.ndarray:
     axis = (np.arange(num_points) + 0.5) * 2 / num_points - 1
     y, x = np.meshgrid(axis, axis, indexing="ij")
     canvas = np.zeros_like(x)
-    matrix = _random_distortion(rng)
+    angle, shear = rng.normal(0, 0.05, 2)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    matrix = turn @ np.array([[1, 0], [shear, 1]]) @ np.diag(rng.uniform(0.85, 1.05, 2))
     offset = rng.uniform(-0.07, 0.07, 2)
     for corners, brightness in parts:
         canvas[_inside(corners @ matrix + offset, x, y)] = brightness
     image = canvas.reshape(IMAGE_SIZE, OVERSAMPLING, IMAGE_SIZE, OVERSAMPLING).mean(axis=(1, 3))
-    image *= rng.uniform(0.45, 1.0) * _random_folds(rng)
+    image *= rng.uniform(0.45, 1.0) * _random_shading(rng)
     # Published photographs have a black background: noise belongs to the cloth.
     image += (image > 0) * rng.normal(0, 0.06, image.shape)
     return _to_bytes(image)
 
 
-def _random_distortion(rng: np.random.Generator) -> np.ndarray:
-    angle, shear = rng.normal(0, 0.05, 2)
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    lean = np.array([[1, 0], [shear, 1]])
-    return np.asarray(turn @ lean @ np.diag(rng.uniform(0.85, 1.05, 2)))
-
-
-def _random_folds(rng: np.random.Generator) -> np.ndarray:
+def _random_shading(rng: np.random.Generator) -> np.ndarray:
     """Smooth light and shade over the image, around 1."""
     axis = np.linspace(0, 1, IMAGE_SIZE)
     across, down = rng.uniform(-8, 8, 2)
@@ -119,8 +109,7 @@ def _inside(corners: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _to_bytes(image: np.ndarray) -> np.ndarray:
     """Brightness 0 to 1 as uint8 0 to 255; what lies outside is clipped."""
-    scaled: np.ndarray = np.rint(np.clip(image, 0, 1) * 255)
-    return scaled.astype(np.uint8)
+    return np.asarray(np.rint(np.clip(image, 0, 1) * 255), np.uint8)
 
 
 def _mirrored(right_half: list[tuple[float, float]]) -> np.ndarray:
@@ -232,9 +221,8 @@ def _bag(rng: np.random.Generator) -> list[Part]:
     arc = np.stack([np.cos(angles), np.sin(angles) * rise / handle], axis=1)
     strap = np.concatenate([arc * handle, arc[::-1] * (handle - 0.1)])
     strap[:, 1] += top
-    body = _mirrored([(width + taper, top), (width, bottom)])
+    parts: list[Part] = [(strap, 0.8), (_mirrored([(width + taper, top), (width, bottom)]), 0.8)]
     flap = _mirrored([(width + taper, top), (0.5 * width, top + 0.35)])
-    parts: list[Part] = [(strap, 0.8), (body, 0.8)]
     return [*parts, (flap, rng.uniform(0.6, 1.0))] if rng.random() < 0.5 else parts
 
 

@@ -78,25 +78,21 @@ def encode(array: np.ndarray) -> bytes:
     """Turn a uint8 array with one or three dimensions into an IDX file's bytes. Raises IdxError for any other array."""
     if array.dtype != np.uint8 or array.ndim not in MAGIC_OF_RANK:
         raise IdxError(f"expected uint8 with 1 or 3 dimensions, got {array.dtype} with {array.ndim}")
-    header = struct.pack(f">I{array.ndim}I", MAGIC_OF_RANK[array.ndim], *array.shape)
-    return header + array.tobytes()
+    return struct.pack(f">I{array.ndim}I", MAGIC_OF_RANK[array.ndim], *array.shape) + array.tobytes()
 
 
 def compress(content: bytes) -> bytes:
     """Gzip without a date or a file name, so that equal content gives equal bytes."""
     buffer = io.BytesIO()
     # `gzip.compress` would leave a byte of the header to the Python version.
-    with gzip.GzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=buffer, mtime=0) as file:
+    with gzip.GzipFile("", "wb", GZIP_LEVEL, buffer, mtime=0) as file:
         file.write(content)
     return buffer.getvalue()
 
 
 def decompress(content: bytes, *, max_size: int = MAX_SIZE) -> bytes:
     """Undo gzip, but stop at `max_size` bytes. Raises IdxError when the archive is larger, damaged or cut short."""
-    plain = io.BytesIO()
-    for chunk in _unpacked(content, max_size):
-        plain.write(chunk)
-    return plain.getvalue()
+    return b"".join(_unpacked(content, max_size))
 
 
 def fingerprint(content: bytes, *, max_size: int = MAX_SIZE) -> str:

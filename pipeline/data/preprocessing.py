@@ -17,8 +17,7 @@ BLOCK_SIZE = 1_000
 def kept(images: np.ndarray, labels: np.ndarray, keep: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """The images (n, height, width) whose labels are in `keep`, and their places in it as new labels (n,) uint8."""
     is_kept = np.isin(labels, keep)
-    places = {label: place for place, label in enumerate(keep)}
-    return images[is_kept], np.array([places[label] for label in labels[is_kept].tolist()], np.uint8)
+    return images[is_kept], np.equal.outer(labels[is_kept], keep).argmax(axis=1).astype(np.uint8)
 
 
 def stratified_split(
@@ -61,9 +60,7 @@ def first_of_each_class(labels: np.ndarray, num_classes: int) -> np.ndarray:
 
 def one_hot(label: int, num_classes: int) -> np.ndarray:
     """A vector of zeros with a one at `label`, shape (num_classes,), uint8."""
-    vector = np.zeros(num_classes, np.uint8)
-    vector[label] = 1
-    return vector
+    return np.eye(num_classes, dtype=np.uint8)[label]
 
 
 def pixel_statistics(images: np.ndarray) -> dict[str, float]:
@@ -71,13 +68,11 @@ def pixel_statistics(images: np.ndarray) -> dict[str, float]:
 
     Computed from exact counts, so that they do not depend on the order of summation.
     """
-    histogram = np.zeros(256, np.int64)
-    for start in range(0, len(images), BLOCK_SIZE):
-        histogram += np.bincount(images[start : start + BLOCK_SIZE].ravel(), minlength=256)
+    blocks = (images[start : start + BLOCK_SIZE] for start in range(0, len(images), BLOCK_SIZE))
+    histogram = sum(np.bincount(block.ravel(), minlength=256) for block in blocks)
     values = np.arange(256)
-    mean = float((histogram * values).sum() / histogram.sum())
-    variance = float((histogram * (values - mean) ** 2).sum() / histogram.sum())
-    return {"mean": mean, "std": variance**0.5}
+    mean = float(np.average(values, weights=histogram))
+    return {"mean": mean, "std": float(np.average((values - mean) ** 2, weights=histogram)) ** 0.5}
 
 
 def digest(*arrays: np.ndarray) -> str:
