@@ -7,15 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from pipeline.config.section import FileName, ListOf, Name, PathBelow, Section, Sha256
+from pipeline.config.section import FileName, ListOf, Name, NameIn, PathBelow, Section, Sha256
 
 
 class IdxFiles(Section):
-    """Four IDX files that are published on the web.
-
-    `folder` is where they are below a mirror, `urls` are the public folders that hold them, `sha256` maps each file
-    name to the hash of its decompressed content.
-    """
+    """Four published IDX files: their `folder` below a mirror or the `urls`, the hash of each one unpacked."""
 
     kind: Literal["idx_files"]
     folder: Name
@@ -43,11 +39,10 @@ class WeightsFile(Section):
     sha256: Sha256
 
 
-class MirroredFile(Section):
+class MirroredFile(WeightsFile):
     """A file of a mirror: its path below the mirror, and the hash of its content there."""
 
     url: PathBelow
-    sha256: Sha256
 
 
 class PublishedWeights(Section):
@@ -81,12 +76,11 @@ class Split(Section):
 class Dataset(Section):
     """Images with one label each; `example` is the index of the training image that example.png shows.
 
-    `source` names the raw files. With `keep`, only images with these labels are in the dataset, and their labels become
-    0, 1, ... in the order of `keep`.
+    With `keep`, only images with these labels are in the dataset, and these become 0, 1, ... in the order of `keep`.
     """
 
     title: str
-    source: Name
+    source: Annotated[Name, NameIn(("sources",))]
     keep: ListOf[NonNegativeInt] = ()
     classes: ListOf[str]
     split: Split
@@ -120,14 +114,14 @@ class Signal(Section):
 
 
 class Features(Section):
-    """The output of a frozen network for a dataset's images: computed once, and used by several variants.
+    """The output of a frozen network for a dataset's images, which several variants use.
 
     Images are brought to `size` x `size` by zero padding or bilinear interpolation, their pixels left `raw` (0-255) or
     scaled to [-1, 1] (`symmetric`), and the grey channel repeated to RGB.
     """
 
-    dataset: Name
-    weights: Name
+    dataset: Annotated[Name, NameIn(("datasets",))]
+    weights: Annotated[Name, NameIn(("weights",))]
     # MobileNetV2 takes nothing smaller.
     size: Annotated[int, Field(ge=32)]
     resize: Literal["pad", "bilinear"]

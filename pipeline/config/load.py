@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,9 @@ def load_params(root: Path) -> Params:
     try:
         return Params.model_validate({key: value for content in contents.values() for key, value in content.items()})
     except ValidationError as error:
-        paths = ((root / file_of.get(_section(line), "params.yaml"), line) for line in _describe(error))
-        raise PipelineError("\n".join(f"{path}: {line}" for path, line in paths)) from None
+        # Each line begins with a key, which begins with its section.
+        lines = ((file_of.get(re.split("[.:]", line)[0], "params.yaml"), line) for line in _describe(error))
+        raise PipelineError("\n".join(f"{root / file}: {line}" for file, line in lines)) from None
 
 
 def _read(path: Path) -> dict[Any, Any]:
@@ -89,11 +91,6 @@ def _read(path: Path) -> dict[Any, Any]:
     return content
 
 
-def _section(line: str) -> str:
-    """The section that a problem is about; each begins with its key."""
-    return line.partition(":")[0].partition(".")[0]
-
-
 def _is_larger(content: Any, limit: int) -> bool:
     """Whether a document has more than `limit` values and characters once its aliases are unfolded.
 
@@ -105,10 +102,8 @@ def _is_larger(content: Any, limit: int) -> bool:
         limit -= 1 + len(item) if isinstance(item, Collection) else 1
         if limit < 0:
             return True
-        if isinstance(item, Mapping):
-            waiting += [*item.keys(), *item.values()]
-        elif isinstance(item, Collection) and not isinstance(item, str | bytes):
-            waiting += item
+        if isinstance(item, Collection) and not isinstance(item, str | bytes):
+            waiting += [*item, *item.values()] if isinstance(item, Mapping) else item
     return False
 
 
@@ -121,23 +116,24 @@ def _describe(error: ValidationError) -> list[str]:
 
 
 def _describe_item(item: Mapping[str, Any]) -> list[str]:
-    key, kind, context = _key(item["loc"]), item["type"], item.get("ctx", {})
-    section = _right_section(item)
-    if kind == "extra_forbidden":
-        advice = f"only variants under {section} may have it. Move it there."
-        return [f"{key}: {advice if section else 'unknown key. Remove it, or correct its spelling.'}"]
-    if kind == "value_error":
-        return str(context["error"]).splitlines()
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        # Pydantic quotes the name of the key that decides.
-        key = f"{key}.{context['discriminator'].strip(chr(39))}"
-    if kind in ("missing", "union_tag_not_found"):
-        return [f"{key}: required, but missing. Add it."]
-    if kind == "union_tag_invalid":
-        advice = f" Move the variant to {section}." if section else ""
-        return [f"{key}: expected one of {context['expected_tags']}, got {context['tag']!r}.{advice}"]
-    expected = EXPECTED[kind].format_map(context) if kind in EXPECTED else item["msg"].removeprefix("Input should be ")
-    return [f"{key}: expected {expected}, got {item['input']!r}."]
+    key, context, section = _key(item["loc"]), item.get("ctx", {}), _right_section(item)
+    # Pydantic quotes the name of the key that decides in a union.
+    tag_key = f"{key}.{context.get('discriminator', '').strip(chr(39))}"
+    match item["type"]:
+        case "value_error":
+            return str(context["error"]).splitlines()
+        case "extra_forbidden" if section:
+            return [f"{key}: only variants under {section} may have it. Move it there."]
+        case "extra_forbidden":
+            return [f"{key}: unknown key. Remove it, or correct its spelling."]
+        case "missing" | "union_tag_not_found" as kind:
+            return [f"{key if kind == 'missing' else tag_key}: required, but missing. Add it."]
+        case "union_tag_invalid":
+            advice = f" Move the variant to {section}." if section else ""
+            return [f"{tag_key}: expected one of {context['expected_tags']}, got {context['tag']!r}.{advice}"]
+        case kind if kind in EXPECTED:
+            return [f"{key}: expected {EXPECTED[kind].format_map(context)}, got {item['input']!r}."]
+    return [f"{key}: expected {item['msg'].removeprefix('Input should be ')}, got {item['input']!r}."]
 
 
 def _right_section(item: Mapping[str, Any]) -> str | None:
@@ -152,8 +148,6 @@ def _right_section(item: Mapping[str, Any]) -> str | None:
 
 def _key(location: tuple[int | str, ...]) -> str:
     """The key as it is in the file: without the tag that pydantic puts behind what a union holds."""
-    match [str(part) for part in location if part != "[key]"]:
-        case ["variants" | "warm_started" | "sources" | "weights" as group, name, _, *rest]:
-            return ".".join([group, name, *rest])
-        case parts:
-            return ".".join(parts)
+    parts = [str(part) for part in location if part != "[key]"]
+    is_union = bool(parts) and parts[0] in ("variants", "warm_started", "sources", "weights")
+    return ".".join(parts[:2] + parts[3:] if is_union else parts)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from pipeline.config.section import Fraction, ListOf, Name, Section
+from pipeline.config.section import Fraction, ListOf, Name, NameIn, Section
 
 
 class Compute(Section):
@@ -26,7 +26,7 @@ class Optimizer(Section):
 
 
 class DenseLayer(Section):
-    """Dense with ReLU, then batch normalization (if `batch_norm`), then dropout (if `dropout` is above 0).
+    """Dense with ReLU, then batch normalization and dropout if asked for.
 
     `l1` and `l2` penalize the kernel. `activity_l1` penalizes the layer's output, averaged over the batch as Keras 3
     does; Keras 2 summed it, so that a coefficient of Keras 2 with batches of n is n times larger here.
@@ -43,8 +43,8 @@ class DenseLayer(Section):
 class Output(Section):
     """The last layer of a classifier, and the loss that goes with it.
 
-    `softmax` is trained on the categorical cross-entropy; `sigmoid`, one per class, on the binary cross-entropy, mean
-    over the classes. `l1` and `l2` penalize the kernel.
+    `softmax` is trained on the categorical cross-entropy; `sigmoid`, one per class, on the mean binary cross-entropy.
+    `l1` and `l2` penalize the kernel.
     """
 
     activation: Literal["softmax", "sigmoid"]
@@ -107,8 +107,8 @@ class VariantBase(Section):
     of dense networks, and `tensorflow` has the faster convolutions. `start_from` is for the section warm_started.
     """
 
-    study: Name
-    dataset: Name
+    study: Annotated[Name, NameIn(("studies",))]
+    dataset: Annotated[Name, NameIn(("datasets",))]
     engine: Engine
     optimizer: Optimizer
     schedule: ListOf[RateStep] = ()
@@ -116,7 +116,7 @@ class VariantBase(Section):
     reduce_on_plateau: ReduceOnPlateau | None = None
     batch_size: PositiveInt
     epochs: PositiveInt
-    start_from: Name | None = None
+    start_from: Annotated[Name | None, NameIn(("variants",))] = None
 
     @property
     def objective(self) -> Objective:
@@ -153,11 +153,11 @@ class MlpVariant(MlpBase):
 class DerivedVariant(MlpBase):
     """A multilayer perceptron that takes its hidden layers from the outcome of a search or a sweep."""
 
-    layers_from: Name
+    layers_from: Annotated[Name, NameIn(("searches", "sweeps"))]
 
     def resolved(self, layers: Sequence[DenseLayer]) -> MlpVariant:
         """This variant with the hidden layers of the outcome."""
-        fields = {name: getattr(self, name) for name in type(self).model_fields if name != "layers_from"}
+        fields = {name: value for name, value in self if name != "layers_from"}
         return MlpVariant(**fields, layers=tuple(layers))
 
 
@@ -175,7 +175,7 @@ class MobileNetVariant(VariantBase):
 
     family: Literal["mobilenet_v2"]
     engine: Literal["jax"]
-    features: Name
+    features: Annotated[Name, NameIn(("features",))]
     layers: ListOf[DenseLayer]
 
 
@@ -184,6 +184,8 @@ class RegressorVariant(VariantBase):
 
     family: Literal["regressor"]
     engine: Literal["jax"]
+    study: Name
+    dataset: Annotated[Name, NameIn(("signals",))]
     layers: ListOf[DenseLayer]
 
     @property
@@ -212,7 +214,7 @@ class Search(Section):
     `grid` lists the units to try for each hidden layer. The images are those of training and validation together.
     """
 
-    study: Name
+    study: Annotated[Name, NameIn(("studies",))]
     dataset: Name
     grid: ListOf[ListOf[PositiveInt]]
     block: SearchBlock
@@ -233,22 +235,21 @@ class Search(Section):
 
     def variant(self, units: Sequence[int]) -> MlpVariant:
         """The network of a configuration."""
-        shared = ("study", "dataset", "kernel_initializer", "optimizer", "batch_size", "epochs")
-        fields = {name: getattr(self, name) for name in shared}
+        fields = {name: value for name, value in self if name not in ("grid", "block", "folds")}
         return MlpVariant(family="mlp", engine="jax", layers=self.layers(units), **fields)
 
 
 class Sweep(Section):
     """A choice among the variants under swept that name it: the best validation accuracy, among equals the first."""
 
-    study: Name
+    study: Annotated[Name, NameIn(("studies",))]
     dataset: Name
 
 
 class SweptVariant(MlpVariant):
     """A member of a sweep; the best member of a sweep gives its layers to a derived variant."""
 
-    sweep: Name
+    sweep: Annotated[Name, NameIn(("sweeps",))]
 
 
 def units_text(units: Sequence[int]) -> str:

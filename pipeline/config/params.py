@@ -6,23 +6,8 @@ from collections.abc import Mapping
 
 from pydantic import model_validator
 
-from pipeline.config import references
+from pipeline.config import models, references
 from pipeline.config.data import Dataset, EmbeddedImages, Features, IdxFiles, PictureKind, Signal, Source, Weights
-from pipeline.config.models import (
-    VARIANT_GROUPS,
-    Classifier,
-    CnnVariant,
-    Compute,
-    DerivedVariant,
-    MlpVariant,
-    MobileNetVariant,
-    RegressorVariant,
-    Search,
-    Sweep,
-    SweptVariant,
-    Variant,
-    VariantGroup,
-)
 from pipeline.config.section import Name, Section
 from pipeline.config.studies import Conclusions, Contrast, Gate, RepeatedVariant, Repeats, Study, Task
 
@@ -38,7 +23,7 @@ class Params(Section):
     `pictures` lists the datasets for which a picture file can be converted, and how. `gates` are by task.
     """
 
-    compute: Compute
+    compute: models.Compute
     sources: Mapping[Name, Source]
     weights: Mapping[Name, Weights] = {}
     datasets: Mapping[Name, Dataset]
@@ -52,26 +37,26 @@ class Params(Section):
     repeated: Mapping[Name, RepeatedVariant] = {}
     tasks: Mapping[Name, Task]
     gates: Mapping[Name, Gate] = {}
-    searches: Mapping[Name, Search] = {}
-    sweeps: Mapping[Name, Sweep] = {}
-    variants: Mapping[Name, Variant]
-    warm_started: Mapping[Name, Variant] = {}
-    swept: Mapping[Name, SweptVariant] = {}
-    derived: Mapping[Name, DerivedVariant] = {}
-    transfers: Mapping[Name, MobileNetVariant] = {}
-    regressors: Mapping[Name, RegressorVariant] = {}
+    searches: Mapping[Name, models.Search] = {}
+    sweeps: Mapping[Name, models.Sweep] = {}
+    variants: Mapping[Name, models.Variant]
+    warm_started: Mapping[Name, models.Variant] = {}
+    swept: Mapping[Name, models.SweptVariant] = {}
+    derived: Mapping[Name, models.DerivedVariant] = {}
+    transfers: Mapping[Name, models.MobileNetVariant] = {}
+    regressors: Mapping[Name, models.RegressorVariant] = {}
 
     @property
-    def classifiers(self) -> dict[str, Classifier]:
+    def classifiers(self) -> dict[str, models.Classifier]:
         """Every classifier of every group."""
         return {**self.variants, **self.warm_started, **self.swept, **self.derived, **self.transfers}
 
     @property
-    def all_variants(self) -> dict[str, Classifier | RegressorVariant]:
+    def all_variants(self) -> dict[str, models.Classifier | models.RegressorVariant]:
         """Every model that is trained."""
         return {**self.classifiers, **self.regressors}
 
-    def variants_of(self, study: str) -> dict[str, Classifier]:
+    def variants_of(self, study: str) -> dict[str, models.Classifier]:
         """The classifiers that a study lists, its own and shared ones, in the order of its list."""
         classifiers = self.classifiers
         return {name: classifiers[name] for name in self.studies[study].variants}
@@ -82,18 +67,18 @@ class Params(Section):
         others = (name for name, study in self.studies.items() if variant in study.variants and name != home)
         return (home, *others)
 
-    def compared_with(self, study: str) -> dict[str, Classifier]:
+    def compared_with(self, study: str) -> dict[str, models.Classifier]:
         """The other study's variants that a study with `beside_all` is compared with, in the order of its list."""
         spec = self.studies[study]
         beside = self.variants_of(spec.shared_from) if spec.beside_all else {}
         own = self.variants_of(study)
         return {name: variant for name, variant in beside.items() if name not in own}
 
-    def members_of(self, sweep: str) -> dict[str, SweptVariant]:
+    def members_of(self, sweep: str) -> dict[str, models.SweptVariant]:
         """The variants that a sweep chooses from, in the order of the file."""
         return {name: variant for name, variant in self.swept.items() if variant.sweep == sweep}
 
-    def repeated_in(self, study: str) -> dict[str, MlpVariant | CnnVariant]:
+    def repeated_in(self, study: str) -> dict[str, models.MlpVariant | models.CnnVariant]:
         """The variants that a study repeats, in the order of the file."""
         return {name: self.variants[name] for name, item in self.repeated.items() if item.study == study}
 
@@ -101,7 +86,7 @@ class Params(Section):
         """The seeds of a study's repeats: the seed of all other trainings, and the integers that follow it."""
         return range(self.compute.seed, self.compute.seed + self.repeats[study].repeats)
 
-    def candidates_for(self, task: str) -> dict[str, Classifier | RegressorVariant]:
+    def candidates_for(self, task: str) -> dict[str, models.Classifier | models.RegressorVariant]:
         """The variants that compete for a registered model."""
         dataset, _, study = self.tasks[task].candidates.partition("/")
         return {
@@ -110,9 +95,9 @@ class Params(Section):
             if variant.dataset == dataset and study in ("", variant.study)
         }
 
-    def variant_group(self, variant: str) -> VariantGroup:
+    def variant_group(self, variant: str) -> models.VariantGroup:
         """The section that holds a variant. Raises KeyError for an unknown one."""
-        for group in VARIANT_GROUPS:
+        for group in models.VARIANT_GROUPS:
             if variant in getattr(self, group):
                 return group
         raise KeyError(variant)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from pipeline.config.models import Engine
-from pipeline.config.section import Fraction, ListOf, Name, Section
+from pipeline.config.section import Fraction, ListOf, Name, NameIn, Section
 
 
 class Study(Section):
@@ -20,11 +20,11 @@ class Study(Section):
     """
 
     title: str
-    dataset: Name
+    dataset: Annotated[Name, NameIn(("datasets",))]
     tolerance: NonNegativeFloat | None = None
-    shared_from: Name
+    shared_from: Annotated[Name, NameIn(("studies",))]
     beside_all: bool = False
-    variants: Annotated[ListOf[Name], Field(min_length=1)]
+    variants: Annotated[ListOf[Name], Field(min_length=1), NameIn(("classifiers",))]
 
 
 class Conclusions(Section):
@@ -50,7 +50,7 @@ class Repeats(Section):
 class RepeatedVariant(Section):
     """A variant that is repeated, by its name under `variants`; DVC needs its dataset, family and engine here too."""
 
-    study: Name
+    study: Annotated[Name, NameIn(("repeats",))]
     dataset: Name
     family: Literal["mlp", "cnn"]
     engine: Engine
@@ -62,7 +62,7 @@ class Task(Section):
     `candidates` is the folder below results/train of the variants that compete: a dataset, or one of its studies.
     """
 
-    dataset: Name
+    dataset: Annotated[Name, NameIn(("datasets", "signals"))]
     candidates: str
     metric: Literal["val_accuracy", "val_cross_entropy", "val_mean_absolute_error"]
     tolerance: NonNegativeFloat
