@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
+import json
+import secrets
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ParamSpec
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pipeline.config.params import Params
     from pipeline.io.paths import Workspace
 
-Arguments = ParamSpec("Arguments")
 # Exit status of a promotion that the gate refuses, as against 1 of a mistake.
 REFUSED = 3
 
@@ -33,18 +32,12 @@ def prepare() -> None:
     prepare_environment()
 
 
-def command(function: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Make a function a command. A user's mistake ends it with a message and exit status 1, without a traceback."""
-
-    @app.command()
-    @functools.wraps(function)
-    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
-        try:
-            function(*args, **kwargs)
-        except PipelineError as error:
-            sys.exit(f"error: {error}")
-
-    return wrapper
+def main() -> None:
+    """Run a command. A user's mistake ends it with a message and exit status 1, without a traceback."""
+    try:
+        app()
+    except PipelineError as error:
+        sys.exit(f"error: {error}")
 
 
 # Packages are imported in the command that needs them: all of them take seconds.
@@ -66,7 +59,7 @@ def _show(shown: RenderableType, *, soft_wrap: bool = False) -> None:
     Console().print(shown, soft_wrap=soft_wrap)
 
 
-@command
+@app.command()
 def demo() -> None:
     """Run every stage on small embedded data, in the workspace .demo, and show what came out."""
     from pipeline.config.load import load_params
@@ -74,18 +67,17 @@ def demo() -> None:
     from pipeline.repro import demo as demonstration
     from pipeline.tracking.settings import find_location
 
-    project = Path.cwd()
-    demonstration.require_project(project)
+    demonstration.require_project(Path.cwd())
     # The files themselves, before they are copied: that is where a typing error is to be mended.
-    params = load_params(project / demonstration.PARAMS)
-    workspace = demonstration.prepare(project)
+    params = load_params(Path.cwd() / demonstration.PARAMS)
+    workspace = demonstration.prepare(Path.cwd())
     demonstration.reproduce(workspace)
     uri = find_location(workspace).shown
     runs = "make ui DEMO=1" if uri.startswith("sqlite:") else uri
     _show(terminal.summary(workspace, params, runs=runs))
 
 
-@command
+@app.command()
 def repro(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="after a failure, leave out only what depends on the stage")
@@ -100,7 +92,7 @@ def repro(
         print("Data and pipelines are up to date.")
 
 
-@command
+@app.command()
 def sync() -> None:
     """Bring MLflow to the state of this workspace's results: make what is missing, repair what is partial."""
     from pipeline.tracking import synchronize
@@ -108,7 +100,7 @@ def sync() -> None:
     _show(str(synchronize.synchronize(*_here())))
 
 
-@command
+@app.command()
 def report() -> None:
     """Write the results into README.md and docs/findings.md, from the committed metrics."""
     from pipeline.io import storage
@@ -116,10 +108,10 @@ def report() -> None:
     from pipeline.report.findings import findings
 
     workspace, params = _here()
-    path = workspace.root / "README.md"
-    text = readme.update_readme(storage.read_text(path), readme.results(workspace, params))
+    path, docs = workspace.root / "README.md", workspace.root / "docs"
+    results = readme.results(workspace, params)
+    text = readme.update_readme(storage.read_text(path), results)
     storage.write_bytes(path, text.encode())
-    docs = workspace.root / "docs"
     text = findings(workspace, params, storage.read_text(docs / "findings.md.jinja"))
     storage.write_bytes(docs / "findings.md", text.encode())
 
@@ -127,7 +119,7 @@ def report() -> None:
 TaskName = Annotated[str, typer.Argument(help="A registered model, such as mnist-classifier.")]
 
 
-@command
+@app.command()
 def promote(
     task: TaskName,
     version: Annotated[str, typer.Option(help="A version's number, or challenger.")] = "challenger",
@@ -140,42 +132,35 @@ def promote(
     from pipeline.promotion import commands
     from pipeline.report import decisions
 
-    workspace, params = _here()
-    result = commands.promote(workspace, params, task, version=version, dry_run=dry_run, override=override)
+    result = commands.promote(*_here(), task, version=version, dry_run=dry_run, override=override)
     # One line per sentence, so that `tail -1` and `grep` find all of it.
     _show(decisions.promotion(result, is_dry_run=dry_run), soft_wrap=True)
     if not result.is_champion:
         sys.exit(REFUSED)
 
 
-@command
-def rollback(
-    task: TaskName,
-    reason: Annotated[str | None, typer.Option(help="Why; it is recorded.")] = None,
-) -> None:
+@app.command()
+def rollback(task: TaskName, reason: Annotated[str | None, typer.Option(help="Why; it is recorded.")] = None) -> None:
     """Give a model the champion back that it had before the present one."""
     from pipeline.promotion import commands
     from pipeline.report import decisions
 
-    workspace, params = _here()
-    _show(decisions.summary(commands.rollback(workspace, params, task, reason)), soft_wrap=True)
+    _show(decisions.summary(commands.rollback(*_here(), task, reason)), soft_wrap=True)
 
 
-@command
+@app.command()
 def decisions(
-    task: TaskName,
-    number: Annotated[int | None, typer.Option(help="Show the checks of this decision.")] = None,
+    task: TaskName, number: Annotated[int | None, typer.Option(help="Show the checks of this decision.")] = None
 ) -> None:
     """List what was decided about a model: promotions, refusals and rollbacks, the first one first."""
     from pipeline.promotion import commands
     from pipeline.report import decisions as shown
 
-    workspace, params = _here()
-    history = commands.history(workspace, params, task)
+    history = commands.history(*_here(), task)
     _show(shown.table(history) if number is None else shown.details(history, number))
 
 
-@command
+@app.command()
 def predict(
     task: Annotated[str, typer.Argument(help="A registered model, as mnist-classifier.", show_default=False)],
     inputs: Annotated[
@@ -201,7 +186,7 @@ def predict(
     _show(predictions.shown(found, output))
 
 
-@command
+@app.command()
 def verify(
     stages: Annotated[
         list[str] | None, typer.Argument(metavar="[STAGE]...", help="Addresses (train@digits_64x64) or groups (train).")
@@ -210,8 +195,6 @@ def verify(
     seed: Annotated[int | None, typer.Option(min=0, metavar="S", help="Of the sample; without it another one.")] = None,
 ) -> None:
     """Run stages again in a clean copy, and compare every output with dvc.lock; without STAGE all, for hours."""
-    import secrets
-
     from rich.console import Console
 
     from pipeline.io.paths import Workspace
@@ -238,7 +221,7 @@ def verify(
         sys.exit(1)
 
 
-@command
+@app.command()
 def lineage(
     what: Annotated[
         str,
@@ -247,8 +230,6 @@ def lineage(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Show what a registered model was made of and how to make it again, or what came of a variant or a DVC output."""
-    import json
-
     from pipeline.io.paths import Workspace
     from pipeline.repro import lineage as tracing
 

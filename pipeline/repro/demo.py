@@ -37,9 +37,9 @@ def prepare(project: Path) -> Workspace:
 def fill(project: Path, folder: Path) -> None:
     """Copy what the demo's stages start from into a folder, in place of what was copied before."""
     for name in SHARED:
-        _replace(project / name, folder / name)
+        copy(project / name, folder / name)
     for file in FILES:
-        _replace(project / PARAMS / file, folder / file)
+        copy(project / PARAMS / file, folder / file)
     config = folder / ".dvc" / "config"
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(DVC_CONFIG)
@@ -57,10 +57,11 @@ def reproduce(workspace: Workspace) -> None:
     parallel.reproduce(workspace, subject="the demo", advice=f"To begin anew, delete {workspace.root}.")
 
 
-def _replace(source: Path, destination: Path) -> None:
+def copy(source: Path, destination: Path) -> None:
+    """Copy a file, or a folder without compiled code, in place of what was there; nothing where there is none."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         shutil.rmtree(destination, ignore_errors=True)
         shutil.copytree(source, destination, ignore=shutil.ignore_patterns("__pycache__"))
-    else:
+    elif source.exists():
         shutil.copy2(source, destination)

@@ -6,8 +6,9 @@ history, says what these outputs were made from.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MODEL = re.compile(r"models:/(?P<name>[^/@]+)(?P<version>@[^/@]+|/[0-9]+)")
+Lock = Mapping[str, LockedStage]
+
 HASH = re.compile(r"[0-9a-f]{6,32}(\.dir)?")
 
 
@@ -69,27 +72,23 @@ def trace(workspace: Workspace, what: str) -> Origin | Descent:
     if what.startswith("models:"):
         return _origin(workspace, what)
     found = queries.all_runs(workspace)
-    of_variant = [run for run in found if run.variant == what]
-    if not of_variant and HASH.fullmatch(what):
+    if runs := [run for run in found if run.variant == what]:
+        stages = dict.fromkeys(run.stage for run in runs)
+        return _descent(workspace, what, None, stages, runs)
+    if HASH.fullmatch(what):
         return _descent_of_output(workspace, what, found)
-    if not of_variant:
-        variants = sorted({run.variant for run in found if run.variant})
-        raise PipelineError(
-            f"{what!r}: expected models:/NAME@ALIAS, models:/NAME/VERSION, the hash of an output in dvc.lock (six "
-            f"digits or more), or a variant with runs in MLflow: {', '.join(variants) or '(none)'}. "
-            "`python -m pipeline sync` records what the workspace holds."
-        )
-    versions = [version for version in queries.all_versions(workspace) if version.variant == what]
-    stages = tuple(dict.fromkeys(run.stage for run in of_variant))
-    return _descent(workspace, what, None, stages, of_variant, versions)
+    variants = sorted({run.variant for run in found if run.variant})
+    raise PipelineError(
+        f"{what!r}: expected models:/NAME@ALIAS, models:/NAME/VERSION, the hash of an output in dvc.lock (six "
+        f"digits or more), or a variant with runs in MLflow: {', '.join(variants) or '(none)'}. "
+        "`python -m pipeline sync` records what the workspace holds."
+    )
 
 
 def as_json(lineage: Origin | Descent) -> dict[str, Any]:
     """The lineage as JSON values."""
     content = asdict(lineage)
-    if isinstance(lineage, Descent):
-        content["current"] = sorted(lineage.current)
-    return content
+    return {**content, "current": sorted(lineage.current)} if isinstance(lineage, Descent) else content
 
 
 def as_text(lineage: Origin | Descent) -> Group:
@@ -103,62 +102,53 @@ def _origin(workspace: Workspace, what: str) -> Origin:
         raise PipelineError(f"{what!r}: expected models:/NAME@ALIAS or models:/NAME/VERSION.")
     version, run = queries.version_at(workspace, match["name"], match["version"].removeprefix("/"))
     root = workspace.root.resolve()
-    commit, stage = _committed(root, run)
-    current = dvc_lock.read(root).get(run.stage)
     repro, again = f"dvc repro {run.stage}", f"python -m pipeline verify {run.stage}"
-    if stage is not None:
-        return Origin(
-            version, run, commit, run.commit, stage.dependencies, (f"git checkout {commit} && {repro}", again), ""
-        )
-    if current is not None and _made(current, run):
+    commit, lock = _committed(root, run) or (None, dvc_lock.read(root))
+    if _is_of(lock, run):
         note = "No commit has these outputs in its dvc.lock yet: commit it, so that this state can be found again."
-        return Origin(version, run, None, run.commit, current.dependencies, (repro, again), note)
+        commands = (f"git checkout {commit} && {repro}" if commit else repro, again)
+        return Origin(version, run, commit, run.commit, lock[run.stage].dependencies, commands, "" if commit else note)
     note = (
         "No dvc.lock is known, here or in Git's history, that has these outputs: what was checked out when the run was "
         "recorded may have had other changes."
         if run.outputs
         else "The run does not say which outputs it is of. `python -m pipeline sync` adds that if they are still here."
     )
-    commands = (f"git checkout {run.commit} && {repro}",) if run.commit else (repro,)
-    return Origin(version, run, None, run.commit, {}, commands, note)
+    command = f"git checkout {run.commit} && {repro}" if run.commit else repro
+    return Origin(version, run, None, run.commit, {}, (command,), note)
 
 
-def _made(stage: LockedStage, run: TrackedRun) -> bool:
-    """Whether a run is about the outputs of a stage in a dvc.lock; it may list others too, made from them."""
-    return bool(stage.outputs) and stage.outputs.items() <= run.outputs.items()
+def _is_of(lock: Lock, run: TrackedRun) -> bool:
+    """Whether a run is about the outputs of its stage in a dvc.lock; it may list others too, made from them."""
+    outputs = lock[run.stage].outputs if run.stage in lock else {}
+    return bool(outputs) and outputs.items() <= run.outputs.items()
 
 
-def _committed(root: Path, run: TrackedRun) -> tuple[str | None, LockedStage | None]:
-    """The first commit whose dvc.lock has the outputs of a run, and the stage there."""
+def _committed(root: Path, run: TrackedRun) -> tuple[str, Lock] | None:
+    """The first commit whose dvc.lock has the outputs of a run, with what the file was there."""
     digest = next(iter(run.outputs.values()), None)
-    if digest is None:
-        return None, None
-    for commit in _commits_with(root, digest):
-        stage = _lock_at(root, commit, having=digest).get(run.stage)
-        if stage is not None and _made(stage, run):
-            return commit, stage
-    return None, None
+    locks = _committed_locks(root, digest, "--reverse", f"-S{digest}") if digest else ()
+    return next((item for item in locks if _is_of(item[1], run)), None)
 
 
-def _commits_with(root: Path, digest: str) -> list[str]:
-    """The commits that added a hash to dvc.lock or removed it, oldest first; none outside a Git repository."""
-    return (git.output(root, "log", "--format=%H", "--reverse", f"-S{digest}", "--", dvc_lock.NAME) or "").split()
+def _committed_locks(root: Path, text: str, *options: str) -> Iterator[tuple[str, Lock]]:
+    """The commits that changed dvc.lock and in whose version, if undamaged, a text is found; with the stages there.
 
-
-def _lock_at(root: Path, commit: str, *, having: str) -> dict[str, LockedStage]:
-    """The stages of dvc.lock at a commit; none if it is missing, damaged, or does not contain a text."""
-    text = git.output(root, "show", f"{commit}:./{dvc_lock.NAME}") or ""
-    try:
+    None outside a Git repository.
+    """
+    for commit in (git.output(root, "log", "--format=%H", *options, "--", dvc_lock.NAME) or "").split():
+        content = git.output(root, "show", f"{commit}:./{dvc_lock.NAME}") or ""
         # Parsing takes a second.
-        return dvc_lock.parse(text, f"{commit}:{dvc_lock.NAME}") if having in text else {}
-    except PipelineError:
-        return {}
+        if text in content:
+            with contextlib.suppress(PipelineError):
+                yield commit, dvc_lock.parse(content, f"{commit}:{dvc_lock.NAME}")
 
 
 def _descent_of_output(workspace: Workspace, prefix: str, found: list[TrackedRun]) -> Descent:
     """The runs that an output led to: that of its stage, and those of all stages after it in the same dvc.lock."""
     root = workspace.root.resolve()
-    locks = _locks_with(root, prefix)
+    # Later stages may have changed while the output did not, so every commit counts.
+    locks = [dvc_lock.read(root), *(lock for _, lock in _committed_locks(root, prefix))]
     matches = {
         (digest, path): address
         for lock in locks
@@ -174,28 +164,18 @@ def _descent_of_output(workspace: Workspace, prefix: str, found: list[TrackedRun
     if len({digest for digest, _ in matches}) > 1:
         listed = ", ".join(f"{digest} ({path})" for digest, path in sorted(matches))
         raise PipelineError(f"{prefix}: expected more digits, because several outputs begin so: {listed}.")
-    after = [stages_after(lock, address) for lock in locks for address in matches.values() if address in lock]
-    runs = [run for run in found if any(_is_of(lock, run) for lock in after)]
-    ids = {run.run_id for run in runs}
-    versions = [version for version in queries.all_versions(workspace) if version.run_id in ids]
-    stages = tuple(dict.fromkeys(address for lock in after for address in lock))
-    ((digest, path), *_) = matches
-    return _descent(workspace, digest, path, stages, runs, versions)
-
-
-def _locks_with(root: Path, prefix: str) -> list[dict[str, LockedStage]]:
-    """The dvc.lock files, of the workspace and of Git's history, with an output whose hash has a prefix."""
-    commits = (git.output(root, "log", "--format=%H", "--", dvc_lock.NAME) or "").split()
-    # Later stages may have changed while the output did not, so every commit counts.
-    locks = [dvc_lock.read(root), *(_lock_at(root, commit, having=prefix) for commit in commits)]
-    return [
-        lock
+    after = [
+        stages_after(lock, address)
         for lock in locks
-        if any(digest.startswith(prefix) for stage in lock.values() for digest in stage.outputs.values())
+        for (digest, path), address in matches.items()
+        if address in lock and lock[address].outputs.get(path) == digest
     ]
+    runs = [run for run in found if any(_is_of(lock, run) for lock in after)]
+    ((digest, path), *_) = matches
+    return _descent(workspace, digest, path, dict.fromkeys(address for lock in after for address in lock), runs)
 
 
-def stages_after(lock: Mapping[str, LockedStage], address: str) -> dict[str, LockedStage]:
+def stages_after(lock: Lock, address: str) -> dict[str, LockedStage]:
     """A stage, and every stage that reads what it or another of them wrote, in the order of the lock file."""
     reached = {address}
     while True:
@@ -210,22 +190,13 @@ def stages_after(lock: Mapping[str, LockedStage], address: str) -> dict[str, Loc
         reached |= reading
 
 
-def _is_of(stages: Mapping[str, LockedStage], run: TrackedRun) -> bool:
-    stage = stages.get(run.stage)
-    return stage is not None and _made(stage, run)
-
-
 def _descent(
-    workspace: Workspace,
-    asked: str,
-    output: str | None,
-    stages: tuple[str, ...],
-    runs: list[TrackedRun],
-    versions: list[TrackedVersion],
+    workspace: Workspace, asked: str, output: str | None, stages: Iterable[str], runs: list[TrackedRun]
 ) -> Descent:
-    lock = dvc_lock.read(workspace.root)
+    lock, ids = dvc_lock.read(workspace.root), {run.run_id for run in runs}
+    versions = [item for item in queries.all_versions(workspace) if item.variant == asked or item.run_id in ids]
     current = frozenset(run.run_id for run in runs if _is_of(lock, run))
-    return Descent(asked, output, stages, tuple(runs), tuple(versions), current)
+    return Descent(asked, output, tuple(stages), tuple(runs), tuple(versions), current)
 
 
 def _origin_text(origin: Origin) -> Group:
@@ -271,22 +242,33 @@ def _grid(entries: Mapping[str, str]) -> Table:
 
 def _descent_text(descent: Descent) -> Group:
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
     what = f"{descent.output} ({descent.asked})" if descent.output else descent.asked
-    runs = Table(title=f"Runs that came of {what}", title_justify="left")
-    for column in ("experiment", "run", "id", "DVC stage", "in dvc.lock"):
-        runs.add_column(column, overflow="fold")
-    for run in descent.runs:
-        state = "now" if run.run_id in descent.current else "before"
-        runs.add_row(*map(Text, (run.experiment, run.name, run.run_id, run.stage, state)))
-    versions = Table(title="Model versions", title_justify="left")
-    for column in ("version", "aliases", "variant", "run"):
-        versions.add_column(column, overflow="fold")
-    for version in descent.versions:
-        name = f"models:/{version.model}/{version.version}"
-        versions.add_row(*map(Text, (name, ", ".join(version.aliases), version.variant or "", version.run_id)))
+    states = {run.run_id: "now" if run.run_id in descent.current else "before" for run in descent.runs}
+    runs = _table(
+        f"Runs that came of {what}",
+        ("experiment", "run", "id", "DVC stage", "in dvc.lock"),
+        [(run.experiment, run.name, run.run_id, run.stage, states[run.run_id]) for run in descent.runs],
+    )
+    versions = _table(
+        "Model versions",
+        ("version", "aliases", "variant", "run"),
+        [
+            (f"models:/{item.model}/{item.version}", ", ".join(item.aliases), item.variant or "", item.run_id)
+            for item in descent.versions
+        ],
+    )
     silent = [stage for stage in descent.stages if stage not in {run.stage for run in descent.runs}]
     note = [Text(f"Stages after it without a run of their own: {', '.join(silent)}")] if silent else []
     return Group(runs, versions if descent.versions else Text("No model version."), *note)
+
+
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    table = Table(*(Column(name, overflow="fold") for name in columns), title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table

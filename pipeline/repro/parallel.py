@@ -60,7 +60,9 @@ def reproduce(workspace: Workspace, *, subject: str, keep_going: bool = False, a
     needs = stale_stages(workspace.root)
     variables = {name: value for name, value in os.environ.items() if name not in SET_FOR_A_STAGE}
     environment = process.environment_of_stages({"DVC_NO_ANALYTICS": "true", **variables})
-    num_workers = _num_workers()
+    # The cores that this process may use: in a container that can be fewer than the machine has.
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    num_workers = min(cores, MAX_WORKERS)
     # For a few stages, importing packages ahead of them would not pay.
     preloading = fork_server.started(environment) if len(needs) > num_workers else contextlib.nullcontext(environment)
     with progress.stages(len(needs)) as shown, preloading as environment:
@@ -82,12 +84,6 @@ def reproduce(workspace: Workspace, *, subject: str, keep_going: bool = False, a
             f"Mend what is named there, then run it again: it goes on where it stopped. {advice}".rstrip()
         )
     return len(needs)
-
-
-def _num_workers() -> int:
-    # The cores that this process may use: in a container that can be fewer than the machine has.
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return min(cores, MAX_WORKERS)
 
 
 def stale_stages(root: Path) -> dict[str, set[str]]:
@@ -141,14 +137,10 @@ def run(
     failures: list[Finished] = []
     ready: list[str] = []
     running: dict[Future[Finished], str] = {}
+    spawn, arguments = multiprocessing.get_context("spawn"), (root, dict(environment))
     with (
         tempfile.TemporaryDirectory() as folder,
-        ProcessPoolExecutor(
-            num_workers,
-            multiprocessing.get_context("spawn"),
-            initializer=_prepare_worker,
-            initargs=(root, dict(environment)),
-        ) as workers,
+        ProcessPoolExecutor(num_workers, spawn, _prepare_worker, arguments) as workers,
     ):
         files = {stage: Path(folder) / f"{number}.json" for number, stage in enumerate(needs)}
         while True:
@@ -162,7 +154,11 @@ def run(
             done, _ = wait(running, SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED)
             for future in done:
                 del running[future]
-                finished = _result(future)
+                try:
+                    finished = future.result()
+                except BrokenProcessPool:
+                    died = "a process that runs DVC died, probably for want of memory"
+                    raise PipelineError(f"{died}. Free some; the same command goes on where it stopped.") from None
                 on_finished(finished)
                 if finished.failed:
                     failures.append(finished)
@@ -179,28 +175,14 @@ def _num_waiting(needs: Mapping[str, set[str]]) -> dict[str, int]:
     return {stage: len(names) for stage, names in dependents.items()}
 
 
-def _result(future: Future[Finished]) -> Finished:
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        raise PipelineError(
-            "a process that runs DVC died, probably for want of memory. Free some; the same command goes on where it "
-            "stopped."
-        ) from None
-
-
 def _prepare_worker(root: Path, environment: Mapping[str, str]) -> None:
     process.prepare_process()
     # Ctrl-C reaches every process; the process that hands out the work ends the workers. Not SIG_IGN, which a stage
     # would inherit.
-    signal.signal(signal.SIGINT, _do_nothing)
+    signal.signal(signal.SIGINT, lambda *_: None)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(root)
-
-
-def _do_nothing(*_: object) -> None:
-    pass
 
 
 def _reproduce(stage: str, progress_file: Path) -> Finished:
@@ -212,7 +194,7 @@ def _reproduce(stage: str, progress_file: Path) -> Finished:
         if attempt:
             time.sleep(SECONDS_BETWEEN_ATTEMPTS)
         with tempfile.TemporaryFile() as file:
-            with _printing_to(file), _interruptible():
+            with _interruptible_and_printing_to(file):
                 status = main(["repro", "--single-item", stage])
             file.seek(0)
             printed = file.read().decode(errors="replace")
@@ -222,26 +204,18 @@ def _reproduce(stage: str, progress_file: Path) -> Finished:
 
 
 @contextlib.contextmanager
-def _printing_to(file: IO[bytes]) -> Iterator[None]:
-    """Redirect to the file what this process, and those that it starts, print."""
+def _interruptible_and_printing_to(file: IO[bytes]) -> Iterator[None]:
+    """Redirect to the file what this process and its children print; let Ctrl-C end DVC before it starts the stage."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     kept = [os.dup(number) for number in (1, 2)]
     try:
         for number in (1, 2):
             os.dup2(file.fileno(), number)
         yield
     finally:
+        signal.signal(signal.SIGINT, before)
         sys.stdout.flush()
         sys.stderr.flush()
         for number, descriptor in zip((1, 2), kept, strict=True):
             os.dup2(descriptor, number)
             os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C end DVC, which would otherwise go on to start the stage."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

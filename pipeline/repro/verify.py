@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
@@ -27,6 +27,7 @@ from pipeline.errors import PipelineError
 from pipeline.io import dvc_lock
 from pipeline.io.dvc_lock import LockedStage
 from pipeline.io.paths import Workspace
+from pipeline.repro.demo import copy
 from pipeline.runtime import process
 
 if TYPE_CHECKING:
@@ -85,12 +86,8 @@ def open_project(workspace: Workspace) -> Project:
     except DvcException as error:
         raise PipelineError(f"{root}: DVC cannot read the project: {error}. Run `dvc status` there.") from None
     locked = dvc_lock.read(root)
-    return Project(
-        root,
-        stages={address: locked[address] for address in addresses if address in locked},
-        not_run=tuple(address for address in addresses if address not in locked),
-        cache=cache,
-    )
+    stages = {address: locked[address] for address in addresses if address in locked}
+    return Project(root, stages, tuple(address for address in addresses if address not in locked), cache)
 
 
 def choose(project: Project, names: Sequence[str], *, sample: int | None = None, seed: int = 0) -> list[str]:
@@ -99,16 +96,16 @@ def choose(project: Project, names: Sequence[str], *, sample: int | None = None,
     Without names all that have run. Of these, `sample` picks as many at random. Raises PipelineError when a name is
     unknown, a named stage has not run, or none is left.
     """
-    known = [*project.stages, *project.not_run]
+    known = {address: address.partition("@")[0] for address in (*project.stages, *project.not_run)}
+    groups = sorted(set(known.values()))
     for name in names:
-        if not any(_is_named(address, name) for address in known):
-            groups = sorted({address.partition("@")[0] for address in known})
+        if name not in known and name not in groups:
             raise PipelineError(
-                f"unknown stage {name!r}; expected an address such as {known[0] if known else 'train@name'}, or one of "
+                f"unknown stage {name!r}; expected an address such as {next(iter(known), 'train@name')}, or one of "
                 f"the groups: {', '.join(groups) or '(none)'}. `dvc stage list` has all addresses."
             )
     missing = [address for address in project.not_run if address in names]
-    chosen = [address for address in project.stages if not names or any(_is_named(address, name) for name in names)]
+    chosen = [address for address in project.stages if not names or {address, known[address]} & set(names)]
     if missing or not chosen:
         raise PipelineError(
             f"{project.root / dvc_lock.NAME}: expected {', '.join(missing or names) or 'a stage'}, got none. "
@@ -127,24 +124,27 @@ def verify(project: Project, addresses: Sequence[str]) -> Iterator[Rerun]:
     """
     with _scratch() as scratch:
         for address in addresses:
+            clean = scratch / "copy"
             with _copy_errors(scratch):
-                copy = scratch / "copy"
-                changed = _fill(project, project.stages[address], copy)
-            yield _verify(project, project.stages[address], copy, scratch, changed)
-            shutil.rmtree(copy)
+                changed = _fill(project, project.stages[address], clean)
+            yield _verify(project, project.stages[address], clean, scratch, changed)
+            shutil.rmtree(clean)
 
 
 def table(reruns: Sequence[Rerun]) -> Table:
     """The stages that were run again, as a table for a terminal."""
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    shown = Table(title="Run again in a clean copy, and compared with dvc.lock", title_justify="left")
-    shown.add_column("stage", overflow="fold")
-    for number in ("outputs", "seconds"):
-        shown.add_column(number, justify="right")
-    shown.add_column("bytes")
-    shown.add_column("first difference", overflow="fold")
+    shown = Table(
+        Column("stage", overflow="fold"),
+        Column("outputs", justify="right"),
+        Column("seconds", justify="right"),
+        "bytes",
+        Column("first difference", overflow="fold"),
+        title="Run again in a clean copy, and compared with dvc.lock",
+        title_justify="left",
+    )
     for rerun in reruns:
         lines = [rerun.detail] if rerun.detail else []
         if rerun.changed_inputs:
@@ -159,19 +159,15 @@ def table(reruns: Sequence[Rerun]) -> Table:
     return shown
 
 
-def _is_named(address: str, name: str) -> bool:
-    return name in (address, address.partition("@")[0])
-
-
-def _verify(project: Project, stage: LockedStage, copy: Path, scratch: Path, changed: tuple[str, ...]) -> Rerun:
-    log = scratch / "output.txt"
+def _verify(project: Project, stage: LockedStage, clean: Path, scratch: Path, changed: tuple[str, ...]) -> Rerun:
     start = time.monotonic()
+    log = scratch / "output.txt"
     with log.open("wb") as output:
         # The command that `dvc repro` runs, as it runs it: by a shell.
         status = subprocess.run(
             stage.command,
             shell=True,
-            cwd=copy,
+            cwd=clean,
             env=_environment(project.root, stage, scratch),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -179,11 +175,12 @@ def _verify(project: Project, stage: LockedStage, copy: Path, scratch: Path, cha
             check=False,
         ).returncode
     seconds = time.monotonic() - start
-    outcome: Outcome = "failed"
-    detail = f"exit status {status}: {_last_lines(log)}"
-    if status == 0:
-        difference = next(_differences(project, stage, copy), "")
-        outcome, detail = ("different", difference) if difference else ("same", "")
+    detail = "" if status else next(_differences(project, stage, clean), "")
+    outcome: Outcome = "failed" if status else "different" if detail else "same"
+    if status:
+        lines = log.read_text(errors="replace").replace("\r", "\n").strip().splitlines()
+        printed = "\n".join(lines[-LAST_LINES:]) or "(no output)"
+        detail = f"exit status {status}: {printed}"
     return Rerun(stage.address, outcome, len(stage.outputs), seconds, detail, changed)
 
 
@@ -199,17 +196,16 @@ def _environment(root: Path, stage: LockedStage, scratch: Path) -> dict[str, str
     return process.environment_of_stages(environment)
 
 
-def _last_lines(log: Path) -> str:
-    lines = log.read_text(errors="replace").replace("\r", "\n").strip().splitlines()
-    return "\n".join(lines[-LAST_LINES:]) or "(no output)"
-
-
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
     """A temporary folder; folders left behind by processes that were killed are removed first."""
     base = Path(tempfile.gettempdir())
     with _copy_errors(base):
-        _sweep(base)
+        for left in base.glob(f"{SCRATCH}*"):
+            if left.suffix != ".lock" and left.stat().st_uid == os.getuid():
+                with contextlib.suppress(Timeout), FileLock(f"{left}.lock", timeout=0) as lock:
+                    shutil.rmtree(left, ignore_errors=True)
+                    Path(lock.lock_file).unlink(missing_ok=True)
         folder = base / f"{SCRATCH}{secrets.token_hex(8)}"
         # Locked before it exists, so that no other process takes it for one that was left behind.
         lock = FileLock(f"{folder}.lock", timeout=0)
@@ -223,15 +219,6 @@ def _scratch() -> Iterator[Path]:
         lock.release()
 
 
-def _sweep(base: Path) -> None:
-    for folder in base.glob(f"{SCRATCH}*"):
-        if folder.suffix == ".lock" or folder.stat().st_uid != os.getuid():
-            continue
-        with contextlib.suppress(Timeout), FileLock(f"{folder}.lock", timeout=0) as lock:
-            shutil.rmtree(folder, ignore_errors=True)
-            Path(lock.lock_file).unlink(missing_ok=True)
-
-
 @contextlib.contextmanager
 def _copy_errors(folder: Path) -> Iterator[None]:
     try:
@@ -243,46 +230,26 @@ def _copy_errors(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _fill(project: Project, stage: LockedStage, copy: Path) -> tuple[str, ...]:
+def _fill(project: Project, stage: LockedStage, clean: Path) -> tuple[str, ...]:
     """Make the copy; returns the inputs of the stage that are not what dvc.lock was made from."""
-    for name in COPIED:
-        _copy(project.root / name, copy / name)
     outputs = {path: digest for item in project.stages.values() for path, digest in item.outputs.items()}
-    for path in {path for item in project.stages.values() for path in item.dependencies}:
-        if not any(dvc_lock.overlap(path, output) for output in outputs):
-            _copy(project.root / path, copy / path)
-    absent = [
-        path
-        for path, digest in outputs.items()
-        if path not in stage.outputs and not _place(project, path, digest, copy / path)
-    ]
+    inputs = {path for item in project.stages.values() for path in item.dependencies}
+    for path in (*COPIED, *(path for path in inputs if not any(dvc_lock.overlap(path, output) for output in outputs))):
+        copy(project.root / path, clean / path)
+    others = {path: digest for path, digest in outputs.items() if path not in stage.outputs}
+    absent = [path for path, digest in others.items() if not _place(project, path, digest, clean / path)]
     for dependency in stage.dependencies:
-        _refuse_missing(project, stage, dependency, absent, copy)
-    changed = [path for path, digest in stage.dependencies.items() if dvc_lock.hash_of(copy / path) != digest]
-    return (*changed, *_changed_parameters(stage, copy))
-
-
-def _refuse_missing(project: Project, stage: LockedStage, dependency: str, absent: Sequence[str], copy: Path) -> None:
-    missing = [path for path in absent if dvc_lock.overlap(path, dependency)]
-    if missing:
-        raise PipelineError(
-            f"{missing[0]}: an input of {stage.address} that is neither in DVC's cache ({project.cache}) nor in the "
-            f"workspace. Run `dvc pull` where there is a remote, otherwise `dvc repro {stage.address}`."
-        )
-    if not (copy / dependency).exists():
-        raise PipelineError(
-            f"{project.root / dependency}: an input of {stage.address}, but the file is missing. Restore it from Git."
-        )
-
-
-def _copy(source: Path, destination: Path) -> None:
-    """Copy a file or folder, without compiled code; nothing where there is none."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(source, destination, ignore=ignored, dirs_exist_ok=True)
-    elif source.exists():
-        shutil.copy2(source, destination)
+        for path in absent:
+            if dvc_lock.overlap(path, dependency):
+                raise PipelineError(
+                    f"{path}: an input of {stage.address} that is neither in DVC's cache ({project.cache}) nor in the "
+                    f"workspace. Run `dvc pull` where there is a remote, otherwise `dvc repro {stage.address}`."
+                )
+        if not (clean / dependency).exists():
+            path = str(project.root / dependency)
+            raise PipelineError(f"{path}: an input of {stage.address}, but the file is missing. Restore it from Git.")
+    changed = [path for path, digest in stage.dependencies.items() if dvc_lock.hash_of(clean / path) != digest]
+    return (*changed, *_changed_parameters(stage, clean))
 
 
 def _place(project: Project, path: str, digest: str, destination: Path) -> bool:
@@ -293,7 +260,7 @@ def _place(project: Project, path: str, digest: str, destination: Path) -> bool:
     """
     cached = _cached(project, digest)
     if cached is None:
-        _copy(project.root / path, destination)
+        copy(project.root / path, destination)
         return destination.exists()
     for name, content in cached.items():
         file = destination / name
@@ -305,10 +272,8 @@ def _place(project: Project, path: str, digest: str, destination: Path) -> bool:
 def _cached(project: Project, digest: str) -> dict[str, Path] | None:
     """The files in the cache of an output, by their path below it (`.` of a file itself); None unless all are there."""
     files = _listed(project, digest) if digest.endswith(dvc_lock.FOLDER_SUFFIX) else {".": digest}
-    if files is None:
-        return None
-    paths = {name: _cache_path(project, value) for name, value in files.items()}
-    return paths if all(path.is_file() for path in paths.values()) else None
+    paths = {name: _cache_path(project, value) for name, value in (files or {}).items()}
+    return paths if files is not None and all(path.is_file() for path in paths.values()) else None
 
 
 def _listed(project: Project, digest: str) -> dict[str, str] | None:
@@ -327,19 +292,18 @@ def _cache_path(project: Project, digest: str) -> Path:
 def _changed_parameters(stage: LockedStage, root: Path) -> Iterator[str]:
     for file, values in stage.parameters.items():
         content = YAML(typ="safe").load(root / file)
-        yield from (f"{file}: {key}" for key, value in values.items() if _value(content, key) != value)
+        for key, expected in values.items():
+            value = content
+            for part in key.split("."):
+                value = value.get(part) if isinstance(value, Mapping) else None
+            if value != expected:
+                yield f"{file}: {key}"
 
 
-def _value(content: Any, key: str) -> Any:
-    for part in key.split("."):
-        content = content.get(part) if isinstance(content, Mapping) else None
-    return content
-
-
-def _differences(project: Project, stage: LockedStage, copy: Path) -> Iterator[str]:
+def _differences(project: Project, stage: LockedStage, clean: Path) -> Iterator[str]:
     """Each output that differs from dvc.lock; of a folder, its first file that does, if that can be known."""
     for path, expected in stage.outputs.items():
-        made = copy / path
+        made = clean / path
         if not made.exists():
             yield f"{path}: not written"
         elif (received := dvc_lock.hash_of(made)) != expected:
@@ -347,14 +311,9 @@ def _differences(project: Project, stage: LockedStage, copy: Path) -> Iterator[s
 
 
 def _first_file(project: Project, path: str, expected: str, made: Path) -> str:
-    if not made.is_dir():
-        return ""
-    listed = _listed(project, expected)
-    kept = project.root / path
+    kept, listed = project.root / path, _listed(project, expected)
     if listed is None and kept.is_dir() and dvc_lock.hash_of(kept) == expected:
         listed = dvc_lock.manifest(kept)
-    if listed is None:
+    if listed is None or not made.is_dir():
         return ""
-    found = dvc_lock.manifest(made)
-    names = sorted(name for name in listed.keys() | found.keys() if listed.get(name) != found.get(name))
-    return f" ({names[0]})"
+    return f" ({min(name for name, _ in listed.items() ^ dvc_lock.manifest(made).items())})"
