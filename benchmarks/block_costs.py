@@ -63,8 +63,8 @@ def one(engine: str, rounds: int, images: int, threads: int) -> None:
     """Time all blocks on one engine; print the seconds per epoch of each round by block, as JSON."""
     import numpy as np
 
+    from pipeline.data.examples import Examples
     from pipeline.runtime import backend
-    from pipeline.training import Examples
 
     backend.configure("jax" if engine == "engine-jax" else "tensorflow", threads=threads)
     random = np.random.default_rng(0)

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.workers import ROOT
-from pipeline.io import storage
+from pipeline.data.examples import Examples, read_images
 from pipeline.io.paths import Workspace
-from pipeline.training import Examples
 
 NUM_DRAWN_CLASSES = 10
 
@@ -19,15 +18,14 @@ def load(dataset: str | None, num_train: int | None, num_validation: int | None)
     if dataset is None:
         return drawn(num_train or 1000, seed=1), drawn(num_validation or 200, seed=2)
     train, validation = (
-        Examples(*storage.read_examples(Workspace(ROOT).prepared(dataset, split), num_classes=256))
-        for split in ("train", "validation")
+        read_images(Workspace(ROOT).prepared(dataset, split), num_classes=256) for split in ("train", "validation")
     )
     return first(train, num_train), first(validation, num_validation)
 
 
 def first(examples: Examples, number: int | None) -> Examples:
     """So many of the examples, all without a number."""
-    return Examples(examples.inputs[:number], examples.targets[:number])
+    return examples.subset(slice(number))
 
 
 def drawn(number: int, seed: int) -> Examples:

@@ -12,7 +12,7 @@ import keras
 
 from benchmarks import data
 from pipeline.config.models import CnnVariant, MlpVariant
-from pipeline.training import Examples
+from pipeline.data.examples import Examples
 
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD}
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from benchmarks import data, training
 from pipeline.config.models import Search
+from pipeline.data.examples import Examples
 from pipeline.runtime import backend, process
-from pipeline.training import Examples, cross_validation
+from pipeline.training import cross_validation
 
 
 def configuration(

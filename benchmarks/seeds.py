@@ -50,7 +50,7 @@ def one(variant: str, number: int) -> None:
     """Train once under the study's seed plus a number; print the last accuracy and the lowest loss as JSON."""
     from pipeline import models, training
     from pipeline.config.load import load_params
-    from pipeline.io import storage
+    from pipeline.data.examples import read_images
     from pipeline.io.paths import Workspace
     from pipeline.runtime import backend
 
@@ -61,8 +61,7 @@ def one(variant: str, number: int) -> None:
     seed = params.compute.seed + number
     backend.configure(spec.engine, threads=params.compute.threads)
     examples, validation = (
-        training.Examples(*storage.read_examples(workspace.prepared(spec.dataset, split), num_classes=classes))
-        for split in ("train", "validation")
+        read_images(workspace.prepared(spec.dataset, split), num_classes=classes) for split in ("train", "validation")
     )
     model = models.build(spec, input_shape=examples.inputs.shape[1:], num_outputs=classes, seed=seed)
     history = training.train(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.models import CnnVariant, MlpVariant
-from pipeline.training import Examples
+from pipeline.data.examples import Examples
 
 # Keras's, which PyTorch sets otherwise: of batch normalization and of RMSprop.
 BATCH_NORM = {"momentum": 0.01, "eps": 1e-3}

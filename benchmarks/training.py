@@ -10,8 +10,8 @@ from typing import Any
 from benchmarks import data
 from pipeline import models
 from pipeline.config.models import CnnVariant, Engine, MlpVariant
+from pipeline.data.examples import Examples
 from pipeline.runtime import backend
-from pipeline.training import Examples
 
 # The moments at which training began and each epoch ended, and the last validation accuracy.
 Trained = tuple[list[float], float]

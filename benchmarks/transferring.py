@@ -14,9 +14,9 @@ from benchmarks import data
 from benchmarks.workers import ROOT
 from pipeline.config.data import Features
 from pipeline.config.models import MobileNetVariant
+from pipeline.data.examples import Examples
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
-from pipeline.training import Examples
 
 # What this measures: some images, of which as many are for validation as in Fashion-MNIST.
 VALIDATION_SHARE = 4

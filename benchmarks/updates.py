@@ -32,6 +32,7 @@ def run(
     from pipeline import models, training
     from pipeline.config.load import load_params
     from pipeline.config.models import DenseLayer
+    from pipeline.data.examples import read_images
     from pipeline.io import storage
     from pipeline.io.paths import Workspace
     from pipeline.runtime import backend
@@ -47,7 +48,7 @@ def run(
     backend.configure(spec.engine, threads=params.compute.threads)
     num_classes = len(params.datasets[spec.dataset].classes)
     examples, validation = (
-        training.Examples(*storage.read_examples(workspace.prepared(spec.dataset, split), num_classes=num_classes))
+        read_images(workspace.prepared(spec.dataset, split), num_classes=num_classes)
         for split in ("train", "validation")
     )
     num_updates = spec.epochs * spec.steps_per_epoch

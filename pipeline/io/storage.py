@@ -118,45 +118,6 @@ def read_arrays(path: Path, *names: str) -> tuple[np.ndarray, ...]:
         return tuple(archive[name] for name in names)
 
 
-def read_examples(path: Path, *, num_classes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Read a prepared split: images (n, height, width) and labels (n,), uint8.
-
-    Raises PipelineError when the file is missing, damaged, empty, or does not fit the number of classes; without one,
-    when a class below the highest has no example.
-    """
-    images, labels = read_arrays(path, "images", "labels")
-    problem = None
-    if images.ndim != 3 or images.dtype != np.uint8 or len(images) == 0:
-        problem = f"images (n, height, width) of uint8, got {images.shape} of {images.dtype}"
-    elif labels.shape != images.shape[:1] or labels.dtype != np.uint8:
-        problem = f"one uint8 label per image ({len(images)}), got {labels.shape} of {labels.dtype}"
-    else:
-        problem = label_problem(labels, num_classes)
-    if problem:
-        raise PipelineError(f"{path}: expected {problem}. Delete it, then run `dvc repro` to make it again.")
-    return images, labels
-
-
-def read_training_splits(train: Path, validation: Path) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """Read the split to train on and the one held out; the classes are those of the labels that are trained on.
-
-    Raises PipelineError as `read_examples` does.
-    """
-    images, labels = read_examples(train)
-    return (images, labels), read_examples(validation, num_classes=int(labels.max()) + 1)
-
-
-def label_problem(labels: np.ndarray, num_classes: int | None) -> str | None:
-    """What is expected of labels (n,) and what is there instead; None when they fit, as `read_examples` tells."""
-    if num_classes is not None:
-        is_beyond = labels.max() >= num_classes
-        return f"labels below {num_classes}, the number of classes, got {labels.max()}" if is_beyond else None
-    present = np.unique(labels)
-    if np.array_equal(present, np.arange(len(present))):
-        return None
-    return f"labels that leave out none below the highest, got {', '.join(map(str, present))}"
-
-
 def write_figure(path: Path, figure: Figure) -> None:
     """Write a figure as PNG, with no software version or date in it."""
     buffer = io.BytesIO()

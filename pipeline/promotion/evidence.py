@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.params import Params
 from pipeline.data import preprocessing
+from pipeline.data.examples import read_images
 from pipeline.io import git, storage
 from pipeline.io.paths import Workspace
 from pipeline.promotion.checks import Evidence, Outputs, Served, WorkTree
@@ -152,4 +153,5 @@ def _examples(workspace: Workspace, params: Params, data: str, split: str) -> tu
     path = workspace.prepared(data, split)
     if data in params.signals:
         return waves.read(path, num_points=params.signals[data].num_points)
-    return storage.read_examples(path, num_classes=len(params.datasets[data].classes))
+    examples = read_images(path, num_classes=len(params.datasets[data].classes))
+    return examples.inputs, examples.targets

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.params import Params
 from pipeline.config.section import require
+from pipeline.data.examples import read_images
 from pipeline.evaluation import classification, scoring, statistics
 from pipeline.evaluation.classification import Evaluation
 from pipeline.io import storage
@@ -29,7 +30,8 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     chosen = backend.for_predicting(variant.family for variant in variants.values())
     backend.configure(chosen, threads=params.compute.threads)
     classes = params.datasets[study.dataset].classes
-    images, labels = storage.read_examples(workspace.prepared(study.dataset, "test"), num_classes=len(classes))
+    examples = read_images(workspace.prepared(study.dataset, "test"), num_classes=len(classes))
+    images, labels = examples.inputs, examples.targets
     scores = {}
     for variant_name, variant in variants.items():
         path = workspace.model(variant_name, variant)

@@ -6,6 +6,7 @@ import pandas as pd
 
 from pipeline.config.params import Params
 from pipeline.config.section import require
+from pipeline.data.examples import read_images
 from pipeline.errors import PipelineError
 from pipeline.evaluation import scoring, seeds
 from pipeline.io import storage
@@ -21,13 +22,13 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     chosen = backend.for_predicting(variant.family for variant in variants.values())
     backend.configure(chosen, threads=params.compute.threads)
     num_classes = len(params.datasets[spec.dataset].classes)
-    images, labels = storage.read_examples(workspace.prepared(spec.dataset, "test"), num_classes=num_classes)
+    examples = read_images(workspace.prepared(spec.dataset, "test"), num_classes=num_classes)
     rows = []
     for variant_name, variant in variants.items():
         for row in trained_rows(workspace, params, name, variant_name):
             model = storage.read_model(workspace.repeated_model(name, variant_name, int(row["seed"])))
-            probabilities, penalty = scoring.predict_in_batches(model, images)
-            tested = scoring.score(probabilities, labels, penalty, variant.objective)
+            probabilities, penalty = scoring.predict_in_batches(model, examples.inputs)
+            tested = scoring.score(probabilities, examples.targets, penalty, variant.objective)
             rows.append(
                 {
                     "variant": variant_name,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.params import Params
 from pipeline.config.section import require
+from pipeline.data.examples import read_training_images
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend, progress
@@ -24,15 +25,17 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     """Compute the features of a dataset's training and validation images; save them with the labels."""
     spec = require(params.features, name, "features")
     train, held_out = (workspace.prepared(spec.dataset, split) for split in ("train", "validation"))
-    training, validation = storage.read_training_splits(train, held_out)
+    training, validation = read_training_images(train, held_out)
     splits = {"train": training, "validation": validation}
     backend.configure("tensorflow", threads=params.compute.threads)
     from pipeline.models import mobilenet_v2
 
-    extractor = mobilenet_v2.build_extractor(spec, workspace.weights(spec.weights), image_shape=training[0].shape[1:])
-    for split, (images, labels) in splits.items():
-        features = extract(extractor, images, title=f"{name}, {split}")
-        storage.write_arrays(workspace.features(name, split), features=features, labels=labels)
+    extractor = mobilenet_v2.build_extractor(
+        spec, workspace.weights(spec.weights), image_shape=training.inputs.shape[1:]
+    )
+    for split, examples in splits.items():
+        features = extract(extractor, examples.inputs, title=f"{name}, {split}")
+        storage.write_arrays(workspace.features(name, split), features=features, labels=examples.targets)
 
 
 def extract(extractor: keras.Model, images: NDArray[np.uint8], *, title: str) -> NDArray[np.float32]:

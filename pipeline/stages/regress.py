@@ -9,13 +9,14 @@ import pandas as pd
 from pipeline import models
 from pipeline.config.params import Params
 from pipeline.config.section import require
+from pipeline.data.examples import Examples
 from pipeline.evaluation import scoring
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
 from pipeline.studies.waves import data, plots
 from pipeline.studies.waves.metrics import parameter_errors
-from pipeline.training import Examples, fitting, summary
+from pipeline.training import fitting, summary
 
 if TYPE_CHECKING:
     import keras

@@ -9,10 +9,11 @@ import pandas as pd
 from pipeline import models
 from pipeline.config.params import Params
 from pipeline.config.section import require
+from pipeline.data.examples import read_training_images
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
-from pipeline.training import Examples, fitting, summary
+from pipeline.training import fitting, summary
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
@@ -24,7 +25,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     variant = params.variants[name]
     backend.configure(variant.engine, threads=params.compute.threads)
     train, held_out = (workspace.prepared(variant.dataset, split) for split in ("train", "validation"))
-    examples, validation = (Examples(*split) for split in storage.read_training_splits(train, held_out))
+    examples, validation = read_training_images(train, held_out)
     import keras
 
     rows = []

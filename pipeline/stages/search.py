@@ -15,11 +15,12 @@ from pipeline.config.models import Search, units_text
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.data import preprocessing
+from pipeline.data.examples import Examples, read_training_images
 from pipeline.errors import PipelineError
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import process, progress
-from pipeline.training import Examples, cross_validation
+from pipeline.training import cross_validation
 from pipeline.training.cross_validation import Configuration, FoldScore
 
 # What a fit depends on besides the parameters and the images.
@@ -115,8 +116,8 @@ def outcome(name: str, spec: Search, configurations: list[Configuration]) -> dic
 def _all_training_examples(workspace: Workspace, spec: Search) -> Examples:
     """Training and validation images together: each is held out by one fold."""
     train, held_out = (workspace.prepared(spec.dataset, split) for split in ("train", "validation"))
-    parts = storage.read_training_splits(train, held_out)
-    examples = Examples(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    parts = read_training_images(train, held_out)
+    examples = Examples(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("inputs", "targets")))
     smallest = int(preprocessing.class_counts(examples.targets, examples.num_classes).min())
     if smallest < spec.folds:
         raise PipelineError(

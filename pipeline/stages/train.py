@@ -11,13 +11,14 @@ from pipeline import models
 from pipeline.config.models import Classifier, CnnVariant, MlpVariant, MobileNetVariant
 from pipeline.config.params import Params
 from pipeline.config.section import require
+from pipeline.data.examples import Examples, read_training_images
 from pipeline.errors import PipelineError
 from pipeline.evaluation import scoring
 from pipeline.io import outcomes, storage
 from pipeline.io.paths import Workspace
 from pipeline.plots import curves
 from pipeline.runtime import backend
-from pipeline.training import Examples, fitting, summary
+from pipeline.training import fitting, summary
 
 if TYPE_CHECKING:
     import keras
@@ -28,7 +29,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     variant = resolved(workspace, require(params.classifiers, name, "variant"), name)
     backend.configure(variant.engine, threads=params.compute.threads)
     train, held_out = (workspace.prepared(variant.dataset, split) for split in ("train", "validation"))
-    examples, validation = (Examples(*split) for split in storage.read_training_splits(train, held_out))
+    examples, validation = read_training_images(train, held_out)
     model = initial_model(workspace, params, variant, examples)
     from pipeline.tracking import live
 

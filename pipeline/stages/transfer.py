@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
-
 from pipeline import models
 from pipeline.config.params import Params
 from pipeline.config.section import require
-from pipeline.errors import PipelineError
+from pipeline.data.examples import read_features
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.plots import curves
 from pipeline.runtime import backend
-from pipeline.training import Examples, fitting, summary
+from pipeline.training import fitting, summary
 
 # Of the images that the complete model takes; the features do not have it.
 IMAGE_SHAPE = (28, 28)
@@ -55,21 +51,3 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         storage.write_json(results / "metrics.json", metrics)
         figure = curves.training_curves(history, title=name, active=summary.active_in_training(variant))
         storage.write_figure(results / "curves.png", figure)
-
-
-def read_features(path: Path, *, num_classes: int | None = None) -> Examples:
-    """Read the features (n, channels) of a split and their labels (n,).
-
-    Raises PipelineError as `storage.read_examples` does.
-    """
-    features, labels = storage.read_arrays(path, "features", "labels")
-    problem = None
-    if features.ndim != 2 or features.dtype != np.float32 or len(features) == 0:
-        problem = f"features (n, channels) of float32, got {features.shape} of {features.dtype}"
-    elif labels.shape != features.shape[:1] or labels.dtype != np.uint8:
-        problem = f"one uint8 label per row ({len(features)}), got {labels.shape} of {labels.dtype}"
-    else:
-        problem = storage.label_problem(labels, num_classes)
-    if problem:
-        raise PipelineError(f"{path}: expected {problem}. Delete it, then run `dvc repro` to make it again.")
-    return Examples(features, labels)

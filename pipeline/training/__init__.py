@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.config.models import MlpVariant
+from pipeline.data.examples import Examples
 from pipeline.models import Trainable
 from pipeline.runtime.progress import EpochListener
-from pipeline.training.data import Examples, Fit
+from pipeline.training.data import Fit
 
 if TYPE_CHECKING:
     import keras
-
-__all__ = ["Examples", "train"]
 
 
 def train(

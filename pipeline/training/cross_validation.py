@@ -13,8 +13,8 @@ import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
 from pipeline.config.models import Search, units_text
+from pipeline.data.examples import Examples
 from pipeline.runtime import backend
-from pipeline.training import Examples
 
 # Each fit runs on one thread, so that its results do not depend on how many run beside it.
 THREADS_PER_FIT = 1

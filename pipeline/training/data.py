@@ -1,4 +1,4 @@
-"""The examples that a model learns from, and what a training engine is given besides the model."""
+"""What a training engine is given besides the model, and the columns of the history that it makes."""
 
 from __future__ import annotations
 
@@ -6,35 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
+from pipeline.data.examples import Examples
 
 if TYPE_CHECKING:
     import keras
 
     from pipeline.training.objectives import LossAndMetrics
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Inputs (n, ...) and what a model should give for them, (n,) labels uint8 or (n, num_outputs) float32.
-
-    For image classifiers the inputs are raw images (n, height, width) uint8.
-    """
-
-    inputs: np.ndarray
-    targets: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    @property
-    def num_classes(self) -> int:
-        """The number of classes, provided that each class has an example."""
-        return int(self.targets.max()) + 1
-
-    def subset(self, indices: np.ndarray) -> Examples:
-        """The examples at these indices, in their order."""
-        return Examples(self.inputs[indices], self.targets[indices])
 
 
 @dataclass(frozen=True)

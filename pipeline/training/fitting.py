@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline import training
+from pipeline.data.examples import Examples
 from pipeline.models import Trainable
 from pipeline.runtime import progress
-from pipeline.training import Examples, summary
+from pipeline.training import summary
 
 if TYPE_CHECKING:
     import keras

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from pipeline.training.data import Examples, Fit
+from pipeline.data.examples import Examples
+from pipeline.training.data import Fit
 from pipeline.training.objectives import LossAndMetrics
 
 # Trainable, non-trainable and optimizer variables.

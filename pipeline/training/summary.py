@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config.models import CnnVariant, ConvBlock, DenseLayer, MlpVariant, Objective
+from pipeline.data.examples import Examples
 from pipeline.errors import PipelineError
 from pipeline.evaluation import scoring
 from pipeline.models import Trainable
-from pipeline.training import Examples
 
 if TYPE_CHECKING:
     import keras

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.config.params import Params
+from pipeline.data.examples import read_images
 from pipeline.errors import PipelineError
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
@@ -100,9 +101,9 @@ def test_repeats_are_scored_and_summarized(prepared: Workspace, params: Params) 
         ("deep", 1),
         ("deep", 2),
     ]
-    images, labels = storage.read_examples(prepared.prepared("shapes", "test"), num_classes=3)
+    test = read_images(prepared.prepared("shapes", "test"), num_classes=3)
     model = storage.read_model(prepared.repeated_model("second", "deep", 2))
-    correct = np.asarray(model(images, training=False)).argmax(axis=1) == labels
+    correct = np.asarray(model(test.inputs, training=False)).argmax(axis=1) == test.targets
     assert seeds["test_accuracy"].iloc[3] == correct.mean()
     summary = storage.read_table(folder / "summary.csv").set_index("variant")
     assert summary.loc["deep", "test_accuracy_mean"] == pytest.approx(seeds["test_accuracy"].iloc[2:].mean())

@@ -15,11 +15,11 @@ import pytest
 
 from pipeline.config.models import Search, units_text
 from pipeline.config.params import Params
+from pipeline.data.examples import Examples
 from pipeline.errors import PipelineError
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.stages import search
-from pipeline.training import Examples
 from pipeline.training import cross_validation as searching
 from pipeline.training.cross_validation import Configuration, FoldScore
 

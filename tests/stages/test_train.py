@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from pipeline.config.params import Params
+from pipeline.data.examples import Examples
 from pipeline.errors import PipelineError
 from pipeline.evaluation import scoring
 from pipeline.evaluation.result_files import ClassifierTraining
@@ -25,7 +26,7 @@ from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
 from pipeline.stages import train
-from pipeline.training.data import Examples, history_columns
+from pipeline.training.data import history_columns
 from pipeline.training.summary import classifier_metrics
 from tests import params_files
 

@@ -17,10 +17,10 @@ import numpy as np
 
 from pipeline import models, training
 from pipeline.config.models import CnnVariant, MlpVariant, MobileNetVariant, RegressorVariant
+from pipeline.data.examples import Examples
 from pipeline.evaluation import scoring
 from pipeline.io import storage
 from pipeline.runtime import backend as compute
-from pipeline.training import Examples
 
 COMMON = {"study": "study", "dataset": "shapes", "batch_size": 24, "epochs": 1}
 SGD: dict[str, Any] = {"name": "sgd", "learning_rate": 0.1}

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import training
 from pipeline.config.models import Augmentation
+from pipeline.data.examples import Examples
 from pipeline.runtime import backend
 
 NUM_IMAGES, SIZE = 400, 41
@@ -124,7 +124,7 @@ def steps_made(**options: Any) -> float:
     inputs = keras.Input((2,), name="inputs")
     model = keras.Model(inputs, keras.layers.Dense(1, name="outputs")(inputs))
     # Far above what is predicted: the gradient of the absolute error by the bias is -1 in each batch.
-    examples = training.Examples(np.zeros((10, 2), np.float32), np.full((10, 1), 1e6, np.float32))
+    examples = Examples(np.zeros((10, 2), np.float32), np.full((10, 1), 1e6, np.float32))
     fit = Fit(
         training=examples,
         validation=examples,

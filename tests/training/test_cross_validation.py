@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.models import Search
+from pipeline.data.examples import Examples
 from pipeline.runtime import backend
-from pipeline.training import Examples, cross_validation
+from pipeline.training import cross_validation
 from pipeline.training.cross_validation import Configuration, FoldScore
 
 SPEC = Search.model_validate(
