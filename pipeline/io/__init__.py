@@ -1,1 +1,1 @@
-"""Files of a project: where they lie, how they are read and written, and what DVC and Git say of them."""
+"""Files of a project: their paths, reading and writing them, and their state in DVC and Git."""

@@ -1,11 +1,11 @@
-"""What git says of the repository around a folder."""
+"""Ask git about the repository that a folder is in."""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
 
-# Searching a long history for a change takes a while; a hook or a file system that hangs must not.
+# Seconds. Searching a long history takes a while, but a hook or file system that hangs must not block for ever.
 TIMEOUT = 60.0
 
 

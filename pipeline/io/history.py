@@ -1,4 +1,4 @@
-"""history.csv of a trained variant, as whoever reads it needs it: a row per epoch, numbers only."""
+"""Read and check history.csv of a trained variant: a row per epoch, numbers only."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a process runs on: how it starts and ends, its compute backend, its progress on a terminal, the fork server."""
+"""The process that a stage runs in: its start and end, Keras backend, progress on a terminal, and the fork server."""

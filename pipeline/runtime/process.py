@@ -1,6 +1,6 @@
-"""What the processes of the pipeline begin with and end like, the stages above all.
+"""The start and the end of the pipeline's processes: signals, exit status, death with the parent, garbage collection.
 
-Nothing that takes time is imported until a stage runs.
+Slow imports are left to the stage that needs them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 # <linux/prctl.h>: the signal that this process gets when its parent dies.
 PR_SET_PDEATHSIG = 1
 
-# New objects until Python looks for cycles again, 700 by default. Imports make a million objects that stay, as does
-# DVC when it reads its lock: looking through them again and again took a quarter of the seconds.
+# New objects before Python searches for reference cycles again; its default is 700. Imports create a million objects
+# that stay, and so does DVC when it reads its lock: a quarter of the time went into searching them over and over.
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 Stage = Callable[["Workspace", "Params", str], None]
@@ -53,18 +53,18 @@ def environment_of_stages(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def prepare_process() -> None:
-    """What each process of the pipeline begins with: it ends with its parent, and seldom looks for reference cycles."""
+    """To be called first in each process: it then ends with its parent, and seldom searches for reference cycles."""
     die_with_parent()
     collect_garbage_seldom()
 
 
 def collect_garbage_seldom() -> None:
-    """Look for reference cycles less often than Python does by itself."""
+    """Search for reference cycles less often than by Python's default."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, *gc.get_threshold()[1:])
 
 
 def die_with_parent() -> None:
-    """End this process when DVC is killed: an orphan would write on while the next repro runs the same stage."""
+    """End this process when DVC is killed: an orphan would go on writing while the next repro runs the same stage."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() == 1 and "DVC_STAGE" in os.environ and not _starts_stages(1):
@@ -72,7 +72,7 @@ def die_with_parent() -> None:
 
 
 def _starts_stages(process: int) -> bool:
-    """Whether a process is DVC or this package's: in a container it may be the first one, to which orphans go too."""
+    """Whether a process is DVC or of this package: in a container, process 1, which adopts orphans, may be DVC."""
     try:
         command = Path(f"/proc/{process}/cmdline").read_bytes()
     except OSError:
@@ -81,7 +81,7 @@ def _starts_stages(process: int) -> bool:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    # What comes after the first one must not stop the cleaning up that it starts.
+    # Further signals must not interrupt the clean-up that the first one starts.
     for further in (signal.SIGTERM, signal.SIGINT):
         signal.signal(further, signal.SIG_IGN)
     # As an exception, so that open runs are closed and temporary files removed on the way out.

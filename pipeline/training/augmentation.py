@@ -1,4 +1,4 @@
-"""Random affine changes of images, compiled together with the training step."""
+"""Random affine transforms of images, compiled together with the training step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.config.models import Augmentation
 def random_affine(spec: Augmentation, images: Any, seed: Any) -> Any:
     """Shear, zoom and rotate each image (n, height, width) about its centre by amounts of its own.
 
-    `seed` is a Keras seed tensor: equal seeds change alike. Returns float32 in the images' units.
+    `seed` is a Keras seed tensor: equal seeds give equal transforms. Returns float32 in the images' units.
     """
     num_images, height, width = images.shape
     shear, rotation = math.radians(spec.shear_degrees), math.radians(spec.rotation_degrees)
@@ -33,7 +33,7 @@ def random_affine(spec: Augmentation, images: Any, seed: Any) -> Any:
 
 
 def _transforms(shear: Any, rotation: Any, zoom_x: Any, zoom_y: Any, *, centre: tuple[float, float]) -> Any:
-    """Keras's eight numbers per image, which say where each pixel comes from: rotation times shear times zoom."""
+    """Eight coefficients per image for Keras, which map output to input pixels: rotation times shear times zoom."""
     cos, sin = keras.ops.cos(rotation), keras.ops.sin(rotation)
     xx, xy = cos * zoom_x, (-cos * keras.ops.sin(shear) - sin * keras.ops.cos(shear)) * zoom_y
     yx, yy = sin * zoom_x, (-sin * keras.ops.sin(shear) + cos * keras.ops.cos(shear)) * zoom_y

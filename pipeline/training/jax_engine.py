@@ -37,7 +37,7 @@ def run(model: keras.Model, fit: Fit, *, augment: Augment | None = None, steps_p
 
 
 class Engine:
-    """The compiled training of one architecture, for any number of models of it."""
+    """The compiled training step of one architecture, which trains any number of models of it."""
 
     def __init__(
         self,
