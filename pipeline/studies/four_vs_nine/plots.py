@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 # One per kind; the baseline is black.
 COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.SKY_BLUE, style.VERMILION)
-BASELINE_COLOUR = style.BLACK
+BASELINE_LINE: dict[str, Any] = {"color": style.BLACK, "ls": "--", "lw": 1.2}
 # Between bars of different kinds, in bars.
 GAP = 0.6
 # The enlarged scale shows accuracies down to this far below the baseline's, as a fraction.
@@ -35,13 +34,13 @@ def accuracy_bars(table: pd.DataFrame, *, baseline: str, title: str) -> Figure:
     bars, enlarged = figure.subplots(1, 2, sharey=True, width_ratios=(2, 3))
     figure.suptitle(title)
     places = _draw_bars(bars, others, "val_accuracy", scale=100, text="{:.2f} %")
-    _draw_line(bars, 100 * reference["val_accuracy"], f"{baseline}: {100 * reference['val_accuracy']:.2f} %")
+    accuracy = 100 * reference["val_accuracy"]
+    bars.axvline(accuracy, label=f"{baseline}: {accuracy:.2f} %", **BASELINE_LINE)
     bars.set(xlim=(0, 118), xlabel="validation accuracy (%)")
     bars.set_xticks(range(0, 101, 20))
     _draw_enlarged(enlarged, others, reference, places)
-    figure.legend(
-        handles=[*bars.lines[:1], *enlarged.containers[:1]], loc="outside lower center", ncols=2, frameon=False
-    )
+    handles = [*bars.lines[:1], *enlarged.containers[:1]]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
@@ -55,7 +54,8 @@ def cross_entropy_bars(table: pd.DataFrame, *, baseline: str, title: str) -> Fig
     axes = figure.subplots()
     axes.set_title(title)
     _draw_bars(axes, others, "val_cross_entropy", scale=1, text="{:.3f}")
-    _draw_line(axes, reference["val_cross_entropy"], f"{baseline}: {reference['val_cross_entropy']:.3f}")
+    value = reference["val_cross_entropy"]
+    axes.axvline(value, label=f"{baseline}: {value:.3f}", **BASELINE_LINE)
     axes.margins(x=0.12)
     axes.set_xlabel("validation cross-entropy (nats, without penalties)")
     figure.legend(loc="outside lower center", frameon=False)
@@ -75,14 +75,9 @@ def learning_curves(histories: Mapping[str, pd.DataFrame], *, title: str) -> Fig
         style.draw_history(entropy, history, "cross_entropy", max_ticks=4, lw=1)
         style.draw_history(accuracy, history, "accuracy", max_ticks=4, lw=1)
         lowest = history.iloc[int(history["val_cross_entropy"].argmin())]
-        entropy.plot(
-            lowest["epoch"],
-            lowest["val_cross_entropy"],
-            marker="o",
-            ls="none",
-            color=style.VALIDATION_COLOUR,
-            label="lowest validation cross-entropy",
-        )
+        label = "lowest validation cross-entropy"
+        place = (lowest["epoch"], lowest["val_cross_entropy"])
+        entropy.plot(*place, "o", color=style.VALIDATION_COLOUR, label=label)
         entropy.set_title(f"{name}\nlowest in epoch {lowest['epoch']:.0f} of {len(history)}", fontsize=9)
         accuracy.set_xlabel("epoch")
     grid[0][0].set(ylabel="cross-entropy (nats),\nwithout penalties", ylim=(0, None))
@@ -96,21 +91,11 @@ def _without(table: pd.DataFrame, baseline: str) -> tuple[pd.DataFrame, pd.Serie
     return table[~is_baseline].reset_index(drop=True), table[is_baseline].iloc[0]
 
 
-def _places(kinds: Sequence[str]) -> np.ndarray:
-    """Where each bar stands, from the top: a gap before each new kind."""
-    is_new = np.array([False, *(kind != before for before, kind in itertools.pairwise(kinds))])
-    return np.arange(len(kinds)) + GAP * np.cumsum(is_new)
-
-
-def _colours(kinds: Sequence[str]) -> list[str]:
-    order = list(dict.fromkeys(kinds))
-    return [COLOURS[order.index(kind) % len(COLOURS)] for kind in kinds]
-
-
 def _draw_bars(axes: Axes, table: pd.DataFrame, column: str, *, scale: float, text: str) -> np.ndarray:
-    kinds, values = list(table["kind"]), scale * table[column]
-    places = _places(kinds)
-    bars = axes.barh(places, values, color=_colours(kinds), height=0.75)
+    """Bars from the top, a gap before each new kind; returns where they stand."""
+    kinds, values = table["kind"].factorize()[0], scale * table[column]
+    places = np.arange(len(kinds)) + GAP * kinds
+    bars = axes.barh(places, values, color=[COLOURS[kind % len(COLOURS)] for kind in kinds], height=0.75)
     # On white, because the baseline's line may cross it.
     box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
     axes.bar_label(bars, [text.format(value) for value in values], padding=4, fontsize=8, bbox=box)
@@ -122,26 +107,15 @@ def _draw_bars(axes: Axes, table: pd.DataFrame, column: str, *, scale: float, te
     return places
 
 
-def _draw_line(axes: Axes, value: float, label: str) -> None:
-    axes.axvline(value, color=BASELINE_COLOUR, ls="--", lw=1.2, label=label)
-
-
 def _draw_enlarged(axes: Axes, table: pd.DataFrame, reference: pd.Series, places: np.ndarray) -> None:
     limit = 100 * (reference["val_accuracy"] - ENLARGED_SPAN)
     style.draw_accuracies(axes, table, "val_accuracy", places, label="95 % interval")
-    _draw_line(axes, 100 * reference["val_accuracy"], "")
-    axes.axvspan(
-        100 * reference["val_accuracy_low"],
-        100 * reference["val_accuracy_high"],
-        color=BASELINE_COLOUR,
-        alpha=0.07,
-        lw=0,
-    )
-    highest = 100 * max(table["val_accuracy_high"].max(), reference["val_accuracy_high"])
-    axes.set(
-        xlim=(limit, min(100.0, highest + 0.5)),
-        xlabel="validation accuracy (%), enlarged; shaded: the baseline's interval",
-    )
+    axes.axvline(100 * reference["val_accuracy"], label="", **BASELINE_LINE)
+    low, high = 100 * reference["val_accuracy_low"], 100 * reference["val_accuracy_high"]
+    axes.axvspan(low, high, color=style.BLACK, alpha=0.07, lw=0)
+    highest = max(100 * table["val_accuracy_high"].max(), high)
+    axes.set(xlim=(limit, min(100.0, highest + 0.5)))
+    axes.set_xlabel("validation accuracy (%), enlarged; shaded: the baseline's interval")
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", alpha=0.3)
     for place, value in zip(places, 100 * table["val_accuracy"], strict=True):

@@ -19,8 +19,22 @@ def overfitting(variants: Mapping[str, VariantResults], baseline: str) -> dict[s
     running mean with dropout and augmentation active, is 1.
     """
     found = {name: _overfitting_of(item) for name, item in variants.items()}
-    visibly, verdict = _verdict(found[baseline])
-    return {"baseline": baseline, "visibly_overfits": visibly, "verdict": verdict, "variants": found}
+    of_baseline = found[baseline]
+    lowest = of_baseline["lowest_val_cross_entropy"]
+    visibly_overfits = False
+    if of_baseline["rise"] <= VISIBLE_RISE * lowest:
+        verdict = "It does not visibly overfit: its validation cross-entropy hardly rises."
+    elif of_baseline["train_accuracy"] < 1 or of_baseline["gap_points"] <= 0:
+        verdict = "It does not visibly overfit: it does not fit the training images better."
+    else:
+        visibly_overfits, verdict = True, "It visibly overfits."
+    verdict += (
+        f" Its validation cross-entropy is lowest in epoch {of_baseline['lowest_val_cross_entropy_epoch']} of "
+        f"{of_baseline['epochs']} ({lowest:.4f}) and ends at {of_baseline['last_val_cross_entropy']:.4f}; "
+        f"it classifies {100 * of_baseline['train_accuracy']:.2f} % of the training and "
+        f"{100 * of_baseline['val_accuracy']:.2f} % of the validation images correctly."
+    )
+    return {"baseline": baseline, "visibly_overfits": visibly_overfits, "verdict": verdict, "variants": found}
 
 
 def _overfitting_of(item: VariantResults) -> dict[str, Any]:
@@ -40,20 +54,3 @@ def _overfitting_of(item: VariantResults) -> dict[str, Any]:
         "gap_points": 100 * (train_accuracy - float(last["val_accuracy"])),
         "first_epoch_fit": int(fit.iloc[0]) if len(fit) else None,
     }
-
-
-def _verdict(found: Mapping[str, Any]) -> tuple[bool, str]:
-    lowest, last = found["lowest_val_cross_entropy"], found["last_val_cross_entropy"]
-    has_risen = found["rise"] > VISIBLE_RISE * lowest
-    is_fit = found["train_accuracy"] == 1 and found["gap_points"] > 0
-    reasons = (
-        f"Its validation cross-entropy is lowest in epoch {found['lowest_val_cross_entropy_epoch']} of "
-        f"{found['epochs']} ({lowest:.4f}) and ends at {last:.4f}; it classifies "
-        f"{100 * found['train_accuracy']:.2f} % of the training and {100 * found['val_accuracy']:.2f} % of the "
-        "validation images correctly."
-    )
-    if has_risen and is_fit:
-        return True, f"It visibly overfits. {reasons}"
-    if not has_risen:
-        return False, f"It does not visibly overfit: its validation cross-entropy hardly rises. {reasons}"
-    return False, f"It does not visibly overfit: it does not fit the training images better. {reasons}"
