@@ -40,6 +40,8 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         for split in ("test", "extended")
     }
     mean = _mean_parameters(workspace, name)
+    mean_curve = data.waves([mean], x)
+    always_mean = {split: metrics.absolute_errors(inputs, mean_curve) for split, (inputs, _) in rows.items()}
     by_source = reported.reported_waves(workspace.reported_results, params, name)
     tested, answers, errors = {}, {}, {}
     for regressor_name, regressor in params.regressors.items():
@@ -60,7 +62,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
             reported=by_source.mean_absolute_errors.get(regressor_name),
             model_sha256=storage.sha256(path),
         ).model_dump(exclude_none=True)
-        answers[regressor_name] = questions.answer(model, test, extended, mean, x, trained)
+        answers[regressor_name] = questions.answer(model, test, extended, mean, always_mean, trained)
         errors[regressor_name] = metrics.row_errors(test.true, test.predicted)
         errors.setdefault(ALWAYS_MEAN, metrics.row_errors(test.true, mean))
         storage.write_arrays(
@@ -72,7 +74,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         )
         folder = workspace.evaluation_details(name, regressor_name)
         storage.write_table(folder / "predictions.csv", reported.prediction_table(extended, by_source, signal))
-        _save_plots(folder, regressor_name, test, extended, mean, x)
+        _save_plots(folder, regressor_name, test, extended, always_mean, x)
     storage.write_json(workspace.evaluation(name) / "metrics.json", tested)
     storage.write_json(workspace.evaluation(name) / "answers.json", answers)
     pairs = list(itertools.combinations([*tested, ALWAYS_MEAN], 2)) if tested else []
@@ -105,7 +107,7 @@ def _save_plots(
     name: str,
     test: WavePredictions,
     extended: WavePredictions,
-    mean: NDArray[np.float64],
+    always_mean: dict[str, NDArray[np.float64]],
     x: NDArray[np.float64],
 ) -> None:
     first = slice(NUM_TEST_CURVES)
@@ -127,7 +129,7 @@ def _save_plots(
         "curve_error": plots.curve_error(
             x,
             {"test": test.curve_errors, "extended": extended.curve_errors},
-            questions.always_mean_errors(test, extended, mean, x),
+            always_mean,
             title=f"{name}: error of the implied curves",
         ),
     }

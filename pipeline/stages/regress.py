@@ -15,7 +15,7 @@ from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
 from pipeline.studies.waves import data, plots
-from pipeline.studies.waves.metrics import parameter_errors
+from pipeline.studies.waves.metrics import absolute_errors
 from pipeline.training import fitting, summary
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def summarize(history: pd.DataFrame, model: keras.Model, examples: Examples) -> 
     `train_evaluated` are the final weights on all training rows, with dropout off.
     """
     predicted, _ = scoring.predict_in_batches(model, examples.inputs)
-    error = parameter_errors(examples.targets, predicted).mean()
+    error = absolute_errors(examples.targets, predicted).mean()
     return {
         "parameters": summary.parameter_counts(model),
         **summary.epoch_metrics(history, METRICS, best_row=int(history[WATCHED].argmin())),

@@ -172,7 +172,7 @@ def test_writes_tables_and_pictures(evaluated: Workspace, params: Params) -> Non
 def test_closing_table_has_both_train_errors_and_the_source_beside_them(evaluated: Workspace, params: Params) -> None:
     conclude.main(evaluated, params, "grids")
     table = storage.read_table(evaluated.conclusions("grids") / "closing_table.csv")
-    assert tuple(table.columns) == COLUMNS
+    assert list(table.columns) == list(COLUMNS)
     assert list(table["refit"]) == ["both", "bn", "dropout", "dropout_longer"]
     bn = table.set_index("refit").loc["bn"]
     assert (bn["train_error_dropout_active"], bn["train_error"], bn["test_error"]) == (0.5, 0.02, 0.4)

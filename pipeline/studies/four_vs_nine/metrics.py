@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.config.models import Classifier, DenseLayer, DerivedVariant, MlpBase
+from pipeline.config.models import Classifier, DenseLayer, DerivedVariant, MlpBase, Output
 from pipeline.config.params import Params
 from pipeline.evaluation import statistics
 from pipeline.evaluation.result_files import ClassifierTraining, DataStatistics
@@ -80,10 +80,12 @@ def _kind(item: VariantResults, params: Params) -> str:
     """How a variant is regularized: `L1`, `L2`, `dropout`, ..., joined by ` + `; `none` if it is not."""
     spec = item.spec
     layers = _layers(spec, params)
-    output = [spec.output] if isinstance(spec, MlpBase) and spec.output else []
+    penalized: list[DenseLayer | Output] = [*layers]
+    if isinstance(spec, MlpBase) and spec.output:
+        penalized.append(spec.output)
     kinds = {
-        "L1": any(layer.l1 for layer in (*layers, *output)),
-        "L2": any(layer.l2 for layer in (*layers, *output)),
+        "L1": any(layer.l1 for layer in penalized),
+        "L2": any(layer.l2 for layer in penalized),
         "activity L1": any(layer.activity_l1 for layer in layers),
         "batch normalization": any(layer.batch_norm for layer in layers),
         "dropout": any(layer.dropout for layer in layers),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from pipeline.config.models import Search
 from pipeline.studies.grid_search.data import Evidence, Refit, technique_of
 from pipeline.studies.grid_search.reported import ReportedRefit
 
@@ -19,44 +21,21 @@ VERDICT_RULE = (
     f"{OVERFITS_BELOW} {OVERFITS!r}, otherwise {FITS_ALIKE!r}; also {FITS_ALIKE!r} where the training accuracy is not "
     "above the 95 % interval of the test accuracy."
 )
-COLUMNS = (
-    "layers",
-    "technique",
-    "refit",
-    "units",
-    "epochs",
-    "params",
-    "best_cv_accuracy",
-    "val_accuracy",
-    "test_accuracy",
-    "test_accuracy_low",
-    "test_accuracy_high",
-    "train_accuracy",
-    "train_error_dropout_active",
-    "train_error",
-    "test_error",
-    "verdict",
-    "reported_units",
-    "reported_test_accuracy",
-    "reported_closing_table_accuracy",
-    "reported_train_error_dropout_active",
-    "reported_test_error",
-    "reported_verdict",
-)
 
 
-def closing_table(
-    evidence: Evidence, *, reported: Mapping[str, ReportedRefit], reported_units: Mapping[str, str]
-) -> pd.DataFrame:
-    """A row per refit in the order of params/derived.yaml, with the columns COLUMNS.
+@dataclass(frozen=True)
+class Row:
+    """What a row of the closing table is made of; `reported_units` are the source's best ones of the search."""
 
-    Accuracies are fractions, errors cross-entropies in nats. `reported` is by refit, `reported_units` by search.
-    """
-    rows = [
-        _row(evidence, refit, reported.get(name, ReportedRefit()), reported_units.get(refit.search))
-        for name, refit in evidence.refits.items()
-    ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    evidence: Evidence
+    refit: Refit
+    reported: ReportedRefit
+    reported_units: str | None
+
+    @property
+    def search(self) -> Search:
+        """The search whose choice was trained once more."""
+        return self.evidence.searches[self.refit.search]
 
 
 def verdict(refit: Refit) -> str:
@@ -75,29 +54,41 @@ def left_of_test_error(refit: Refit) -> float:
     return refit.trained.train_evaluated.loss / refit.tested.loss if refit.tested.loss else 1.0
 
 
-def _row(evidence: Evidence, refit: Refit, reported: ReportedRefit, reported_units: str | None) -> dict[str, Any]:
-    search, trained, tested = evidence.searches[refit.search], refit.trained, refit.tested
-    return {
-        "layers": len(search.grid),
-        "technique": technique_of(search),
-        "refit": refit.name,
-        "units": refit.units,
-        "epochs": trained.epochs,
-        "params": trained.parameters.total,
-        "best_cv_accuracy": evidence.score(refit.search, refit.units, "mean_accuracy"),
-        "val_accuracy": trained.validation.last.accuracy,
-        "test_accuracy": tested.accuracy,
-        "test_accuracy_low": tested.accuracy_low,
-        "test_accuracy_high": tested.accuracy_high,
-        "train_accuracy": trained.train_evaluated.accuracy,
-        "train_error_dropout_active": trained.train.last.loss,
-        "train_error": trained.train_evaluated.loss,
-        "test_error": tested.loss,
-        "verdict": verdict(refit),
-        "reported_units": reported_units,
-        "reported_test_accuracy": reported.test_accuracy,
-        "reported_closing_table_accuracy": reported.closing_table_accuracy,
-        "reported_train_error_dropout_active": reported.final_train_loss,
-        "reported_test_error": reported.test_loss,
-        "reported_verdict": reported.verdict,
-    }
+COLUMNS: Mapping[str, Callable[[Row], Any]] = {
+    "layers": lambda row: len(row.search.grid),
+    "technique": lambda row: technique_of(row.search),
+    "refit": lambda row: row.refit.name,
+    "units": lambda row: row.refit.units,
+    "epochs": lambda row: row.refit.trained.epochs,
+    "params": lambda row: row.refit.trained.parameters.total,
+    "best_cv_accuracy": lambda row: row.evidence.score(row.refit.search, "mean_accuracy"),
+    "val_accuracy": lambda row: row.refit.trained.validation.last.accuracy,
+    "test_accuracy": lambda row: row.refit.tested.accuracy,
+    "test_accuracy_low": lambda row: row.refit.tested.accuracy_low,
+    "test_accuracy_high": lambda row: row.refit.tested.accuracy_high,
+    "train_accuracy": lambda row: row.refit.trained.train_evaluated.accuracy,
+    "train_error_dropout_active": lambda row: row.refit.trained.train.last.loss,
+    "train_error": lambda row: row.refit.trained.train_evaluated.loss,
+    "test_error": lambda row: row.refit.tested.loss,
+    "verdict": lambda row: verdict(row.refit),
+    "reported_units": lambda row: row.reported_units,
+    "reported_test_accuracy": lambda row: row.reported.test_accuracy,
+    "reported_closing_table_accuracy": lambda row: row.reported.closing_table_accuracy,
+    "reported_train_error_dropout_active": lambda row: row.reported.final_train_loss,
+    "reported_test_error": lambda row: row.reported.test_loss,
+    "reported_verdict": lambda row: row.reported.verdict,
+}
+
+
+def closing_table(
+    evidence: Evidence, *, reported: Mapping[str, ReportedRefit], reported_units: Mapping[str, str]
+) -> pd.DataFrame:
+    """A row per refit in the order of params/derived.yaml, with the columns COLUMNS.
+
+    Accuracies are fractions, errors cross-entropies in nats. `reported` is by refit, `reported_units` by search.
+    """
+    rows = [
+        Row(evidence, refit, reported.get(name, ReportedRefit()), reported_units.get(refit.search))
+        for name, refit in evidence.refits.items()
+    ]
+    return pd.DataFrame([[cell(row) for cell in COLUMNS.values()] for row in rows], columns=list(COLUMNS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,27 +17,18 @@ from pipeline.evaluation.result_files import ClassifierTest, ClassifierTraining
 from pipeline.io import storage
 from pipeline.studies.grid_search.reported import ReportedSearch
 
-Technique = Literal["BN + dropout", "BN", "dropout", "none"]
-
-BN_AND_DROPOUT: Technique = "BN + dropout"
-BN_ALONE: Technique = "BN"
-DROPOUT_ALONE: Technique = "dropout"
-NEITHER: Technique = "none"
+# Techniques: what follows each hidden layer of a search. One with neither is called none.
+BN_AND_DROPOUT, BN_ALONE, DROPOUT_ALONE = "BN + dropout", "BN", "dropout"
 
 # Sources print five digits; further ones are rounding errors.
 DIFFERENCE_DECIMALS = 6
-COST_COLUMNS = (
+COST_COLUMNS = [
     "engine",
     "block",
-    "seconds_per_epoch_median",
-    "seconds_per_epoch_min",
-    "seconds_per_epoch_max",
-    "ratio_to_dropout_median",
-    "ratio_to_dropout_min",
-    "ratio_to_dropout_max",
+    *(f"{cost}_{end}" for cost in ("seconds_per_epoch", "ratio_to_dropout") for end in ("median", "min", "max")),
     "num_rounds",
     "num_images",
-)
+]
 
 
 @dataclass(frozen=True)
@@ -71,12 +62,20 @@ class Evidence:
     block_costs: pd.DataFrame
     reported_seconds: Mapping[str, float]
 
-    def find(self, num_layers: int, technique: Technique) -> str | None:
-        """The first search over so many hidden layers with this block, if any."""
-        for name, search in self.searches.items():
-            if len(search.grid) == num_layers and technique_of(search) == technique:
-                return name
-        return None
+    @property
+    def depths(self) -> list[int]:
+        """The numbers of hidden layers that were searched, in ascending order."""
+        return sorted({len(search.grid) for search in self.searches.values()})
+
+    def find(self, num_layers: int, technique: str) -> str | None:
+        """The first search over so many hidden layers with this technique, if any."""
+        wanted = (num_layers, technique)
+        return next((name for name, it in self.searches.items() if (len(it.grid), technique_of(it)) == wanted), None)
+
+    def pairs_by_depth(self, first: str, second: str) -> list[tuple[str, str]]:
+        """At every depth that has searches with both techniques, their names."""
+        pairs = [(self.find(depth, first), self.find(depth, second)) for depth in self.depths]
+        return [(one, other) for one, other in pairs if one is not None and other is not None]
 
     def refit_of(self, search: str) -> Refit | None:
         """The refit for as many epochs as the search had, if any."""
@@ -93,33 +92,24 @@ class Evidence:
         table = self.scores[search].set_index("units")
         return table[fold_columns(self.searches[search].folds)]
 
-    def score(self, search: str, units: str, column: str) -> float:
-        """A column of searches.csv for one configuration."""
-        table = self.scores[search]
-        return float(table.loc[table["units"] == units, column].to_numpy(dtype=float)[0])
+    def score(self, search: str, column: str) -> float:
+        """A column of searches.csv for the configuration that a search chose."""
+        return float(self.scores[search].set_index("units")[column][self.chosen[search]])
 
     def _refits_of(self, search: str) -> list[Refit]:
         return [item for item in self.refits.values() if item.search == search]
 
 
-def technique_of(search: Search) -> Technique:
+def technique_of(search: Search) -> str:
     """What follows each hidden layer of a search."""
-    if search.block.batch_norm:
-        return BN_AND_DROPOUT if search.block.dropout else BN_ALONE
-    return DROPOUT_ALONE if search.block.dropout else NEITHER
+    parts = {"BN": search.block.batch_norm, "dropout": search.block.dropout}
+    return " + ".join(name for name, is_used in parts.items() if is_used) or "none"
 
 
 def score_columns(num_folds: int) -> list[str]:
     """The columns of searches.csv; a search with fewer folds leaves the last ones empty."""
-    return [
-        "search",
-        "units",
-        *fold_columns(num_folds),
-        "mean_accuracy",
-        "std_accuracy",
-        "reported_cv_accuracy",
-        "difference",
-    ]
+    scores = ("mean_accuracy", "std_accuracy", "reported_cv_accuracy", "difference")
+    return ["search", "units", *fold_columns(num_folds), *scores]
 
 
 def fold_columns(num_folds: int) -> list[str]:
@@ -187,7 +177,7 @@ def read_block_costs(path: Path) -> pd.DataFrame:
         )
     costs = storage.read_table(path)
     _check_columns(path, costs, COST_COLUMNS)
-    return costs[list(COST_COLUMNS)]
+    return costs[COST_COLUMNS]
 
 
 def _read_table(path: Path) -> pd.DataFrame:

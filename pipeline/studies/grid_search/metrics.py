@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.evaluation import statistics
-from pipeline.studies.grid_search.data import Evidence, Refit, Technique
+from pipeline.studies.grid_search.data import Evidence, Refit
 
 CONFIDENCE = 0.95
 
@@ -27,12 +27,7 @@ class Difference:
     low: float
     high: float
 
-    @property
-    def sign(self) -> int:
-        """1 or -1 where the interval lies on one side of 0, otherwise 0."""
-        return self.sign_against(0)
-
-    def sign_against(self, limit: float) -> int:
+    def sign(self, limit: float = 0) -> int:
         """1 where the interval lies above the limit, -1 where it lies below, otherwise 0."""
         return int(self.low > limit) - int(self.high < limit)
 
@@ -52,17 +47,16 @@ class Contrast:
     basis: Basis
     difference: Difference
     num_pairs: int
-    reported: Difference | float | None = None
+    reported: Mapping[str, float] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        reported = self.reported.as_dict() if isinstance(self.reported, Difference) else {"difference": self.reported}
         return {
             "first": self.first,
             "second": self.second,
             "basis": self.basis,
             "num_pairs": self.num_pairs,
             **self.difference.as_dict(),
-            **({} if self.reported is None else {"reported": reported}),
+            **({} if self.reported is None else {"reported": self.reported}),
         }
 
     def text(self) -> str:
@@ -73,41 +67,33 @@ class Contrast:
         return f"{self.first} against {self.second}, {self.basis}: {mean} {unit} ({low} to {high})"
 
 
-def at_equal_units(evidence: Evidence, first: str, second: str) -> Contrast | None:
-    """Two searches on their folds, at all units that both tried; None where they share none or differ in folds."""
+def at_equal_units(evidence: Evidence, first: str, second: str) -> list[Contrast]:
+    """Two searches on their folds, at all units that both tried; nothing where they share none or differ in folds."""
     accuracies = [evidence.fold_accuracies(name) for name in (first, second)]
     units = [name for name in accuracies[0].index if name in accuracies[1].index]
     if not units or accuracies[0].shape[1] != accuracies[1].shape[1]:
-        return None
-    reported = [evidence.scores[name].set_index("units").loc[units, "reported_cv_accuracy"] for name in (first, second)]
-    return Contrast(
-        first,
-        second,
-        "cross-validation",
-        over_folds(*(table.loc[units].to_numpy(dtype=float) for table in accuracies)),
-        len(units) * accuracies[0].shape[1],
-        None
-        if any(column.isna().any() for column in reported)
-        else over_units(*(column.to_numpy(dtype=float) for column in reported)),
-    )
+        return []
+    difference = over_folds(*(table.loc[units].to_numpy(dtype=float) for table in accuracies))
+    reported = [
+        evidence.scores[name].set_index("units").loc[units, "reported_cv_accuracy"].to_numpy(dtype=float)
+        for name in (first, second)
+    ]
+    # One unit has no interval over units.
+    by_source = None if len(units) < 2 or np.isnan(reported).any() else by_t(*reported).as_dict()
+    num_pairs = len(units) * accuracies[0].shape[1]
+    return [Contrast(first, second, "cross-validation", difference, num_pairs, by_source)]
 
 
-def of_chosen(evidence: Evidence, first: str, second: str) -> Contrast | None:
-    """What two searches chose, on their folds; None where these differ in number."""
+def of_chosen(evidence: Evidence, first: str, second: str) -> list[Contrast]:
+    """What two searches chose, on their folds; nothing where these differ in number."""
     rows = [
         evidence.fold_accuracies(name).loc[[evidence.chosen[name]]].to_numpy(dtype=float) for name in (first, second)
     ]
     if rows[0].shape != rows[1].shape:
-        return None
+        return []
     best = [float(evidence.scores[name]["reported_cv_accuracy"].astype(float).max()) for name in (first, second)]
-    return Contrast(
-        first,
-        second,
-        "cross-validation, chosen units",
-        over_folds(*rows),
-        rows[0].shape[1],
-        None if math.isnan(best[0] - best[1]) else best[0] - best[1],
-    )
+    by_source = None if math.isnan(best[0] - best[1]) else {"difference": best[0] - best[1]}
+    return [Contrast(first, second, "cross-validation, chosen units", over_folds(*rows), rows[0].shape[1], by_source)]
 
 
 def of_tests(first: Refit, second: Refit) -> Contrast:
@@ -118,7 +104,7 @@ def of_tests(first: Refit, second: Refit) -> Contrast:
 
 def of_test_errors(first: Refit, second: Refit) -> Contrast:
     """The test errors (cross-entropies) of two refits, image by image."""
-    difference = of_losses(first.test_losses, second.test_losses)
+    difference = by_t(first.test_losses, second.test_losses)
     return Contrast(first.name, second.name, "test error", difference, len(first.test_losses))
 
 
@@ -126,29 +112,6 @@ def of_refits(evidence: Evidence, first: str, second: str) -> list[Contrast]:
     """The refits of two searches on the test images, if there are both."""
     pair = [evidence.refit_of(name) for name in (first, second)]
     return [of_tests(pair[0], pair[1])] if pair[0] is not None and pair[1] is not None else []
-
-
-def by_depth(evidence: Evidence, first: Technique, second: Technique) -> list[Contrast]:
-    """At every depth that has searches with both techniques, the first against the second at equal units."""
-    found = [at_equal_units(evidence, *names) for names in pairs_by_depth(evidence, first, second)]
-    return [contrast for contrast in found if contrast is not None]
-
-
-def pairs_by_depth(evidence: Evidence, first: Technique, second: Technique) -> list[tuple[str, str]]:
-    """At every depth that has searches with both techniques, their names."""
-    depths = sorted({len(search.grid) for search in evidence.searches.values()})
-    pairs = [(evidence.find(depth, first), evidence.find(depth, second)) for depth in depths]
-    return [(one, other) for one, other in pairs if one is not None and other is not None]
-
-
-def as_dicts(contrasts: Sequence[Contrast]) -> list[dict[str, Any]]:
-    """All contrasts as conclusions.json holds them."""
-    return [contrast.as_dict() for contrast in contrasts]
-
-
-def sentence(contrasts: Sequence[Contrast]) -> str:
-    """All contrasts in one sentence."""
-    return "; ".join(contrast.text() for contrast in contrasts)
 
 
 def over_folds(first: NDArray[Any], second: NDArray[Any]) -> Difference:
@@ -173,23 +136,17 @@ def over_folds(first: NDArray[Any], second: NDArray[Any]) -> Difference:
     return Difference(mean, mean - max(margins), mean + max(margins))
 
 
-def over_units(first: NDArray[Any], second: NDArray[Any]) -> Difference | None:
-    """The mean difference of scores (num_units,) by Student's t over units; None for fewer than two."""
+def by_t(first: NDArray[Any], second: NDArray[Any]) -> Difference:
+    """The mean difference of scores (n,), two or more, of the same units or images, by Student's t over them."""
     differences = first - second
-    if len(differences) < 2:
-        return None
-    return _by_t(differences)
+    mean, margin = float(differences.mean()), _margin(differences, 1 / len(differences))
+    return Difference(mean, mean - margin, mean + margin)
 
 
 def of_correct(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Difference:
     """The difference of two accuracies on the same images (n,), with Tango's interval."""
     pairs = statistics.discordance(first, second)
     return Difference(pairs.difference, *statistics.tango_interval(pairs, CONFIDENCE))
-
-
-def of_losses(first: NDArray[Any], second: NDArray[Any]) -> Difference:
-    """The mean difference of two losses on the same images (n,), by Student's t over the images."""
-    return _by_t(first - second)
 
 
 def agreement(scores: pd.DataFrame) -> dict[str, Any] | None:
@@ -216,11 +173,6 @@ def rank_correlation(table: pd.DataFrame) -> float | None:
     return float(np.corrcoef(first, second)[0, 1])
 
 
-def _by_t(differences: NDArray[Any]) -> Difference:
-    mean, margin = float(differences.mean()), _margin(differences, 1 / len(differences))
-    return Difference(mean, mean - margin, mean + margin)
-
-
 def _margin(values: NDArray[Any], variance_factor: float) -> float:
     from scipy.stats import t
 
@@ -231,16 +183,12 @@ def _margin(values: NDArray[Any], variance_factor: float) -> float:
 def _agreement(table: pd.DataFrame) -> dict[str, Any]:
     measured, reported = (table[name].astype(float) for name in ("mean_accuracy", "reported_cv_accuracy"))
     differences = measured - reported
+    configurations = table["search"] + " " + table["units"].astype(str)
     return {
         "num_configurations": len(table),
         "rank_correlation": rank_correlation(table),
         "mean_difference": float(differences.mean()),
         "largest_absolute_difference": float(differences.abs().max()),
-        "best_measured": _best(table, measured),
-        "best_reported": _best(table, reported),
+        "best_measured": configurations.iloc[int(measured.argmax())],
+        "best_reported": configurations.iloc[int(reported.argmax())],
     }
-
-
-def _best(table: pd.DataFrame, accuracies: pd.Series[float]) -> str:
-    best = table.iloc[int(accuracies.argmax())]
-    return f"{best['search']} {best['units']}"

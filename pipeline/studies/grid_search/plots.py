@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -49,19 +49,16 @@ def reported_against_measured(
     pairs = reported[["mean_accuracy", "reported_cv_accuracy"]].to_numpy()
     part = _limits(pairs[pairs.min(axis=1) >= np.quantile(pairs.min(axis=1), 1 - ENLARGED_SHARE)])
     for axes, limits in ((whole, _limits(pairs)), (enlarged, part)):
-        for (name, table), (colour, marker) in zip(_by_search(reported), itertools.cycle(_styles()), strict=False):
+        for (name, table), marks in zip(reported.groupby("search", sort=False), _styles(), strict=False):
             axes.errorbar(
                 table["mean_accuracy"],
                 table["reported_cv_accuracy"],
                 xerr=table["std_accuracy"],
-                ls="none",
-                marker=marker,
                 markersize=6,
-                mfc="none",
-                color=colour,
                 elinewidth=0.8,
                 alpha=0.85,
-                label=f"{name}  {_correlation(correlations.get(name))}",
+                label=f"{name}  {_correlation(correlations.get(str(name)))}",
+                **marks,
             )
         axes.axline((1, 1), slope=1, color="0.5", ls="--", lw=1, label="equal")
         axes.set(xlim=limits, ylim=limits, xlabel="measured (%)", ylabel="reported by the source (%)")
@@ -70,17 +67,10 @@ def reported_against_measured(
     enlarged.set_title("its outlined part enlarged", fontsize=10)
     whole.set_title("all; bars: standard deviation over the folds", fontsize=10)
     whole.add_patch(Rectangle((part[0], part[0]), part[1] - part[0], part[1] - part[0], fill=False, ec="0.4", lw=0.8))
-    handles, labels = whole.get_legend_handles_labels()
-    # The line comes first of its kind; searches are read more often.
-    order = sorted(range(len(labels)), key=lambda index: labels[index] == "equal")
-    figure.legend(
-        handles=[handles[index] for index in order],
-        labels=[labels[index] for index in order],
-        loc="outside lower center",
-        ncols=4,
-        frameon=False,
-        title="search, its rank correlation",
-    )
+    # The line last: searches are read more often.
+    handles = [*whole.containers, whole.lines[-1]]
+    title = "search, its rank correlation"
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, title=title)
     return figure
 
 
@@ -92,7 +82,7 @@ def heat_map(scores: pd.DataFrame, grid: Sequence[Sequence[int]], *, title: str)
     `reported_cv_accuracy` (fractions, the last one may be empty).
     """
     split = max(1, len(grid) // 2)
-    rows, columns = _combinations(grid[:split]), _combinations(grid[split:])
+    rows, columns = ([units_text(units) for units in itertools.product(*half)] for half in (grid[:split], grid[split:]))
     panels = {"measured, with the standard deviation over the folds": "mean_accuracy"}
     if scores["reported_cv_accuracy"].notna().any():
         panels["reported by the source"] = "reported_cv_accuracy"
@@ -103,7 +93,10 @@ def heat_map(scores: pd.DataFrame, grid: Sequence[Sequence[int]], *, title: str)
     figure.suptitle(title)
     all_axes = figure.subplots(*shape, squeeze=False).ravel()
     shown = scores[list(panels.values())].to_numpy(dtype=float)
-    norm = _error_norm(100 * (1 - shown[np.isfinite(shown)]))
+    errors = 100 * (1 - shown[np.isfinite(shown)])
+    lowest = max(float(errors.min()), 0.01)
+    # Logarithmic, because the best accuracies differ by tenths of a point and the worst by tens.
+    norm = LogNorm(lowest, max(float(errors.max()), 1.05 * lowest))
     for axes, (name, column) in zip(all_axes, panels.items(), strict=True):
         image = _draw_grid(axes, scores, column, rows, columns, norm)
         axes.set_title(name, fontsize=10)
@@ -116,17 +109,13 @@ def heat_map(scores: pd.DataFrame, grid: Sequence[Sequence[int]], *, title: str)
 
 
 def _draw_grid(
-    axes: Axes,
-    scores: pd.DataFrame,
-    column: str,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    norm: LogNorm,
+    axes: Axes, scores: pd.DataFrame, column: str, rows: Sequence[str], columns: Sequence[str], norm: LogNorm
 ) -> AxesImage:
-    by_units = scores.set_index("units")
-    units = np.array([["-".join(filter(None, (row, end))) for end in columns] for row in rows])
-    accuracies = by_units[column].astype(float).reindex(units.ravel()).to_numpy().reshape(units.shape)
-    deviations = by_units["std_accuracy"].reindex(units.ravel()).to_numpy(dtype=float).reshape(units.shape)
+    units = ["-".join(filter(None, pair)) for pair in itertools.product(rows, columns)]
+    accuracies, deviations = (
+        scores.set_index("units")[name].astype(float).reindex(units).to_numpy().reshape(len(rows), len(columns))
+        for name in (column, "std_accuracy")
+    )
     image = axes.imshow(100 * (1 - accuracies), cmap="viridis_r", norm=norm, aspect="auto")
     for row, place in np.ndindex(accuracies.shape):
         accuracy = float(accuracies[row, place])
@@ -150,18 +139,9 @@ def _measured_only(scores: pd.DataFrame, *, title: str) -> Figure:
     figure = Figure(figsize=(max(7.0, min(16.0, 3 + 0.32 * len(scores))), 5), layout="constrained")
     axes = figure.subplots()
     start = 0
-    for (name, table), (colour, marker) in zip(_by_search(scores), itertools.cycle(_styles()), strict=False):
-        axes.errorbar(
-            np.arange(start, start + len(table)),
-            table["mean_accuracy"],
-            yerr=table["std_accuracy"],
-            ls="none",
-            marker=marker,
-            mfc="none",
-            color=colour,
-            capsize=2,
-            label=name,
-        )
+    for (name, table), marks in zip(scores.groupby("search", sort=False), _styles(), strict=False):
+        places, deviations = np.arange(start, start + len(table)), table["std_accuracy"]
+        axes.errorbar(places, table["mean_accuracy"], yerr=deviations, capsize=2, label=str(name), **marks)
         start += len(table)
     figure.suptitle(f"{title}\nno source reports figures on this data")
     axes.set(ylabel="measured (%)", xlabel="units")
@@ -175,17 +155,11 @@ def _measured_only(scores: pd.DataFrame, *, title: str) -> Figure:
     return figure
 
 
-def _by_search(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    return [(str(name), table) for name, table in scores.groupby("search", sort=False)]
-
-
-def _styles() -> list[tuple[str, str]]:
-    """49 pairs of colour and marker, of which neighbours differ in both."""
-    return [
-        (colour, MARKERS[(place + shift) % len(MARKERS)])
-        for shift in range(len(MARKERS))
-        for place, colour in enumerate(COLOURS)
-    ]
+def _styles() -> Iterator[dict[str, Any]]:
+    """49 pairs of colour and marker, of which neighbours differ in both, again and again."""
+    for shift in itertools.cycle(range(len(MARKERS))):
+        for place, colour in enumerate(COLOURS):
+            yield {"color": colour, "marker": MARKERS[(place + shift) % len(MARKERS)], "mfc": "none", "ls": "none"}
 
 
 def _correlation(value: float | None) -> str:
@@ -205,16 +179,6 @@ def _percent_ticks(axes: Axes, limits: tuple[float, float]) -> None:
         axis.set_major_locator(MultipleLocator(step))
         axis.set_major_formatter(PercentFormatter(1, symbol=""))
     axes.grid(alpha=0.3)
-
-
-def _error_norm(errors: np.ndarray) -> LogNorm:
-    """Logarithmic, because the best accuracies differ by tenths of a point and the worst by tens."""
-    low = max(float(errors.min()), 0.01)
-    return LogNorm(low, max(float(errors.max()), 1.05 * low))
-
-
-def _combinations(grid: Sequence[Sequence[int]]) -> list[str]:
-    return [units_text(units) for units in itertools.product(*grid)]
 
 
 def _layers(first: int, end: int) -> str:

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pipeline.studies.grid_search import metrics
 from pipeline.studies.grid_search.closing_table import OVERFITS_SEVERELY, VERDICT_RULE, left_of_test_error, verdict
-from pipeline.studies.grid_search.data import (
-    BN_ALONE,
-    BN_AND_DROPOUT,
-    DROPOUT_ALONE,
-    Evidence,
-    Refit,
-    Technique,
-    technique_of,
-)
-from pipeline.studies.grid_search.metrics import Contrast, as_dicts
+from pipeline.studies.grid_search.data import BN_ALONE, BN_AND_DROPOUT, DROPOUT_ALONE, Evidence, Refit, technique_of
+from pipeline.studies.grid_search.metrics import Contrast
 
-Verdict = Literal["supported", "not supported", "undecided"]
-SUPPORTED: Verdict = "supported"
-NOT_SUPPORTED: Verdict = "not supported"
-UNDECIDED: Verdict = "undecided"
+SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
+# By the sign that a conclusion, or a part of one, comes to.
+VERDICTS = {1: SUPPORTED, -1: NOT_SUPPORTED, 0: UNDECIDED}
 
 # An accuracy lower by this much is "terrible", not "fine": several times what another seed or other folds change.
 LARGE = 0.01
@@ -30,6 +21,9 @@ LARGE = 0.01
 MUCH = 1.25
 # The depth that the source concludes to be best.
 BEST_DEPTH = 3
+
+# Of two searches by name.
+Compare = Callable[[Evidence, str, str], list[Contrast]]
 
 INTERVAL = "95 % intervals of paired differences: on the same folds at the same units, or on the same test images."
 
@@ -42,12 +36,9 @@ class Conclusion:
     claim: str
     restatement: str
     rule: str
-    verdict: Verdict
+    verdict: str
     reason: str
     numbers: dict[str, Any]
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def answers(study: str, evidence: Evidence, agreement: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -57,61 +48,53 @@ def answers(study: str, evidence: Evidence, agreement: Mapping[str, Any] | None)
         "confidence": metrics.CONFIDENCE,
         "closing_table_verdict_rule": VERDICT_RULE,
         "agreement_with_reported": agreement,
-        "conclusions": [conclusion.as_dict() for conclusion in conclude(evidence)],
+        "conclusions": [asdict(conclusion) for conclusion in conclude(evidence)],
     }
 
 
 def conclude(evidence: Evidence) -> list[Conclusion]:
     """Judge all five; a conclusion is undecided, and says why, if searches, refits or costs for it are missing."""
-    judges: list[Callable[[Evidence], Conclusion]] = [
-        bn_and_dropout_is_best,
-        without_dropout_is_terrible,
-        without_bn_is_fine,
-        bn_costs_more_time,
-        three_layers_are_best,
+    return [
+        bn_and_dropout_is_best(evidence),
+        without_dropout_is_terrible(evidence),
+        without_bn_is_fine(evidence),
+        bn_costs_more_time(evidence),
+        three_layers_are_best(evidence),
     ]
-    return [judge(evidence) for judge in judges]
 
 
 def bn_and_dropout_is_best(evidence: Evidence) -> Conclusion:
-    """Conclusion 1."""
-    rivals: tuple[Technique, ...] = (BN_ALONE, DROPOUT_ALONE)
-    found = {rival: metrics.by_depth(evidence, BN_AND_DROPOUT, rival) for rival in rivals}
+    rivals = (BN_ALONE, DROPOUT_ALONE)
+    found = {rival: _by_depth(evidence, BN_AND_DROPOUT, rival) for rival in rivals}
     compared = [contrast for group in found.values() for contrast in group]
-    tests = [
-        contrast
-        for rival in rivals
-        for pair in metrics.pairs_by_depth(evidence, BN_AND_DROPOUT, rival)
-        for contrast in metrics.of_refits(evidence, *pair)
-    ]
+    tests = [test for rival in rivals for test in _by_depth(evidence, BN_AND_DROPOUT, rival, metrics.of_refits)]
     missing = [_no_pair(BN_AND_DROPOUT, rival) for rival, group in found.items() if not group]
-    signs = [contrast.difference.sign for contrast in compared]
+    signs = [contrast.difference.sign() for contrast in compared]
     return Conclusion(
         1,
         "Batch normalization with dropout is best.",
         "At equal units and depth, BN + dropout has a higher cross-validated accuracy than BN alone and than dropout "
         "alone, at every depth searched.",
         f"Supported if every interval lies above 0, not supported if one lies below 0, otherwise undecided. {INTERVAL}",
-        _all_or_none(signs) if not missing else UNDECIDED,
-        " ".join(missing) if missing else f"{_better_equal_worse(signs)}: {metrics.sentence(compared)}.",
-        {"cross_validation": as_dicts(compared), "refits": as_dicts(tests)},
+        VERDICTS[0 if missing else _lowest(signs)],
+        " ".join(missing) or f"{_better_equal_worse(signs)}: {_sentence(compared)}.",
+        {"cross_validation": _as_dicts(compared), "refits": _as_dicts(tests)},
     )
 
 
 def without_dropout_is_terrible(evidence: Evidence) -> Conclusion:
-    """Conclusion 2."""
-    pairs = metrics.pairs_by_depth(evidence, BN_ALONE, BN_AND_DROPOUT)
-    compared = metrics.by_depth(evidence, BN_ALONE, BN_AND_DROPOUT)
-    compared += [contrast for pair in pairs for contrast in metrics.of_refits(evidence, *pair)]
-    refits = _refits_with(evidence, BN_ALONE)
-    parts: dict[str, Verdict] = {
-        "terrible": _below(compared, -LARGE),
-        "overfits": _overfitting(refits),
+    compared = _by_depth(evidence, BN_ALONE, BN_AND_DROPOUT)
+    compared += _by_depth(evidence, BN_ALONE, BN_AND_DROPOUT, metrics.of_refits)
+    searches = [name for name, search in evidence.searches.items() if technique_of(search) == BN_ALONE]
+    refits = [refit for name in searches if (refit := evidence.refit_of(name)) is not None]
+    parts = {
+        "terrible": _lowest([-contrast.difference.sign(-LARGE) for contrast in compared]),
+        "overfits": _unanimous([1 if verdict(refit) == OVERFITS_SEVERELY else -1 for refit in refits]),
     }
     missing = [] if compared else [_no_pair(BN_ALONE, BN_AND_DROPOUT)]
     missing += [] if refits else ["There is no refit with BN alone."]
     reason = (
-        f"{_says(parts)} {metrics.sentence(compared)}. Of the test error the training error is, with dropout off, "
+        f"{_says(parts)} {_sentence(compared)}. Of the test error the training error is, with dropout off, "
         + ", ".join(f"{100 * left_of_test_error(refit):.1f} % in {refit.name}" for refit in refits)
         + "."
     )
@@ -122,23 +105,24 @@ def without_dropout_is_terrible(evidence: Evidence) -> Conclusion:
         f"Terrible: supported if every interval lies below -{100 * LARGE:g} point, not supported if one lies above it. "
         f"Overfits: supported if every refit with BN alone {OVERFITS_SEVERELY}, not supported if none does. Both must "
         f"be supported; if one is not, the conclusion is not. {VERDICT_RULE} {INTERVAL}",
-        _both(parts) if not missing else UNDECIDED,
-        " ".join(missing) if missing else reason,
+        VERDICTS[0 if missing else _lowest(parts.values())],
+        " ".join(missing) or reason,
         {
-            "parts": parts,
-            "contrasts": as_dicts(compared),
+            "parts": _verdicts(parts),
+            "contrasts": _as_dicts(compared),
             "refits": [_fit(refit) for refit in evidence.refits.values()],
         },
     )
 
 
 def without_bn_is_fine(evidence: Evidence) -> Conclusion:
-    """Conclusion 3."""
-    compared = metrics.by_depth(evidence, DROPOUT_ALONE, BN_AND_DROPOUT)
+    compared = _by_depth(evidence, DROPOUT_ALONE, BN_AND_DROPOUT)
     later = _longer_against_shorter(evidence)
-    parts: dict[str, Verdict] = {
-        "fine": _above(compared, -LARGE),
-        "overfits_later": _harm(later),
+    # Errors that rise do harm, and so do accuracies that fall.
+    harms = [item.difference.sign() * (1 if item.basis == "test error" else -1) for item in later]
+    parts = {
+        "fine": _lowest([contrast.difference.sign(-LARGE) for contrast in compared]),
+        "overfits_later": _agreed(harms),
     }
     missing = [] if compared else [_no_pair(DROPOUT_ALONE, BN_AND_DROPOUT)]
     missing += [] if later else ["There is no refit with dropout alone for more epochs than the search had."]
@@ -151,21 +135,20 @@ def without_bn_is_fine(evidence: Evidence) -> Conclusion:
         "Overfits later: supported if the test accuracy falls or the test error rises with more epochs (interval "
         "beyond 0), not supported if one of them improves so and the other does not get worse. Both must be "
         f"supported; if one is not, the conclusion is not. {INTERVAL}",
-        _both(parts) if not missing else UNDECIDED,
-        " ".join(missing) if missing else f"{_says(parts)} {metrics.sentence([*compared, *later])}.",
-        {"parts": parts, "cross_validation": as_dicts(compared), "more_epochs": as_dicts(later)},
+        VERDICTS[0 if missing else _lowest(parts.values())],
+        " ".join(missing) or f"{_says(parts)} {_sentence([*compared, *later])}.",
+        {"parts": _verdicts(parts), "cross_validation": _as_dicts(compared), "more_epochs": _as_dicts(later)},
     )
 
 
 def bn_costs_more_time(evidence: Evidence) -> Conclusion:
-    """Conclusion 4."""
-    pairs = metrics.pairs_by_depth(evidence, BN_ALONE, DROPOUT_ALONE)
+    pairs = evidence.pairs_by_depth(BN_ALONE, DROPOUT_ALONE)
     costs = evidence.block_costs
     ratios = {
         str(row["engine"]): tuple(float(row[f"ratio_to_dropout_{end}"]) for end in ("median", "min", "max"))
         for row in costs[costs["block"] == "bn"].to_dict("records")
     }
-    verdicts = {_beyond(low, high, MUCH) for _, low, high in ratios.values()}
+    signs = [int(low >= MUCH) - int(high < MUCH) for _, low, high in ratios.values()]
     missing = [] if pairs else [_no_pair(BN_ALONE, DROPOUT_ALONE)]
     missing += [] if ratios else ["The benchmark has no times of the block bn."]
     reason = "; ".join(
@@ -185,23 +168,22 @@ def bn_costs_more_time(evidence: Evidence) -> Conclusion:
         "below on every engine, otherwise undecided. The interval goes from the smallest to the largest ratio of the "
         "rounds: of six or more it encloses the median with a confidence above 95 %. Times are measured by "
         "benchmarks/block_costs.py, not by this stage.",
-        verdicts.pop() if not missing and len(verdicts) == 1 else UNDECIDED,
-        " ".join(missing) if missing else f"{reason}.",
+        VERDICTS[0 if missing else _unanimous(signs)],
+        " ".join(missing) or f"{reason}.",
         {"seconds_per_epoch": costs.to_dict("records"), "reported_search_time_ratio": reported},
     )
 
 
 def three_layers_are_best(evidence: Evidence) -> Conclusion:
-    """Conclusion 5."""
     pairs = [
         (three, other)
-        for technique in _techniques(evidence)
+        for technique in dict.fromkeys(map(technique_of, evidence.searches.values()))
         if (three := evidence.find(BEST_DEPTH, technique)) is not None
-        for depth in sorted({len(search.grid) for search in evidence.searches.values()} - {BEST_DEPTH})
-        if (other := evidence.find(depth, technique)) is not None
+        for depth in evidence.depths
+        if depth != BEST_DEPTH and (other := evidence.find(depth, technique)) is not None
     ]
-    groups = [_chosen_and_refitted(evidence, *pair) for pair in pairs]
-    signs = [_agreed_sign([contrast.difference.sign for contrast in group]) for group in groups]
+    groups = [[*metrics.of_chosen(evidence, *pair), *metrics.of_refits(evidence, *pair)] for pair in pairs]
+    signs = [_agreed([contrast.difference.sign() for contrast in group]) for group in groups]
     compared = [contrast for group in groups for contrast in group]
     missing = [] if compared else ["There are no two searches of one technique, one over three hidden layers."]
     return Conclusion(
@@ -212,10 +194,10 @@ def three_layers_are_best(evidence: Evidence) -> Conclusion:
         "Of two depths one beats the other if an interval, of the cross-validated or of the test accuracy, lies on "
         "its side of 0 and none on the other's. Supported if three layers beat every other depth, not supported if "
         f"another depth beats them, otherwise undecided. {INTERVAL}",
-        _all_or_none(signs) if not missing else UNDECIDED,
-        " ".join(missing) if missing else f"{_better_equal_worse(signs)}: {metrics.sentence(compared)}.",
+        VERDICTS[0 if missing else _lowest(signs)],
+        " ".join(missing) or f"{_better_equal_worse(signs)}: {_sentence(compared)}.",
         {
-            "contrasts": as_dicts(compared),
+            "contrasts": _as_dicts(compared),
             "depths": [
                 {"search": name, "layers": len(search.grid), "chosen": evidence.chosen[name], **_best(evidence, name)}
                 for name, search in evidence.searches.items()
@@ -224,50 +206,24 @@ def three_layers_are_best(evidence: Evidence) -> Conclusion:
     )
 
 
-def _all_or_none(signs: Sequence[int]) -> Verdict:
-    """Supported if all signs are 1, not supported if one is -1."""
-    if not signs:
-        return UNDECIDED
-    if min(signs) > 0:
-        return SUPPORTED
-    return NOT_SUPPORTED if min(signs) < 0 else UNDECIDED
+def _lowest(signs: Collection[int]) -> int:
+    """1 if all signs are, -1 if one is."""
+    return min(signs, default=0)
 
 
-def _above(compared: Sequence[Contrast], limit: float) -> Verdict:
-    return _all_or_none([item.difference.sign_against(limit) for item in compared])
+def _unanimous(signs: Collection[int]) -> int:
+    """The sign that all have, 0 if they differ."""
+    return next(iter(signs)) if len(set(signs)) == 1 else 0
 
 
-def _below(compared: Sequence[Contrast], limit: float) -> Verdict:
-    return _all_or_none([-item.difference.sign_against(limit) for item in compared])
-
-
-def _beyond(low: float, high: float, limit: float) -> Verdict:
-    if low >= limit:
-        return SUPPORTED
-    return NOT_SUPPORTED if high < limit else UNDECIDED
-
-
-def _both(parts: dict[str, Verdict]) -> Verdict:
-    """Of a conclusion whose parts must all hold."""
-    if NOT_SUPPORTED in parts.values():
-        return NOT_SUPPORTED
-    return UNDECIDED if UNDECIDED in parts.values() else SUPPORTED
-
-
-def _agreed_sign(signs: Sequence[int]) -> int:
+def _agreed(signs: Collection[int]) -> int:
     """1 or -1 if a sign is so and none is the opposite."""
-    return 0 if {1, -1} <= set(signs) else sum(signs) and (1 if sum(signs) > 0 else -1)
+    return int(1 in signs) - int(-1 in signs)
 
 
-def _overfitting(refits: Sequence[Refit]) -> Verdict:
-    severe = {verdict(refit) == OVERFITS_SEVERELY for refit in refits}
-    return UNDECIDED if len(severe) != 1 else SUPPORTED if severe.pop() else NOT_SUPPORTED
-
-
-def _harm(later: Sequence[Contrast]) -> Verdict:
-    """Whether accuracies fell or errors rose with more epochs, given contrasts of longer against shorter training."""
-    harms = [item.difference.sign if item.basis == "test error" else -item.difference.sign for item in later]
-    return {1: SUPPORTED, -1: NOT_SUPPORTED, 0: UNDECIDED}[_agreed_sign(harms)]
+def _by_depth(evidence: Evidence, first: str, second: str, compare: Compare = metrics.at_equal_units) -> list[Contrast]:
+    """At every depth that has searches with both techniques, the first against the second."""
+    return [contrast for pair in evidence.pairs_by_depth(first, second) for contrast in compare(evidence, *pair)]
 
 
 def _longer_against_shorter(evidence: Evidence) -> list[Contrast]:
@@ -280,27 +236,12 @@ def _longer_against_shorter(evidence: Evidence) -> list[Contrast]:
     return found
 
 
-def _chosen_and_refitted(evidence: Evidence, first: str, second: str) -> list[Contrast]:
-    chosen = metrics.of_chosen(evidence, first, second)
-    return [*([chosen] if chosen is not None else []), *metrics.of_refits(evidence, first, second)]
-
-
-def _techniques(evidence: Evidence) -> list[Technique]:
-    return list(dict.fromkeys(technique_of(search) for search in evidence.searches.values()))
-
-
-def _refits_with(evidence: Evidence, technique: Technique) -> list[Refit]:
-    searches = [name for name, search in evidence.searches.items() if technique_of(search) == technique]
-    return [refit for name in searches if (refit := evidence.refit_of(name)) is not None]
-
-
 def _best(evidence: Evidence, search: str) -> dict[str, Any]:
-    chosen = evidence.chosen[search]
     refit = evidence.refit_of(search)
     return {
         "technique": technique_of(evidence.searches[search]),
-        "mean_accuracy": evidence.score(search, chosen, "mean_accuracy"),
-        "std_accuracy": evidence.score(search, chosen, "std_accuracy"),
+        "mean_accuracy": evidence.score(search, "mean_accuracy"),
+        "std_accuracy": evidence.score(search, "std_accuracy"),
         "test_accuracy": refit.tested.accuracy if refit else None,
     }
 
@@ -315,12 +256,24 @@ def _fit(refit: Refit) -> dict[str, Any]:
     }
 
 
-def _no_pair(first: Technique, second: Technique) -> str:
+def _no_pair(first: str, second: str) -> str:
     return f"There are no two searches of one depth with common units, one with {first}, one with {second}."
 
 
-def _says(parts: dict[str, Verdict]) -> str:
-    return " ".join(f"{name.replace('_', ' ').capitalize()}: {value}." for name, value in parts.items())
+def _verdicts(parts: Mapping[str, int]) -> dict[str, str]:
+    return {name: VERDICTS[sign] for name, sign in parts.items()}
+
+
+def _says(parts: Mapping[str, int]) -> str:
+    return " ".join(f"{name.replace('_', ' ').capitalize()}: {VERDICTS[sign]}." for name, sign in parts.items())
+
+
+def _as_dicts(contrasts: Sequence[Contrast]) -> list[dict[str, Any]]:
+    return [contrast.as_dict() for contrast in contrasts]
+
+
+def _sentence(contrasts: Sequence[Contrast]) -> str:
+    return "; ".join(contrast.text() for contrast in contrasts)
 
 
 def _better_equal_worse(signs: Sequence[int]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.config.models import DerivedVariant, Search
 from pipeline.config.params import Params
 from pipeline.evaluation import reported
 from pipeline.evaluation.reported import Row
@@ -42,8 +43,7 @@ def reported_searches(path: Path, params: Params) -> dict[str, ReportedSearch]:
     Searches on embedded data have nothing, and where all are the file is not read. Raises PipelineError naming the
     file and key when something is missing or malformed.
     """
-    wanted = {name: spec.study for name, spec in params.searches.items() if not params.is_embedded(spec.dataset)}
-    return {name: _search(row) for name, row in _rows(path, wanted).items()}
+    return {name: _search(row) for name, row in _rows(path, params, params.searches).items()}
 
 
 def reported_refits(path: Path, params: Params) -> dict[str, ReportedRefit]:
@@ -51,20 +51,17 @@ def reported_refits(path: Path, params: Params) -> dict[str, ReportedRefit]:
 
     Embedded data and errors are treated as by `reported_searches`.
     """
-    wanted = {
-        name: spec.study
-        for name, spec in params.derived.items()
-        if spec.layers_from in params.searches and not params.is_embedded(spec.dataset)
-    }
-    return {name: _refit(row) for name, row in _rows(path, wanted).items()}
+    refits = {name: spec for name, spec in params.derived.items() if spec.layers_from in params.searches}
+    return {name: _refit(row) for name, row in _rows(path, params, refits).items()}
 
 
-def _rows(path: Path, studies: Mapping[str, str]) -> dict[str, Row]:
-    """The row of each name in its study; those that the file lacks are left out."""
-    if not studies:
+def _rows(path: Path, params: Params, specs: Mapping[str, Search | DerivedVariant]) -> dict[str, Row]:
+    """The row of each name in its study; those on embedded data and those that the file lacks are left out."""
+    wanted = {name: spec.study for name, spec in specs.items() if not params.is_embedded(spec.dataset)}
+    if not wanted:
         return {}
     content = reported.read(path)
-    rows = {name: content.row(study).row(name) for name, study in studies.items()}
+    rows = {name: content.row(study).row(name) for name, study in wanted.items()}
     return {name: row for name, row in rows.items() if row.fields}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,10 +33,8 @@ def generate(signal: Signal) -> dict[str, Rows]:
     sizes = {"train": signal.train_size, "validation": signal.validation_size, "test": signal.test_size}
     random = np.random.default_rng(signal.seed)
     x = axis(signal)
-    drawn = {split: random.uniform(size=(size, len(PARAMETERS))) for split, size in sizes.items()}
-    return {
-        split: rows(parameters, x) for split, parameters in {**drawn, "extended": np.array(signal.extended)}.items()
-    }
+    drawn = {split: rows(random.uniform(size=(size, len(PARAMETERS))), x) for split, size in sizes.items()}
+    return {**drawn, "extended": rows(np.array(signal.extended), x)}
 
 
 def rows(parameters: ArrayLike, x: NDArray[np.float64]) -> Rows:
@@ -53,15 +50,11 @@ def read(path: Path, *, num_points: int) -> Rows:
     Raises PipelineError when the file is missing, damaged, empty, or does not fit the number of points.
     """
     inputs, targets = storage.read_arrays(path, "inputs", "targets")
-    problem = _problem(inputs, targets, num_points)
+    problem = None
+    if inputs.ndim != 2 or len(inputs) == 0 or inputs.shape[1] != num_points or inputs.dtype != np.float32:
+        problem = f"inputs (n, {num_points}) of float32, got {inputs.shape} of {inputs.dtype}"
+    elif targets.shape != (len(inputs), len(PARAMETERS)) or targets.dtype != np.float32:
+        problem = f"targets ({len(inputs)}, {len(PARAMETERS)}) of float32, got {targets.shape} of {targets.dtype}"
     if problem:
         raise PipelineError(f"{path}: expected {problem}. Delete it, then run `dvc repro` to make it again.")
     return inputs, targets
-
-
-def _problem(inputs: NDArray[Any], targets: NDArray[Any], num_points: int) -> str | None:
-    if inputs.ndim != 2 or len(inputs) == 0 or inputs.shape[1] != num_points or inputs.dtype != np.float32:
-        return f"inputs (n, {num_points}) of float32, got {inputs.shape} of {inputs.dtype}"
-    if targets.shape != (len(inputs), len(PARAMETERS)) or targets.dtype != np.float32:
-        return f"targets ({len(inputs)}, {len(PARAMETERS)}) of float32, got {targets.shape} of {targets.dtype}"
-    return None

@@ -31,7 +31,7 @@ class WavePredictions:
     @property
     def curve_errors(self) -> NDArray[np.float64]:
         """Absolute differences (n, num_points)."""
-        return curve_errors(self.true_curves, self.implied_curves)
+        return absolute_errors(self.true_curves, self.implied_curves)
 
 
 def named(values: Sequence[float] | NDArray[Any]) -> dict[str, float]:
@@ -39,14 +39,14 @@ def named(values: Sequence[float] | NDArray[Any]) -> dict[str, float]:
     return {name: float(value) for name, value in zip(PARAMETERS, values, strict=True)}
 
 
-def parameter_errors(true: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:
-    """Absolute errors (n, 4) of predicted parameters (n, 4)."""
+def absolute_errors(true: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:
+    """Absolute differences of parameters (n, 4), or of curves (n, num_points)."""
     return np.abs(np.asarray(true, dtype=np.float64) - np.asarray(predicted, dtype=np.float64))
 
 
 def row_errors(true: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:
     """The mean absolute error (n,) of each row's parameters (n, 4)."""
-    return parameter_errors(true, predicted).mean(axis=1)
+    return absolute_errors(true, predicted).mean(axis=1)
 
 
 def with_nearest_signs(true: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:
@@ -56,7 +56,7 @@ def with_nearest_signs(true: NDArray[Any], predicted: NDArray[Any]) -> NDArray[n
     """
     fixed = np.array(predicted, dtype=np.float64)
     for together in SIGNS_TOGETHER:
-        as_is, turned = (parameter_errors(true[:, together], sign * fixed[:, together]).sum(axis=1) for sign in (1, -1))
+        as_is, turned = (absolute_errors(true[:, together], sign * fixed[:, together]).sum(axis=1) for sign in (1, -1))
         fixed[:, together] *= np.where(turned < as_is, -1, 1)[:, np.newaxis]
     return fixed
 
@@ -65,11 +65,6 @@ def is_determined(true: NDArray[Any]) -> NDArray[np.bool_]:
     """Which of the true parameters (n, 4) their curve determines, up to signs."""
     a, b, c, _ = (np.asarray(true) != 0).T
     return np.stack([b, a, np.ones_like(c), c], axis=1)
-
-
-def curve_errors(true: NDArray[Any], implied: NDArray[Any]) -> NDArray[np.float64]:
-    """Absolute differences (n, num_points) between true curves and those that predicted parameters imply."""
-    return np.abs(np.asarray(true, dtype=np.float64) - np.asarray(implied, dtype=np.float64))
 
 
 def first_and_last_period(errors: NDArray[np.float64], x: NDArray[np.float64]) -> tuple[float, float]:

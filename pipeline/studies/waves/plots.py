@@ -101,22 +101,13 @@ def curve_error(
         low, high = np.percentile(of_rows, BAND, axis=0)
         axes.fill_between(x / np.pi, low, high, color=IMPLIED_COLOUR, alpha=0.2, lw=0, label="8 of 10 rows")
         axes.plot(x / np.pi, of_rows.mean(axis=0), color=IMPLIED_COLOUR, label="mean")
-        axes.plot(
-            x / np.pi,
-            always_mean[name].mean(axis=0),
-            color=REFERENCE_COLOUR,
-            ls=":",
-            label="mean, if the mean parameters are always predicted",
-        )
+        label = "mean, if the mean parameters are always predicted"
+        axes.plot(x / np.pi, always_mean[name].mean(axis=0), color=REFERENCE_COLOUR, ls=":", label=label)
         axes.set(xlabel="x / π", ylabel="|true curve − implied curve|", title=f"{name} ({len(of_rows):,} rows)")
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-    figure.legend(
-        handles=[*figure.axes[0].lines, *figure.axes[0].collections],
-        loc="outside lower center",
-        ncols=3,
-        frameon=False,
-    )
+    handles = [*figure.axes[0].lines, *figure.axes[0].collections]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 

@@ -9,15 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluation.result_files import RegressorTraining
-from pipeline.studies.waves import data
 from pipeline.studies.waves.data import PARAMETERS
-from pipeline.studies.waves.metrics import (
-    WavePredictions,
-    curve_errors,
-    named,
-    parameter_errors,
-    with_nearest_signs,
-)
+from pipeline.studies.waves.metrics import WavePredictions, absolute_errors, named, with_nearest_signs
 
 if TYPE_CHECKING:
     import keras
@@ -46,44 +39,34 @@ def answer(
     test: WavePredictions,
     extended: WavePredictions,
     mean: NDArray[np.float64],
-    x: NDArray[np.float64],
+    always_mean: Mapping[str, NDArray[np.float64]],
     trained: RegressorTraining,
 ) -> dict[str, Any]:
-    """The answers to the questions about one regressor; `mean` are the mean training parameters (4,)."""
+    """The answers to the questions about one regressor.
+
+    `mean` are the mean training parameters (4,), `always_mean` the curve errors (n, num_points) of always predicting
+    them, on the test and on the extended rows.
+    """
     return {
         "first_layer": first_layer(model),
         "fails_on": fails_on(test, extended),
-        "learned_the_transform": learned_the_transform(test, extended, always_mean_errors(test, extended, mean, x)),
+        "learned_the_transform": learned_the_transform(test, extended, always_mean),
         "fit": fit(
             train=trained.train_evaluated.mean_absolute_error,
             validation=trained.validation.last.mean_absolute_error,
-            test=float(parameter_errors(test.true, test.predicted).mean()),
-            always_mean=float(parameter_errors(test.true, mean).mean()),
+            test=float(absolute_errors(test.true, test.predicted).mean()),
+            always_mean=float(absolute_errors(test.true, mean).mean()),
         ),
     }
-
-
-def always_mean_errors(
-    test: WavePredictions, extended: WavePredictions, mean: NDArray[np.float64], x: NDArray[np.float64]
-) -> dict[str, NDArray[np.float64]]:
-    """The curve errors (n, num_points) on both sets of rows of always predicting the mean training parameters."""
-    curve = data.waves([mean], x)
-    return {split: curve_errors(rows.true_curves, curve) for split, rows in (("test", test), ("extended", extended))}
 
 
 def first_layer(model: keras.Model) -> dict[str, int]:
     """Where the parameters of the first layer come from: a weight per point and unit, and a bias per unit."""
     layer = next(layer for layer in model.layers if layer.weights)
-    num_points, num_units = layer.weights[0].shape
-    num_weights = num_points * num_units
+    points, units = layer.weights[0].shape
     total = layer.count_params()
-    return {
-        "points": num_points,
-        "units": num_units,
-        "weights": num_weights,
-        "biases": total - num_weights,
-        "parameters": total,
-    }
+    biases = total - points * units
+    return {"points": points, "units": units, "weights": points * units, "biases": biases, "parameters": total}
 
 
 def fails_on(test: WavePredictions, extended: WavePredictions) -> dict[str, Any]:
@@ -112,10 +95,7 @@ def fails_on(test: WavePredictions, extended: WavePredictions) -> dict[str, Any]
 def learned_the_transform(
     test: WavePredictions, extended: WavePredictions, always_mean: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, Any]:
-    """Whether implied curves are right in the training range, and beyond it.
-
-    `always_mean` are those of `always_mean_errors`.
-    """
+    """Whether implied curves are right in the training range, and beyond it; `always_mean` as in `answer`."""
     measured = {"test": float(test.curve_errors.mean()), "extended": float(extended.curve_errors.mean())}
     reference = {split: float(errors.mean()) for split, errors in always_mean.items()}
     learned = measured["test"] <= AT_MOST_OF_ALWAYS_MEAN * reference["test"]
@@ -146,18 +126,12 @@ def fit(*, train: float, validation: float, test: float, always_mean: float) -> 
 
 def _by_factor(test: WavePredictions) -> dict[str, dict[str, Any]]:
     """The mean errors of a, b and d, signs fixed, where the factor that they need to show is small, and elsewhere."""
-    errors = parameter_errors(test.true, with_nearest_signs(test.true, test.predicted))
-    places = {name: place for place, name in enumerate(PARAMETERS)}
+    errors = absolute_errors(test.true, with_nearest_signs(test.true, test.predicted))
+    true_by_name, errors_by_name = (dict(zip(PARAMETERS, values.T, strict=True)) for values in (test.true, errors))
     found = {}
     for name, factor in FACTORS.items():
-        is_small = np.abs(test.true[:, places[factor]]) < SMALL
-        of_name = errors[:, places[name]]
-        found[name] = {
-            "factor": factor,
-            "below": SMALL,
-            "small": _mean(of_name[is_small]),
-            "else": _mean(of_name[~is_small]),
-        }
+        is_small, own = np.abs(true_by_name[factor]) < SMALL, errors_by_name[name]
+        found[name] = {"factor": factor, "below": SMALL, "small": _mean(own[is_small]), "else": _mean(own[~is_small])}
     return found
 
 

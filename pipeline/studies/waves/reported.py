@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from pipeline.evaluation import reported
 from pipeline.evaluation.reported import Row
 from pipeline.studies.waves import data
 from pipeline.studies.waves.data import PARAMETERS
-from pipeline.studies.waves.metrics import WavePredictions, curve_errors
+from pipeline.studies.waves.metrics import WavePredictions, absolute_errors
 
 # The key of a study that holds predictions instead of a regressor.
 EXTENDED_TEST = "extended_test"
@@ -43,22 +43,19 @@ def reported_waves(path: Path, params: Params, signal: str) -> ReportedWaves:
     study = reported.read(path).row(signal)
     regressors = [name for name, regressor in params.regressors.items() if regressor.dataset == signal]
     errors = {name: study.row(name).row("reported").number("test_mae", "an error of 0 or more") for name in regressors}
-    return ReportedWaves(
-        {name: error for name, error in errors.items() if error is not None}, dict(_predictions(study))
-    )
+    return ReportedWaves({name: error for name, error in errors.items() if error is not None}, _predictions(study))
 
 
-def _predictions(study: Row) -> list[tuple[Wave, Wave]]:
+def _predictions(study: Row) -> dict[Wave, Wave]:
     rows = study.fields.get(EXTENDED_TEST) or []
     if not isinstance(rows, list):
         raise study.problem(EXTENDED_TEST, f"expected a list of rows, got {rows!r}. Correct it.")
-    found = []
+    found = {}
     for number, value in enumerate(rows):
         row = Row.of(study.path, f"{study.key}.{EXTENDED_TEST}[{number}]", value)
         # YAML reads an unquoted key `true` as a boolean.
-        fields = {str(name).lower(): parameters for name, parameters in row.fields.items()}
-        row = Row(row.path, row.key, fields)
-        found.append((_wave(row, "true"), _wave(row, "reported_prediction")))
+        row = replace(row, fields={str(name).lower(): parameters for name, parameters in row.fields.items()})
+        found[_wave(row, "true")] = _wave(row, "reported_prediction")
     return found
 
 
@@ -83,7 +80,7 @@ def prediction_table(extended: WavePredictions, reported_by_source: ReportedWave
             **_columns("predicted", extended.predicted),
             **_columns("reported", np.array(theirs)),
             "curve_error": extended.curve_errors.mean(axis=1),
-            "reported_curve_error": curve_errors(extended.true_curves, implied).mean(axis=1),
+            "reported_curve_error": absolute_errors(extended.true_curves, implied).mean(axis=1),
         }
     )
 

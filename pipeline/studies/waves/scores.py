@@ -7,16 +7,9 @@ from numpy.typing import NDArray
 
 from pipeline.evaluation import statistics
 from pipeline.evaluation.result_files import Count, Number, Record, RegressorTraining
+from pipeline.studies.waves import metrics
 from pipeline.studies.waves.data import PARAMETERS
-from pipeline.studies.waves.metrics import (
-    WavePredictions,
-    first_and_last_period,
-    is_determined,
-    named,
-    parameter_errors,
-    row_errors,
-    with_nearest_signs,
-)
+from pipeline.studies.waves.metrics import WavePredictions, absolute_errors, named
 
 
 class MeanAndSpread(Record):
@@ -76,7 +69,7 @@ def regressor_test(
     model_sha256: str,
 ) -> RegressorTest:
     """The test metrics of one regressor; `reported` is the source's mean absolute error."""
-    errors, train_error = row_errors(test.true, test.predicted), trained.train_evaluated.mean_absolute_error
+    errors, train_error = metrics.row_errors(test.true, test.predicted), trained.train_evaluated.mean_absolute_error
     low, high = statistics.mean_interval(errors)
     return RegressorTest(
         **score(test, x).model_dump(),
@@ -93,9 +86,9 @@ def regressor_test(
 
 def score(rows: WavePredictions, x: NDArray[np.float64]) -> WaveScores:
     """The scores of predictions of waves at x (num_points,), in radians."""
-    plain = parameter_errors(rows.true, rows.predicted)
-    fixed = parameter_errors(rows.true, with_nearest_signs(rows.true, rows.predicted))
-    first, last = first_and_last_period(rows.curve_errors, x)
+    plain = absolute_errors(rows.true, rows.predicted)
+    fixed = absolute_errors(rows.true, metrics.with_nearest_signs(rows.true, rows.predicted))
+    first, last = metrics.first_and_last_period(rows.curve_errors, x)
     return WaveScores(
         mean_absolute_error=float(plain.mean()),
         parameters=named(plain.mean(axis=0)),
@@ -103,7 +96,7 @@ def score(rows: WavePredictions, x: NDArray[np.float64]) -> WaveScores:
         sign_fixed=named(fixed.mean(axis=0)),
         determined={
             name: float(errors[is_told].mean())
-            for name, errors, is_told in zip(PARAMETERS, fixed.T, is_determined(rows.true).T, strict=True)
+            for name, errors, is_told in zip(PARAMETERS, fixed.T, metrics.is_determined(rows.true).T, strict=True)
             if is_told.any()
         },
         curve_error=float(rows.curve_errors.mean()),

@@ -35,7 +35,7 @@ def test_a_row_per_refit_with_the_source_beside_it(make_evidence: MakeEvidence) 
     evidence = make_evidence({"2_bn": 0.95, "3_dropout": 0.94}, longer={"3_dropout": {"accuracy": 0.96}})
     reported = {"2_bn": ReportedRefit(0.98, 0.07, 0.006, "Severely overfit", 0.97)}
     table = closing_table(evidence, reported=reported, reported_units={"2_bn": "8-2"})
-    assert tuple(table.columns) == COLUMNS
+    assert list(table.columns) == list(COLUMNS)
     assert list(table["refit"]) == ["2_bn", "3_dropout", "3_dropout_longer"]
     assert list(table["layers"]) == [2, 3, 3]
     assert list(table["technique"]) == ["BN", "dropout", "dropout"]

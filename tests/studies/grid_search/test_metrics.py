@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.studies.grid_search import metrics
+from pipeline.studies.grid_search.data import Evidence
 
 ACCURACIES = arrays(float, (4, 3), elements=st.floats(0.5, 1.0))
 
@@ -52,16 +56,21 @@ def test_images_that_both_get_right_or_wrong_do_not_count_as_a_difference() -> N
     found = metrics.of_correct(first, second)
     assert found.mean == pytest.approx(0.04)
     assert 0.02 < found.low < 0.04 < found.high < 0.06
-    assert found.sign == 1
-    assert metrics.of_correct(first, first).sign == 0
+    assert found.sign() == 1
+    assert metrics.of_correct(first, first).sign() == 0
 
 
 def test_losses_are_compared_image_by_image() -> None:
     base = np.linspace(0, 5, 100)
-    found = metrics.of_losses(base + np.tile([0.1, 0.3], 50), base)
+    found = metrics.by_t(base + np.tile([0.1, 0.3], 50), base)
     assert found.mean == pytest.approx(0.2)
     assert found.high - found.low == pytest.approx(2 * 1.98422 * 0.100504 / 10, rel=1e-4)
 
 
-def test_one_unit_has_no_interval_over_units() -> None:
-    assert metrics.over_units(np.array([0.9]), np.array([0.8])) is None
+def test_one_unit_has_no_interval_over_units(make_evidence: Callable[..., Evidence]) -> None:
+    evidence = make_evidence({"1_bn": 0.95, "1_dropout": 0.94})
+    (both,) = metrics.at_equal_units(evidence, "1_bn", "1_dropout")
+    assert both.reported == pytest.approx({"difference": 0.01, "low": 0.01, "high": 0.01})
+    one_unit = {**evidence.scores, "1_bn": evidence.scores["1_bn"].head(1)}
+    (one,) = metrics.at_equal_units(replace(evidence, scores=one_unit), "1_bn", "1_dropout")
+    assert (one.num_pairs, one.reported) == (3, None)

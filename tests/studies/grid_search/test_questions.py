@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -154,5 +155,5 @@ def test_searches_without_refits_are_judged_as_far_as_they_go(make_evidence: Mak
 
 def test_everything_can_be_written_as_json(make_evidence: MakeEvidence) -> None:
     evidence = make_evidence({**TWO, "3_bn": 0.94, "3_dropout": 0.93}, longer={"2_dropout": WORSE})
-    content = [conclusion.as_dict() for conclusion in questions.conclude(evidence)]
+    content = [asdict(conclusion) for conclusion in questions.conclude(evidence)]
     assert json.loads(json.dumps(content, allow_nan=False))[0]["claim"] == "Batch normalization with dropout is best."
