@@ -69,21 +69,19 @@ def reliability_table(calibration: statistics.Calibration) -> pd.DataFrame:
 
     A bin without examples has neither confidence nor accuracy.
     """
-    edges = calibration.edges
-    rows = []
-    for position, (count, correct, total) in enumerate(
-        zip(calibration.num_examples, calibration.num_correct, calibration.confidence_sum, strict=True)
-    ):
-        low, high = statistics.wilson_interval(int(correct), int(count)) if count else (np.nan, np.nan)
-        rows.append(
+    counts = list(zip(calibration.num_correct.tolist(), calibration.num_examples.tolist(), strict=True))
+    intervals = [
+        statistics.wilson_interval(*bin_counts) if bin_counts[1] else (np.nan, np.nan) for bin_counts in counts
+    ]
+    with np.errstate(invalid="ignore"):
+        return pd.DataFrame(
             {
-                "low": edges[position],
-                "high": edges[position + 1],
-                "num_examples": int(count),
-                "confidence": total / count if count else np.nan,
-                "accuracy": correct / count if count else np.nan,
-                "accuracy_low": low,
-                "accuracy_high": high,
+                "low": calibration.edges[:-1],
+                "high": calibration.edges[1:],
+                "num_examples": calibration.num_examples,
+                "confidence": calibration.confidence_sum / calibration.num_examples,
+                "accuracy": calibration.num_correct / calibration.num_examples,
+                "accuracy_low": [low for low, _ in intervals],
+                "accuracy_high": [high for _, high in intervals],
             }
         )
-    return pd.DataFrame(rows)

@@ -7,7 +7,7 @@ examples, not the seed of the training, which evaluation/seeds.py compares.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,21 +19,6 @@ from pipeline.evaluation import statistics
 
 LEVEL = 0.05
 NO_DIFFERENCE = "no significant difference"
-ACCURACY_COLUMNS = (
-    "first",
-    "second",
-    "accuracy_difference",
-    "accuracy_low",
-    "accuracy_high",
-    "only_first_right",
-    "only_second_right",
-    "accuracy_p_value",
-    "accuracy_holm_p_value",
-    "accuracy_verdict",
-)
-ERROR_COLUMNS = ("first", "second", "difference", "low", "high", "p_value", "holm_p_value", "verdict")
-COLUMNS = (*ACCURACY_COLUMNS, *(f"cross_entropy_{name}" for name in ERROR_COLUMNS[2:]))
-
 Pair = tuple[str, str]
 
 
@@ -47,58 +32,53 @@ class Tested:
 
 
 def differences(models: Mapping[str, Tested], pairs: Sequence[Pair]) -> pd.DataFrame:
-    """One row per pair, with the columns COLUMNS; differences are the first less the second.
+    """One row per pair; differences are the first less the second.
 
     Accuracies are fractions, with Tango's interval and the exact McNemar test; cross-entropies are in nats without
     penalties, with a paired bootstrap. Cross-entropies of two kinds have no difference: their cells are empty.
     """
     found = [statistics.discordance(models[first].correct, models[second].correct) for first, second in pairs]
+    intervals = [statistics.tango_interval(item) for item in found]
+    accuracies = pd.DataFrame(pairs, columns=["first", "second"]).assign(
+        accuracy_difference=[item.difference for item in found],
+        accuracy_low=[low for low, _ in intervals],
+        accuracy_high=[high for _, high in intervals],
+        only_first_right=[item.only_first for item in found],
+        only_second_right=[item.only_second for item in found],
+    )
     p_values = [statistics.mcnemar_p_value(item) for item in found]
-    rows = []
-    for (first, second), item, p_value, corrected in zip(
-        pairs, found, p_values, statistics.holm(p_values), strict=True
-    ):
-        low, high = statistics.tango_interval(item)
-        told = (
-            item.only_first,
-            item.only_second,
-            p_value,
-            corrected,
-            verdict(first, second, item.difference, corrected),
-        )
-        rows.append((first, second, item.difference, low, high, *told))
-    accuracies = pd.DataFrame(rows, columns=list(ACCURACY_COLUMNS))
+    tests = significance(pairs, accuracies["accuracy_difference"], p_values).add_prefix("accuracy_")
     comparable = [pair for pair in pairs if models[pair[0]].objective == models[pair[1]].objective]
     errors = error_differences({name: model.losses for name, model in models.items()}, comparable)
-    entropies = errors.rename(columns={name: f"cross_entropy_{name}" for name in ERROR_COLUMNS[2:]})
-    return accuracies.merge(entropies, how="left", on=["first", "second"])
+    entropies = errors.set_index(["first", "second"]).add_prefix("cross_entropy_")
+    return accuracies.join(tests).merge(entropies, how="left", on=["first", "second"])
 
 
 def error_differences(errors: Mapping[str, NDArray[Any]], pairs: Sequence[Pair]) -> pd.DataFrame:
-    """One row per pair, with the columns ERROR_COLUMNS; `errors` (n,) are losses on the same examples.
+    """One row per pair; `errors` (n,) are losses on the same examples.
 
     Means are compared by a paired bootstrap; the smaller one is better.
     """
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
-    rows = []
-    if names:
-        values = np.stack([np.asarray(errors[name], dtype=np.float64) for name in names])
-        places = [(names.index(first), names.index(second)) for first, second in pairs]
-        found = statistics.paired_bootstrap(values, places)
-        corrected = statistics.holm([item.p_value for item in found])
-        rows = [
-            (
-                *pair,
-                item.difference,
-                item.low,
-                item.high,
-                item.p_value,
-                p_value,
-                verdict(*pair, -item.difference, p_value),
-            )
-            for pair, item, p_value in zip(pairs, found, corrected, strict=True)
-        ]
-    return pd.DataFrame(rows, columns=list(ERROR_COLUMNS))
+    values = np.array([errors[name] for name in names], dtype=np.float64)
+    found = statistics.paired_bootstrap(values, [(names.index(first), names.index(second)) for first, second in pairs])
+    intervals = pd.DataFrame(found, columns=["difference", "low", "high", "p_value"])
+    tests = significance(pairs, -intervals["difference"], intervals.pop("p_value"))
+    return pd.DataFrame(pairs, columns=["first", "second"]).join([intervals, tests])
+
+
+def significance(pairs: Sequence[Pair], advantages: Iterable[float], p_values: Iterable[float]) -> pd.DataFrame:
+    """A row per pair: its p value, the same with Holm's correction, and the verdict.
+
+    `advantages` are by how much the first of each pair is better.
+    """
+    table = pd.DataFrame({"p_value": p_values})
+    table["holm_p_value"] = statistics.holm(table["p_value"].tolist())
+    table["verdict"] = [
+        verdict(*pair, advantage, p_value)
+        for pair, advantage, p_value in zip(pairs, advantages, table["holm_p_value"], strict=True)
+    ]
+    return table
 
 
 def verdict(first: str, second: str, advantage: float, holm_p_value: float) -> str:
@@ -109,7 +89,7 @@ def verdict(first: str, second: str, advantage: float, holm_p_value: float) -> s
 
 
 def summary(table: pd.DataFrame) -> str:
-    """How many differences of a study are significant, in a sentence; `table` has the columns COLUMNS."""
+    """How many differences of a study are significant, in a sentence; `table` is that of `differences`."""
     if table.empty:
         return "There is one variant: nothing to compare."
     parts = []

@@ -103,15 +103,10 @@ def reported_accuracies(path: Path, params: Params) -> ReportedAccuracies:
     content = read(path)
     found = {}
     for study, variant in wanted:
-        row = content.row(study).row(variant)
-        accuracy = row.row("reported").fraction(_accuracy_name(params, variant))
+        row, spec = content.row(study).row(variant), params.classifiers[variant]
+        # A refit shares its row with the search whose best units it has.
+        is_refit = isinstance(spec, DerivedVariant) and spec.layers_from in params.searches
+        accuracy = row.row("reported").fraction("refit_test_accuracy" if is_refit else "test_accuracy")
         if accuracy is not None:
             found[study, variant] = ReportedAccuracy(accuracy, row.fields.get("fault"))
     return found
-
-
-def _accuracy_name(params: Params, variant: str) -> str:
-    """A refit shares its row with the search whose best units it has."""
-    spec = params.classifiers[variant]
-    is_refit = isinstance(spec, DerivedVariant) and spec.layers_from in params.searches
-    return "refit_test_accuracy" if is_refit else "test_accuracy"

@@ -13,6 +13,8 @@ from pipeline.io import storage
 # Text is no number, though pydantic would read "0.5" as one.
 Number = Annotated[float, Strict()]
 Count = Annotated[int, Strict()]
+# What a value should have been, by the first word of the type of pydantic's error.
+KINDS = {"float": "a number", "int": "a whole number", "string": "text"}
 
 
 class Record(BaseModel):
@@ -29,17 +31,16 @@ class ClassifierScores(Record):
     accuracy: Number
 
 
-class RegressorScores(Record):
-    """Metrics on one set of rows: `loss` is the mean absolute error plus all penalties."""
-
-    loss: Number
-    mean_absolute_error: Number
-
-
 class MeanAbsoluteError(Record):
     """The error of the finished regressor on the rows that it was trained on."""
 
     mean_absolute_error: Number
+
+
+class RegressorScores(MeanAbsoluteError):
+    """Metrics on one set of rows: `loss` is the mean absolute error plus all penalties."""
+
+    loss: Number
 
 
 Scores = TypeVar("Scores", bound=Record)
@@ -125,13 +126,8 @@ def parse(path: Path, content: Any, record: type[RecordT], *keys: str) -> Record
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join([*keys, *map(str, first["loc"])])
-        found = "got none" if first["type"] == "missing" else f"{_kind(first['type'])}, got {first['input']!r}"
+        expected = KINDS.get(first["type"].partition("_")[0], "an object")
+        found = "got none" if first["type"] == "missing" else f"{expected}, got {first['input']!r}"
         raise PipelineError(
             f"{path}: expected {key}, {found}. Delete the file, then run `dvc repro` to make it again."
         ) from None
-
-
-def _kind(error_type: str) -> str:
-    """What a value should have been, by the type of pydantic's error."""
-    kinds = {"float": "a number", "int": "a whole number", "string": "text"}
-    return kinds.get(error_type.partition("_")[0], "an object")

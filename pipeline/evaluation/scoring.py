@@ -82,12 +82,8 @@ def example_losses(probabilities: NDArray[Any], labels: NDArray[Any], objective:
 
 def _log_losses(probabilities: NDArray[Any], labels: NDArray[Any], objective: Objective) -> NDArray[np.float64]:
     """Of each example (n,), or with the binary objective of each example and class (n, num_classes)."""
+    clipped = np.clip(probabilities.astype(np.float64), KERAS_EPSILON, 1 - KERAS_EPSILON)
     if objective == "binary_crossentropy":
         is_label = labels[:, np.newaxis] == np.arange(probabilities.shape[1])
-        clipped = _clipped(probabilities)
         return -np.log(np.where(is_label, clipped, 1 - clipped))
-    return -np.log(_clipped(probabilities[np.arange(len(labels)), labels]))
-
-
-def _clipped(probabilities: NDArray[Any]) -> NDArray[np.float64]:
-    return np.clip(probabilities.astype(np.float64), KERAS_EPSILON, 1 - KERAS_EPSILON)
+    return -np.log(clipped[np.arange(len(labels)), labels])

@@ -8,12 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.evaluation import statistics
-from pipeline.evaluation.pairwise import verdict
+from pipeline.evaluation.pairwise import significance
 
 CONFIDENCE = 0.95
 METRICS = ("val_accuracy", "val_cross_entropy", "test_accuracy", "test_cross_entropy")
-DIFFERENCE_COLUMNS = ("first", "second", "test_accuracy_difference", "p_value", "holm_p_value", "verdict")
 
 
 def mean_interval(values: NDArray[np.float64]) -> tuple[float, float, float, float]:
@@ -51,11 +49,11 @@ def differences(seeds: pd.DataFrame) -> pd.DataFrame:
     }
     pairs = list(itertools.combinations(accuracies, 2))
     p_values = [_welch_p_value(accuracies[first], accuracies[second]) for first, second in pairs]
-    rows = []
-    for (first, second), p_value, corrected in zip(pairs, p_values, statistics.holm(p_values), strict=True):
-        mean = float(accuracies[first].mean() - accuracies[second].mean())
-        rows.append((first, second, mean, p_value, corrected, verdict(first, second, mean, corrected)))
-    return pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
+    table = pd.DataFrame(pairs, columns=["first", "second"])
+    table["test_accuracy_difference"] = [
+        float(accuracies[first].mean() - accuracies[second].mean()) for first, second in pairs
+    ]
+    return table.join(significance(pairs, table["test_accuracy_difference"], p_values))
 
 
 def _welch_p_value(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:

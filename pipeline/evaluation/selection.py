@@ -59,12 +59,28 @@ def select(
         sorted(candidates, key=lambda item: (-_goodness(item, metric), item.parameters, item.variant, item.study))
     )
     best = ranked[0]
+    variants = "1 variant" if len(ranked) == 1 else f"{len(ranked)} variants"
+    is_best = f"It has the best {METRIC_NAMES[metric]} of {_value(best, metric)} among {variants}"
     if not prefer_fewer_parameters:
-        return Selection(best, f"It has the best {_described(best, metric)} among {_count(ranked)}.", ranked)
+        return Selection(best, f"{is_best}.", ranked)
     good_enough = [item for item in ranked if gap(item, best, metric) <= round(tolerance, DECIMALS)]
     # `ranked` is in order of the metric and `min` keeps the first of equals, so ties go to the better metric.
     selected = min(good_enough, key=lambda item: item.parameters)
-    return Selection(selected, _reason(selected, good_enough, ranked, metric, tolerance), ranked)
+    points = f"{tolerance * 100:g} points" if metric == "val_accuracy" else f"{tolerance:g}"
+    allowance = f"within the tolerance of {points}"
+    if len(good_enough) == 1:
+        reason = f"{is_best}; no other is {allowance}."
+    elif selected is best:
+        reason = (
+            f"{is_best}, and of the {len(good_enough)} {allowance} none has fewer parameters ({best.parameters:,})."
+        )
+    else:
+        reason = (
+            f"Of the {len(good_enough)} variants {allowance} of the best it has the fewest parameters: "
+            f"{selected.parameters:,} at a {METRIC_NAMES[metric]} of {_value(selected, metric)}, "
+            f"against {best.parameters:,} of {best.variant} at {_value(best, metric)}."
+        )
+    return Selection(selected, reason, ranked)
 
 
 def gap(candidate: Candidate, best: Candidate, metric: Metric) -> float:
@@ -77,37 +93,6 @@ def _goodness(candidate: Candidate, metric: Metric) -> float:
     return round(value if metric == "val_accuracy" else -value, DECIMALS)
 
 
-def _reason(
-    selected: Candidate, good_enough: Sequence[Candidate], ranked: Sequence[Candidate], metric: Metric, tolerance: float
-) -> str:
-    best = ranked[0]
-    allowance = f"the tolerance of {_amount(tolerance, metric)}"
-    if len(good_enough) == 1:
-        return f"It has the best {_described(best, metric)} among {_count(ranked)}; no other is within {allowance}."
-    if selected is best:
-        return (
-            f"It has the best {_described(best, metric)} among {_count(ranked)}, and of the {len(good_enough)} within "
-            f"{allowance} none has fewer parameters ({best.parameters:,})."
-        )
-    return (
-        f"Of the {len(good_enough)} variants within {allowance} of the best it has the fewest parameters: "
-        f"{selected.parameters:,} at a {_described(selected, metric)}, against {best.parameters:,} of {best.variant} "
-        f"at {_value(best, metric)}."
-    )
-
-
-def _described(candidate: Candidate, metric: Metric) -> str:
-    return f"{METRIC_NAMES[metric]} of {_value(candidate, metric)}"
-
-
 def _value(candidate: Candidate, metric: Metric) -> str:
     value = candidate.metrics[metric]
     return f"{100 * value:.2f} %" if metric == "val_accuracy" else f"{value:.4f}"
-
-
-def _amount(tolerance: float, metric: Metric) -> str:
-    return f"{tolerance * 100:g} points" if metric == "val_accuracy" else f"{tolerance:g}"
-
-
-def _count(candidates: Sequence[Candidate]) -> str:
-    return "1 variant" if len(candidates) == 1 else f"{len(candidates)} variants"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,16 +128,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     Rejecting those below a level makes one false rejection or more with at most that probability.
     """
-    corrected = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        corrected[index] = largest
-    return corrected
+    values = np.asarray(p_values, dtype=np.float64)
+    order = values.argsort(kind="stable")
+    corrected = np.empty_like(values)
+    corrected[order] = np.maximum.accumulate(np.minimum(1.0, np.arange(len(values), 0, -1) * values[order]))
+    return [float(value) for value in corrected]
 
 
-@dataclass(frozen=True)
-class MeanDifference:
+class MeanDifference(NamedTuple):
     """The mean of a first model less that of a second on the same examples, with its interval and p value."""
 
     difference: float
@@ -161,10 +159,10 @@ def paired_bootstrap(
     """
     from scipy.stats import bootstrap
 
-    if values.ndim != 2 or values.shape[1] < 2:
-        raise ValueError(f"expected a row per model of two examples or more, got shape {values.shape}")
     if not pairs:
         return []
+    if values.ndim != 2 or values.shape[1] < 2:
+        raise ValueError(f"expected a row per model of two examples or more, got shape {values.shape}")
     firsts, seconds = (list(rows) for rows in zip(*pairs, strict=True))
 
     def differences(*samples: NDArray[Any], axis: int = -1) -> NDArray[np.float64]:
@@ -244,14 +242,6 @@ def calibration(probabilities: NDArray[Any], labels: NDArray[Any], num_bins: int
         np.bincount(bins[correct], minlength=num_bins),
         np.bincount(bins, weights=confidence, minlength=num_bins).astype(np.float64),
     )
-
-
-def train_test_gap(train: float, test: float) -> float:
-    """By how much a metric of the finished model on its training images exceeds that on test images.
-
-    Of an accuracy it is positive where a model does worse on new images, of a loss or an error negative.
-    """
-    return train - test
 
 
 def confusion_matrix(labels: NDArray[Any], predicted: NDArray[Any], num_classes: int) -> NDArray[np.int64]:

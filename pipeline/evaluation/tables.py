@@ -10,7 +10,6 @@ import pandas as pd
 from pipeline.config.models import Classifier
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.evaluation import statistics
 from pipeline.evaluation.reported import ReportedAccuracies, ReportedAccuracy
 from pipeline.evaluation.result_files import ClassifierTest, ClassifierTraining
 
@@ -154,10 +153,10 @@ def _ranked(
         "min_val_loss_epoch": int(lowest["epoch"]),
         **{name: row[name] for name in ("test_accuracy", "test_accuracy_low", "test_accuracy_high", "test_loss")},
         "train_accuracy": train.accuracy,
-        "accuracy_gap": statistics.train_test_gap(train.accuracy, tested.accuracy),
+        "accuracy_gap": train.accuracy - tested.accuracy,
         "train_cross_entropy": train.cross_entropy,
         "test_cross_entropy": tested.cross_entropy,
-        "cross_entropy_gap": statistics.train_test_gap(train.cross_entropy, tested.cross_entropy),
+        "cross_entropy_gap": train.cross_entropy - tested.cross_entropy,
         "expected_calibration_error": tested.expected_calibration_error,
         "validation_rank": None,
         "test_rank": None,

@@ -54,7 +54,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
 def significant_differences(
     workspace: Workspace, params: Params, study: str, variants: Mapping[str, Classifier]
 ) -> pd.DataFrame:
-    """The test results of every two variants in the order given, with the columns of `pairwise.COLUMNS`.
+    """The test results of every two variants in the order given, with the columns of `pairwise.differences`.
 
     Two variants of another study are not compared: that is the comparison of the other study.
     """

@@ -370,7 +370,3 @@ def test_a_model_that_draws_its_labels_from_its_own_probabilities_is_calibrated(
 def test_calibration_needs_examples() -> None:
     with pytest.raises(ValueError, match="at least one example"):
         statistics.calibration(np.zeros((0, 2)), np.zeros(0))
-
-
-def test_the_gap_is_positive_where_an_accuracy_is_lower_on_test_images() -> None:
-    assert statistics.train_test_gap(0.99, 0.98) == pytest.approx(0.01)

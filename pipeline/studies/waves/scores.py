@@ -77,7 +77,7 @@ def regressor_test(
         mean_absolute_error_low=low,
         mean_absolute_error_high=high,
         train_mean_absolute_error=train_error,
-        mean_absolute_error_gap=statistics.train_test_gap(train_error, float(errors.mean())),
+        mean_absolute_error_gap=train_error - float(errors.mean()),
         validation_mean_absolute_error=trained.validation.last.mean_absolute_error,
         reported_mean_absolute_error=reported,
         model_sha256=model_sha256,
