@@ -29,7 +29,7 @@ CODE = ("models", "training")
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Cross-validate every configuration of a search; save the scores of all, and the best one."""
-    from pipeline.tracking import live_search
+    from pipeline.tracking import live
 
     spec = require(params.searches, name, "search")
     examples = _all_training_examples(workspace, spec)
@@ -37,7 +37,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     finished = done.read(spec)
     todo = [units for units in spec.configurations if units not in finished]
     with (
-        live_search.search_run(workspace, params, name, num_done=len(finished)) as run,
+        live.search_run(workspace, params, name, num_done=len(finished)) as run,
         progress.steps(name, len(spec.configurations), done=len(finished)) as advance,
     ):
         try:

@@ -1,4 +1,4 @@
-"""Runs that MLflow shows while their stage is at work: what every live run does, and the run of a training.
+"""Runs that MLflow shows while their stage is at work: of a training, and of a search with its configurations.
 
 A thread of the run's own writes to MLflow, so that a stage never waits for it while it works. MLflow's own asynchronous
 logging (`log_batch(..., synchronous=False)`) cannot take its place: it creates and closes no runs, which a search needs
@@ -23,6 +23,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -31,8 +32,8 @@ from mlflow.entities import Metric, Param, RunStatus
 from pipeline.config.params import Params
 from pipeline.io.paths import Workspace
 from pipeline.tracking import runs
-from pipeline.tracking.records import variants
-from pipeline.tracking.records.record import RunRecord, experiment_name, experiment_tags
+from pipeline.tracking.records import searches, variants
+from pipeline.tracking.records.record import RunRecord, StageItem
 from pipeline.tracking.store import MLFLOW_ERRORS, Store, best_effort, connect, warn
 
 # Between two writings lie this many seconds: a request is about as costly as an epoch of a small network.
@@ -53,6 +54,7 @@ class LiveRun(ABC, Generic[Row]):
     """
 
     def __init__(self, workspace: Workspace, params: Params, name: str) -> None:
+        self.workspace = workspace
         self.params = params
         self.name = name
         # Known once the run is open.
@@ -62,7 +64,6 @@ class LiveRun(ABC, Generic[Row]):
         self.broken = False
         # Ids of the runs below this one, by name.
         self.children: dict[str, str] = {}
-        self._workspace = workspace
         self._rows: deque[Row] = deque()
         self._is_closing = threading.Event()
         self._sender = threading.Thread(target=self._send_until_closed, name="mlflow", daemon=True)
@@ -87,7 +88,7 @@ class LiveRun(ABC, Generic[Row]):
     def open(self) -> None:
         """Create the run and start sending; an error of MLflow's becomes a warning."""
         try:
-            self.store = connect(self._workspace)
+            self.store = connect(self.workspace)
             self.run_id = self.create()
         except MLFLOW_ERRORS as error:
             self._fail(error)
@@ -98,8 +99,8 @@ class LiveRun(ABC, Generic[Row]):
         """Make this the run of the record `home`, and publish other records; errors of MLflow's become one warning."""
         self._stop_sending()
         # A server that failed before may be back; that it failed was said then.
-        with contextlib.suppress(*MLFLOW_ERRORS) if self.broken else best_effort(self._workspace):
-            store = connect(self._workspace)
+        with contextlib.suppress(*MLFLOW_ERRORS) if self.broken else best_effort(self.workspace):
+            store = connect(self.workspace)
             if self.run_id:
                 moment = runs.now()
                 points = [Metric(key, value, moment, 0) for key, value in self.costs(seconds).items()]
@@ -118,13 +119,10 @@ class LiveRun(ABC, Generic[Row]):
             for run_id in filter(None, (self.run_id, *self.children.values())):
                 runs.close(self.store.client, self.store.client.get_run(run_id), status)
 
-    def create_in(self, data: str, study: str, name: str, tags: Mapping[str, str], params: Mapping[str, str]) -> str:
-        """Create a run in the experiment of a study; runs there whose process was killed are closed. Returns its id."""
+    def create_in(self, item: StageItem, name: str, tags: Mapping[str, str], params: Mapping[str, str]) -> str:
+        """Create a run of an item; runs in its experiment whose process was killed are closed. Returns its id."""
         with self.store.lock():
-            self.experiment_id = self.store.ensure_experiment(
-                experiment_name(self.params, data, study),
-                experiment_tags(self.params, data, study),
-            )
+            self.experiment_id = self.store.ensure_experiment(item.experiment_name, item.experiment_tags)
             runs.close_dead(self.store, [self.experiment_id])
             created_tags = {**tags, **machine_tags()}
             run = runs.create_run(self.store, self.experiment_id, name, created_tags, start_time=runs.now())
@@ -150,7 +148,7 @@ class LiveRun(ABC, Generic[Row]):
 
     def _fail(self, error: BaseException) -> None:
         self.broken = True
-        warn(self._workspace, error)
+        warn(self.workspace, error)
 
 
 class TrainingRun(LiveRun[Epoch]):
@@ -158,10 +156,10 @@ class TrainingRun(LiveRun[Epoch]):
 
     def create(self) -> str:
         """Create the run with the variant's parameters."""
-        variant = self.params.all_variants[self.name]
-        tags = variants.variant_tags(self.params, self.name, variant.study)
-        run_params = variants.variant_params(self._workspace, self.params, self.name)
-        return self.create_in(variant.dataset, variant.study, self.name, tags, run_params)
+        study = self.params.all_variants[self.name].study
+        item = variants.variant_item(self.workspace, self.params, self.name, study)
+        run_params = variants.variant_params(self.workspace, self.params, self.name)
+        return self.create_in(item, self.name, variants.variant_tags(item), run_params)
 
     def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         """Log the metrics of an epoch, counted from 1. Of long trainings only every n-th epoch is kept."""
@@ -179,7 +177,74 @@ class TrainingRun(LiveRun[Epoch]):
 
     def costs(self, seconds: float) -> dict[str, float]:
         """The time of the training, and the largest memory of this process."""
-        return {**super().costs(seconds), "peak_memory_mib": _peak_memory()}
+        # Linux counts in KiB, macOS in bytes.
+        mebibyte = 1024 * 1024 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / mebibyte
+        return {**super().costs(seconds), "peak_memory_mib": peak}
+
+
+@dataclass(frozen=True)
+class DoneConfiguration:
+    """A configuration that is done: its units as text, its metrics, how long its fits took, and when they ended.
+
+    `number` says how many configurations of the search were done then, this one included.
+    """
+
+    units: str
+    seconds: float
+    metrics: Mapping[str, float]
+    number: int
+    moment: int
+
+
+class SearchRun(LiveRun[DoneConfiguration]):
+    """The run of a search, and one below it per configuration that was done meanwhile."""
+
+    def __init__(self, workspace: Workspace, params: Params, name: str, num_done: int) -> None:
+        super().__init__(workspace, params, name)
+        self._num_done = num_done
+
+    def create(self) -> str:
+        """Create the run with the search's parameters, and tell how many configurations were done before."""
+        item = searches.search_item(self.workspace, self.params, self.name)
+        tags = {**item.tags, "search": self.name}
+        run_params = searches.search_params(self.params, self.name)
+        run_id = self.create_in(item, searches.search_run_name(self.name), tags, run_params)
+        self._log_num_done(run_id, {self._num_done: runs.now()})
+        return run_id
+
+    def log_configuration(self, units: str, seconds: float, metrics: Mapping[str, float] | None = None) -> None:
+        """Tell that a configuration is done, how long its fits took, and its metrics."""
+        self._num_done += 1
+        self.add(DoneConfiguration(units, seconds, dict(metrics or {}), self._num_done, runs.now()))
+
+    def log_rows(self, rows: list[DoneConfiguration]) -> None:
+        """Make the runs of configurations, and tell how many are done."""
+        item = searches.search_item(self.workspace, self.params, self.name)
+        for row in rows:
+            self._log_child(row, searches.configuration_tags(item, row.units))
+        self._log_num_done(self.run_id, {row.number: row.moment for row in rows})
+
+    def _log_num_done(self, run_id: str, moments: Mapping[int, int]) -> None:
+        points = [Metric("configurations_done", float(number), moments[number], step=number) for number in moments]
+        runs.log_points(self.store.client, run_id, points)
+
+    def _log_child(self, row: DoneConfiguration, tags: Mapping[str, str]) -> None:
+        client = self.store.client
+        child = client.create_run(
+            self.experiment_id,
+            start_time=row.moment - int(row.seconds * 1000),
+            run_name=row.units,
+            tags={**runs.origin_tags(self.store), **tags, runs.PARENT_RUN: self.run_id},
+        ).info.run_id
+        self.children[row.units] = child
+        metrics = {**row.metrics, "wall_seconds": row.seconds}
+        client.log_batch(
+            child,
+            params=[Param(name, value) for name, value in searches.configuration_params(row.units).items()],
+            metrics=[Metric(name, float(value), row.moment, step=0) for name, value in metrics.items()],
+        )
+        client.set_terminated(child, runs.FINISHED, end_time=row.moment)
 
 
 Live = TypeVar("Live", bound=LiveRun[Any])
@@ -194,6 +259,18 @@ def training_run(workspace: Workspace, params: Params, name: str) -> AbstractCon
     """
     make_records = partial(variants.variant_records, workspace, params, name, is_just_trained=True)
     return recorded(TrainingRun(workspace, params, name), make_records)
+
+
+def search_run(workspace: Workspace, params: Params, name: str, num_done: int = 0) -> AbstractContextManager[SearchRun]:
+    """The live run of a search: `with search_run(...) as run: ... run.log_configuration(units, seconds)`.
+
+    `num_done` configurations were done before, by a search that was interrupted. The stage saves its outputs inside the
+    block. If the block ends without an exception, the search's run and one child per configuration are completed from
+    them; otherwise the runs end as those of a training do. Errors of MLflow's become one warning on stderr, and the
+    search goes on.
+    """
+    run = SearchRun(workspace, params, name, num_done)
+    return recorded(run, lambda: [searches.search_record(workspace, params, name)])
 
 
 @contextlib.contextmanager
@@ -222,10 +299,3 @@ def machine_tags() -> dict[str, str]:
         "version.python": platform.python_version(),
         **versions,
     }
-
-
-def _peak_memory() -> float:
-    """The largest memory of this process so far, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Linux counts in KiB, macOS in bytes.
-    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.config.params import Params
 from pipeline.io.paths import Workspace
-from pipeline.tracking.records import data, repeats, searches, studies, variants
+from pipeline.tracking.records import data, searches, studies, variants
 from pipeline.tracking.records.record import NO_ITEM, RunRecord, stage_name
 
 Records = Callable[[Workspace, Params, str], list[RunRecord]]
@@ -55,7 +55,7 @@ STAGES: Mapping[str, StageRuns] = {
     ),
     "transfer": StageRuns(lambda params: params.transfers, variants.variant_records, logs_live=True),
     "regress": StageRuns(lambda params: params.regressors, variants.variant_records, logs_live=True),
-    "repeat": StageRuns(lambda params: params.repeated, _one(repeats.repeat_record)),
+    "repeat": StageRuns(lambda params: params.repeated, _one(studies.repeat_record)),
     "kernels": StageRuns(lambda params: params.derived, completes=variants.kernels_records),
     "evaluate": StageRuns(
         lambda params: params.studies,
@@ -69,7 +69,7 @@ STAGES: Mapping[str, StageRuns] = {
         completes=variants.evaluated_records,
         refreshes_cards=True,
     ),
-    "evaluate_repeats": StageRuns(lambda params: params.repeats, _one(repeats.repeats_evaluation_record)),
+    "evaluate_repeats": StageRuns(lambda params: params.repeats, _one(studies.repeats_evaluation_record)),
     "compare": StageRuns(lambda params: params.studies, _one(studies.comparison_record)),
     "contrast": StageRuns(lambda params: params.contrasts, _one(studies.contrast_record)),
     "tabulate": StageRuns(lambda params: [NO_ITEM] if params.searches else [], _one(searches.tabulate_record)),

@@ -97,7 +97,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[RecordedRun]:
             raise
         run.files = outputs(workspace)
 
-    monkeypatch.setattr("pipeline.tracking.live_search.search_run", search_run)
+    monkeypatch.setattr("pipeline.tracking.live.search_run", search_run)
     return recorded
 
 

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipeline.runtime.environment import prepare_environment
-from pipeline.tracking import live, live_search, runs, synchronize
+from pipeline.tracking import live, runs, synchronize
 from tests.tracking.test_tracking_live import wait_until
 
 NAME = "search: grid_1"
@@ -22,7 +22,7 @@ KEPT_TAGS = ("stage", "dvc_stage", "study", "search", "units", "dataset", "data"
 
 def search_live(stages: Any, *, num_done: int = 0, seed: float = 0.0) -> None:
     """What the stage of a search does."""
-    with live_search.search_run(stages.workspace, stages.params, "grid_1", num_done=num_done) as run:
+    with live.search_run(stages.workspace, stages.params, "grid_1", num_done=num_done) as run:
         for units in UNITS[num_done:]:
             run.log_configuration(units, 1.5, {"mean_accuracy": 0.5})
         stages.search(seed=seed)
@@ -71,7 +71,7 @@ def test_a_search_and_its_configurations_are_restored_from_the_outputs(whole: An
 
 
 def test_configurations_appear_while_the_search_goes_on(whole: Any) -> None:
-    with live_search.search_run(whole.workspace, whole.params, "grid_1", num_done=2) as run:
+    with live.search_run(whole.workspace, whole.params, "grid_1", num_done=2) as run:
         run.log_configuration("256-128", 1.5, {"mean_accuracy": 0.5})
         wait_until(lambda: len(whole.view.curve(whole.view.run("digits", NAME), "configurations_done")) == 2)
         parent = whole.view.run("digits", NAME)
@@ -185,7 +185,7 @@ def test_what_was_deleted_of_a_configuration_is_repaired(whole: Any) -> None:
 )
 def test_an_exception_closes_the_search(whole: Any, error: BaseException, status: str) -> None:
     def fail() -> None:
-        with live_search.search_run(whole.workspace, whole.params, "grid_1") as run:
+        with live.search_run(whole.workspace, whole.params, "grid_1") as run:
             run.log_configuration("256-32", 1.5)
             raise error
 
@@ -204,7 +204,7 @@ LIVE_SEARCH = """
 import time
 def metrics(run):
     return run.store.client.get_run(run.run_id).data.metrics
-with live_search.search_run(workspace, params, "grid_1") as run:
+with live.search_run(workspace, params, "grid_1") as run:
     run.log_configuration("256-32", 1.5)
     while metrics(run)["configurations_done"] < 1:
         time.sleep(0.01)
@@ -242,7 +242,7 @@ def refuse(*arguments: object, **options: object) -> None:
 def test_a_store_that_dies_meanwhile_is_one_warning_and_is_caught_up_with(
     whole: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with live_search.search_run(whole.workspace, whole.params, "grid_1") as run:
+    with live.search_run(whole.workspace, whole.params, "grid_1") as run:
         run.log_configuration("256-32", 1.5)
         wait_until(lambda: len(whole.view.curve(whole.view.run("digits", NAME), "configurations_done")) == 2)
         with monkeypatch.context() as away:
@@ -263,7 +263,7 @@ def test_a_store_that_dies_meanwhile_is_one_warning_and_is_caught_up_with(
 
 def test_a_half_written_configuration_is_closed_with_its_search(whole: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
-        with live_search.search_run(whole.workspace, whole.params, "grid_1") as run:
+        with live.search_run(whole.workspace, whole.params, "grid_1") as run:
             monkeypatch.setattr(run.store.client, "log_batch", refuse)
             run.log_configuration("256-32", 1.5)
             raise KeyboardInterrupt
@@ -277,7 +277,7 @@ def test_a_half_written_configuration_is_closed_with_its_search(whole: Any, monk
 def test_a_store_that_was_away_at_the_start_gets_the_search_at_the_end(
     whole: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    search = live_search.search_run(whole.workspace, whole.params, "grid_1")
+    search = live.search_run(whole.workspace, whole.params, "grid_1")
     with monkeypatch.context() as away:
         away.setattr(live, "connect", refuse)
         run = search.__enter__()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pipeline.config.data import IdxFiles
 from pipeline.config.params import Params
 from pipeline.config.section import require
+from pipeline.evaluation import result_files
+from pipeline.evaluation.result_files import DataStatistics
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
@@ -19,12 +20,11 @@ from pipeline.tracking.records.record import (
     DATA,
     DatasetVersion,
     RunRecord,
+    StageItem,
     Tensor,
-    attachment,
     damaged,
     existing,
     files_of,
-    stage_record,
 )
 
 CONTEXT_OF_SPLIT = {
@@ -40,25 +40,19 @@ FEATURE_SPLITS = ("train", "validation")
 IMAGES = Tensor("uint8", (28, 28))
 LABELS = Tensor("uint8")
 # a, b, c and d.
-NUM_WAVE_PARAMETERS = 4
-WAVE_PARAMETERS = Tensor("float32", (NUM_WAVE_PARAMETERS,))
+WAVE_PARAMETERS = Tensor("float32", (4,))
 
 
 def fetch_record(workspace: Workspace, params: Params, source: str) -> RunRecord:
     """The raw files of a source: their sizes, hashes and origin."""
     spec = require(params.sources, source, "source")
-    files = files_of([workspace.raw(source)])
+    folder = workspace.raw(source)
+    files = files_of([folder])
     # Whatever dataset is made of it has the same origin.
     users = [name for name, item in params.datasets.items() if item.source == source]
-    return stage_record(
-        workspace,
-        params,
-        "fetch",
-        source,
-        data=next(iter(users or params.datasets)),
-        experiment=DATA,
-        files=files,
-        outputs=[workspace.raw(source)],
+    return StageItem(workspace, params, "fetch", source, next(iter(users or params.datasets)), DATA).record(
+        files,
+        outputs=[folder],
         params=flatten.section_params(spec, without=("sha256",)),
         metrics=_sizes(files),
     )
@@ -69,14 +63,8 @@ def fetch_weights_record(workspace: Workspace, params: Params, name: str) -> Run
     spec = require(params.weights, name, "weights")
     path = existing(workspace.weights(name))
     users = [features.dataset for features in params.features.values() if features.weights == name]
-    return stage_record(
-        workspace,
-        params,
-        "fetch_weights",
-        name,
-        data=next(iter(users or params.datasets)),
-        experiment=DATA,
-        files=[path],
+    return StageItem(workspace, params, "fetch_weights", name, next(iter(users or params.datasets)), DATA).record(
+        [path],
         tags={"weights": spec.kind},
         params={**flatten.section_params(spec), "sha256": storage.sha256(path)},
         metrics={"bytes": float(path.stat().st_size)},
@@ -87,15 +75,9 @@ def features_record(workspace: Workspace, params: Params, name: str) -> RunRecor
     """What a frozen network made of a dataset's images: how, and how much of it."""
     spec = require(params.features, name, "features")
     paths = {split: existing(workspace.features(name, split)) for split in FEATURE_SPLITS}
-    shapes = {split: array_shape(path, "features") for split, path in paths.items()}
-    return stage_record(
-        workspace,
-        params,
-        "features",
-        name,
-        data=spec.dataset,
-        experiment=DATA,
-        files=list(paths.values()),
+    shapes = {split: _shape_of_features(path) for split, path in paths.items()}
+    return StageItem(workspace, params, "features", name, spec.dataset, DATA).record(
+        list(paths.values()),
         tags={"weights": params.weights[spec.weights].kind},
         params={
             **flatten.section_params(spec),
@@ -118,7 +100,7 @@ def prepare_record(workspace: Workspace, params: Params, dataset: str) -> RunRec
         **({"keep": ", ".join(map(str, spec.keep))} if spec.keep else {}),
         **flatten.section_params(spec.split),
     }
-    return _splits_record(workspace, params, "prepare", dataset, DATASET_SPLITS, described)
+    return _splits_record(StageItem(workspace, params, "prepare", dataset, dataset, DATA), DATASET_SPLITS, described)
 
 
 def generate_record(workspace: Workspace, params: Params, signal: str) -> RunRecord:
@@ -129,46 +111,42 @@ def generate_record(workspace: Workspace, params: Params, signal: str) -> RunRec
         "example": ", ".join(map(str, spec.example)),
         "num_extended": str(len(spec.extended)),
     }
-    return _splits_record(workspace, params, "generate", signal, SIGNAL_SPLITS, described)
+    return _splits_record(StageItem(workspace, params, "generate", signal, signal, DATA), SIGNAL_SPLITS, described)
 
 
-def _splits_record(
-    workspace: Workspace, params: Params, stage: str, data: str, splits: tuple[str, ...], described: Mapping[str, str]
-) -> RunRecord:
-    results = workspace.dataset_results(data)
+def _splits_record(item: StageItem, splits: Sequence[str], described: Mapping[str, str]) -> RunRecord:
+    results = item.workspace.dataset_results(item.data)
     statistics = storage.read_json(existing(results / "statistics.json"))
     files = files_of([results])
-    return stage_record(
-        workspace,
-        params,
-        stage,
-        data,
-        data=data,
-        experiment=DATA,
-        files=[*(workspace.prepared(data, split) for split in splits), *files],
+    return item.record(
+        [*(item.workspace.prepared(item.data, split) for split in splits), *files],
         dated=files,
         params=described,
         metrics=flatten.numbers(statistics),
-        attachments=(attachment(workspace, "data", files),),
-        datasets=dataset_versions(workspace, params, data, splits),
+        attachments=item.attached("data", files),
+        datasets=dataset_versions(item.workspace, item.params, item.data, splits),
     )
 
 
 def dataset_versions(
-    workspace: Workspace, params: Params, data: str, splits: tuple[str, ...]
+    workspace: Workspace, params: Params, data: str, splits: Sequence[str]
 ) -> tuple[DatasetVersion, ...]:
     """The named splits of a dataset or signal with the digests that its stage computed; none if it has not run here."""
     path = workspace.dataset_results(data) / "statistics.json"
     if not path.is_file():
         return ()
-    statistics = storage.read_json(path)
+    statistics = result_files.read(path, DataStatistics)
+    for section, values in statistics:
+        for split in splits:
+            if split not in values:
+                raise damaged(path, f"{section}.{split}", "none")
     source_kind, source = _source(params, data)
     inputs, targets = tensors(params, data)
     return tuple(
         DatasetVersion(
             name=f"{data}-{split}",
-            digest=_of_split(path, statistics, "sha256", split),
-            num_rows=_of_split(path, statistics, "num_examples", split),
+            digest=statistics.sha256[split],
+            num_rows=statistics.num_examples[split],
             context=CONTEXT_OF_SPLIT[split],
             source_kind=source_kind,
             source=source,
@@ -186,19 +164,16 @@ def tensors(params: Params, data: str) -> tuple[Tensor, Tensor]:
     return IMAGES, LABELS
 
 
-def array_shape(path: Path, name: str) -> tuple[int, ...]:
-    """The shape of an array of an .npz, from its header alone: the features of a dataset are hundreds of megabytes.
-
-    Raises PipelineError when the file is damaged or has no such array.
-    """
+def _shape_of_features(path: Path) -> tuple[int, ...]:
+    """From the array's header alone: the features of a dataset are hundreds of megabytes."""
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+        with zipfile.ZipFile(path) as archive, archive.open("features.npy") as member:
             version = np.lib.format.read_magic(member)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape: tuple[int, ...] = read(member)[0]
             return shape
     except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        raise damaged(path, f"a NumPy archive with {name}", f"none ({error})") from error
+        raise damaged(path, "a NumPy archive with features", f"none ({error})") from error
 
 
 def _source(params: Params, data: str) -> tuple[str, dict[str, str]]:
@@ -208,13 +183,6 @@ def _source(params: Params, data: str) -> tuple[str, dict[str, str]]:
     if isinstance(source, IdxFiles):
         return "http", {"url": source.urls[0]}
     return "code", {"images": source.images}
-
-
-def _of_split(path: Path, statistics: Mapping[str, Any], section: str, split: str) -> Any:
-    values = statistics.get(section)
-    if not isinstance(values, Mapping) or split not in values:
-        raise damaged(path, f"{section}.{split}", "none")
-    return values[split]
 
 
 def _sizes(files: Iterable[Path]) -> dict[str, float]:

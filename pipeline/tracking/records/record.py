@@ -100,7 +100,7 @@ class RunContent(TypedDict, total=False):
     curves: tuple[CurvePoint, ...]
     attachments: tuple[Attachment, ...]
     datasets: tuple[DatasetVersion, ...]
-    model: ModelFile | None
+    model: ModelFile
 
 
 @dataclass(frozen=True)
@@ -124,83 +124,105 @@ class RunRecord:
     model: ModelFile | None = None
     children: tuple[RunRecord, ...] = ()
 
+    def child(
+        self, identity: str, name: str, tags: Mapping[str, str], params: Mapping[str, str], values: Any
+    ) -> RunRecord:
+        """A run below this one, which `identity` distinguishes from the others; `values` hold its metrics by name.
 
-def stage_record(
-    workspace: Workspace,
-    params: Params,
-    stage: str,
-    item: str,
-    /,
-    *,
-    data: str,
-    experiment: str,
-    files: Sequence[Path],
-    outputs: Iterable[Path] | None = None,
-    dated: Iterable[Path] | None = None,
-    name: str | None = None,
-    tags: Mapping[str, str] | None = None,
-    **content: Unpack[RunContent],
-) -> RunRecord:
-    """The run of a stage's item, about a dataset or signal, in the experiment of a study, a signal, or one of NOTES.
-
-    Its key is of `files`; of those `dated`, by default the same, the youngest gives the time. `outputs` are the files
-    and folders that dvc.yaml declares, by default the files. `content` are further fields of RunRecord. Raises
-    NotMadeYetError when an output is missing.
-    """
-    return RunRecord(
-        experiment=experiment_name(params, data, experiment),
-        experiment_tags=experiment_tags(params, data, experiment),
-        name=name or stage_name(stage, item),
-        key=content_key(workspace.root, files),
-        time=time_of(files if dated is None else dated),
-        tags={
-            **stage_tags(params, stage, item, data=data, experiment=experiment),
-            **output_tags(workspace, files if outputs is None else outputs),
-            **(tags or {}),
-        },
-        **content,
-    )
+        Its key is of this run's content and that identity: equal metrics below two runs are two runs.
+        """
+        key = hashlib.sha256(f"{self.key} {identity}".encode()).hexdigest()
+        metrics = flatten.numbers(values)
+        return RunRecord(self.experiment, self.experiment_tags, name, key, self.time, tags, params, metrics)
 
 
-def child_record(
-    parent: RunRecord, identity: str, *, name: str, tags: Mapping[str, str], params: Mapping[str, str], values: Any
-) -> RunRecord:
-    """A run below another one, which `identity` distinguishes from the others; `values` hold its metrics by name.
+@dataclass(frozen=True)
+class StageItem:
+    """A stage's item, which runs are of: on a dataset or signal, in the experiment of a study, a signal or of NOTES."""
 
-    Its key is of the parent's content and that identity: equal metrics below two parents are two runs.
-    """
-    return RunRecord(
-        experiment=parent.experiment,
-        experiment_tags=parent.experiment_tags,
-        name=name,
-        key=hashlib.sha256(f"{parent.key} {identity}".encode()).hexdigest(),
-        time=parent.time,
-        tags=tags,
-        params=params,
-        metrics=flatten.numbers(values),
-    )
+    workspace: Workspace
+    params: Params
+    stage: str
+    item: str
+    data: str
+    experiment: str
 
+    @property
+    def experiment_name(self) -> str:
+        """What is for demonstration has experiments of its own."""
+        return f"{DEMO_FOLDER}{self.experiment}" if self.params.is_embedded(self.data) else self.experiment
 
-def content_key(root: Path, outputs: Iterable[Path]) -> str:
-    """A hash over the names and contents of files and folders.
+    @property
+    def experiment_tags(self) -> dict[str, str]:
+        """The tags of the experiment: its description, and whether its data are real or for demonstration."""
+        note = self.params.title_of(self.experiment) if self._is_of_study else NOTES[self.experiment]
+        return {"mlflow.note.content": note, "data": self._origin}
 
-    Raises NotMadeYetError when one of them is missing.
-    """
-    digest = hashlib.sha256()
-    for path in files_of(outputs):
-        digest.update(f"{path.relative_to(root).as_posix()} {storage.sha256(path)}\n".encode())
-    return digest.hexdigest()
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags of the run: which it is, its study or signal, and its data unless those are of several."""
+        name = stage_name(self.stage, self.item)
+        return {
+            **({} if self.item == NO_ITEM else {"dataset": self.data}),
+            **({"study": self.experiment} if self._is_of_study else {}),
+            "stage": self.stage,
+            "dvc_stage": name,
+            "data": self._origin,
+            "mlflow.source.name": f"dvc repro {name}",
+            "mlflow.source.type": "LOCAL",
+        }
 
+    @property
+    def _origin(self) -> str:
+        return "embedded" if self.params.is_embedded(self.data) else "real"
 
-def experiment_name(params: Params, data: str, experiment: str) -> str:
-    """The experiment of that name for a dataset or signal; what is for demonstration has experiments of its own."""
-    return f"{DEMO_FOLDER}{experiment}" if params.is_embedded(data) else experiment
+    @property
+    def _is_of_study(self) -> bool:
+        """A signal is its own study."""
+        return self.experiment in self.params.studies or self.experiment in self.params.signals
 
+    def record(
+        self,
+        files: Sequence[Path],
+        *,
+        outputs: Iterable[Path] | None = None,
+        dated: Iterable[Path] | None = None,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        **content: Unpack[RunContent],
+    ) -> RunRecord:
+        """The run of the item; its key is of `files`, and of those `dated`, by default the same, the youngest dates it.
 
-def experiment_tags(params: Params, data: str, experiment: str) -> dict[str, str]:
-    """The tags of an experiment: its description, and whether its data are real or for demonstration."""
-    note = params.title_of(experiment) if _is_study(params, experiment) else NOTES[experiment]
-    return {"mlflow.note.content": note, "data": _origin(params, data)}
+        `outputs` are the files and folders that dvc.yaml declares, by default the files; a tag names them by DVC's
+        hashes. `content` are further fields of RunRecord. Raises NotMadeYetError when an output is missing.
+        """
+        hashes = {
+            path.relative_to(self.workspace.root).as_posix(): dvc_lock.hash_of(existing(path))
+            for path in sorted(files if outputs is None else outputs)
+            if not path.name.startswith(".")
+        }
+        return RunRecord(
+            experiment=self.experiment_name,
+            experiment_tags=self.experiment_tags,
+            name=name or stage_name(self.stage, self.item),
+            key=content_key(self.workspace.root, files),
+            time=int(max(path.stat().st_mtime for path in (files if dated is None else dated)) * 1000),
+            tags={**self.tags, OUTPUTS: json.dumps(hashes), **(tags or {})},
+            **content,
+        )
+
+    def attached(self, folder: str, files: Sequence[Path]) -> tuple[Attachment, ...]:
+        """Files as artifacts of a run, in a folder; nothing if there are none."""
+        return (Attachment(folder, tuple(files), content_key(self.workspace.root, files)),) if files else ()
+
+    def attached_folder(self, folder: str, results: Path) -> tuple[Attachment, ...]:
+        """The files of a folder of results, those of its subfolders in subfolders of the artifacts."""
+        files = sorted(files_of([results]), key=lambda path: (path.parent, path))
+        return tuple(
+            attachment
+            for parent, group in groupby(files, key=lambda path: path.parent)
+            for attachment in self.attached("/".join((folder, *parent.relative_to(results).parts)), list(group))
+        )
 
 
 def registered_name(params: Params, task: str) -> str:
@@ -213,62 +235,26 @@ def stage_name(stage: str, item: str) -> str:
     return stage if item == NO_ITEM else f"{stage}@{item}"
 
 
-def stage_tags(params: Params, stage: str, item: str, *, data: str, experiment: str) -> dict[str, str]:
-    """Tags of the run of a stage's item: which it is, its study or signal, and its data unless those are of several."""
-    name = stage_name(stage, item)
-    return {
-        **({} if item == NO_ITEM else {"dataset": data}),
-        **({"study": experiment} if _is_study(params, experiment) else {}),
-        "stage": stage,
-        "dvc_stage": name,
-        "data": _origin(params, data),
-        "mlflow.source.name": f"dvc repro {name}",
-        "mlflow.source.type": "LOCAL",
-    }
-
-
 def embedded_first(params: Params, datasets: Iterable[str]) -> str:
     """The dataset that decides about a table of several: one for demonstration makes the whole table such a one."""
     names = list(datasets) or list(params.datasets)
     return next((name for name in names if params.is_embedded(name)), names[0])
 
 
-def output_tags(workspace: Workspace, outputs: Iterable[Path]) -> dict[str, str]:
-    """The tag that names the outputs of a run's stage, files and folders as dvc.yaml declares them, by DVC's hashes."""
-    hashes = {
-        path.relative_to(workspace.root).as_posix(): dvc_lock.hash_of(existing(path))
-        for path in sorted(outputs)
-        if not path.name.startswith(".")
-    }
-    return {OUTPUTS: json.dumps(hashes)}
+def content_key(root: Path, outputs: Iterable[Path]) -> str:
+    """A hash over the names and contents of files and folders. Raises NotMadeYetError when one of them is missing."""
+    digest = hashlib.sha256()
+    for path in files_of(outputs):
+        digest.update(f"{path.relative_to(root).as_posix()} {storage.sha256(path)}\n".encode())
+    return digest.hexdigest()
 
 
-def attachment(workspace: Workspace, folder: str, files: Sequence[Path]) -> Attachment:
-    """Files as artifacts of a run, in a folder."""
-    return Attachment(folder, tuple(files), content_key(workspace.root, files))
-
-
-def attachments_of(workspace: Workspace, folder: str, results: Path) -> tuple[Attachment, ...]:
-    """The files of a folder of results, those of its subfolders in subfolders of the artifacts."""
-    by_parent = groupby(sorted(files_of([results]), key=lambda path: (path.parent, path)), key=lambda path: path.parent)
-    return tuple(
-        attachment(workspace, "/".join((folder, *parent.relative_to(results).parts)), list(files))
-        for parent, files in by_parent
-    )
-
-
-def table_metrics(table: pd.DataFrame, column: str = "variant") -> dict[str, float]:
-    """The numbers of a table as `row/column`, rows named by a column; none without that column."""
-    if column not in table.columns:
+def table_metrics(table: pd.DataFrame) -> dict[str, float]:
+    """The numbers of a table of variants as `variant/column`, without empty cells; none without the variants' names."""
+    if "variant" not in table.columns:
         return {}
-    rows = table.dropna(axis="columns", how="all").to_dict("records")
-    return {
-        name: value
-        for row in rows
-        for name, value in flatten.numbers({str(row.pop(column)): row}).items()
-        # An empty cell.
-        if not math.isnan(value)
-    }
+    rows = {str(row.pop("variant")): row for row in table.to_dict("records")}
+    return {name: value for name, value in flatten.numbers(rows).items() if not math.isnan(value)}
 
 
 def damaged(path: Path, expected: str, received: object) -> PipelineError:
@@ -299,17 +285,3 @@ def files_of(outputs: Iterable[Path]) -> list[Path]:
         below = sorted(existing(output).rglob("*")) if output.is_dir() else [existing(output)]
         files += [path for path in below if path.is_file() and not path.name.startswith(".")]
     return files
-
-
-def time_of(files: Iterable[Path]) -> int:
-    """When the youngest of files was written here, in milliseconds since 1970."""
-    return int(max(path.stat().st_mtime for path in files) * 1000)
-
-
-def _origin(params: Params, data: str) -> str:
-    return "embedded" if params.is_embedded(data) else "real"
-
-
-def _is_study(params: Params, experiment: str) -> bool:
-    """Whether an experiment is about a study, or a signal, which is its own study."""
-    return experiment in params.studies or experiment in params.signals

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-
-import pandas as pd
 
 from pipeline.config.params import Params
 from pipeline.config.section import require
@@ -16,38 +13,30 @@ from pipeline.tracking.records.data import dataset_versions
 from pipeline.tracking.records.record import (
     SUMMARY,
     RunRecord,
-    attachment,
-    attachments_of,
-    child_record,
+    StageItem,
     damaged,
     embedded_first,
     entry_of,
     existing,
     files_of,
-    stage_record,
-    stage_tags,
 )
 
-# Columns of folds.csv that are no metrics of the folds.
-IDENTITY_COLUMNS = ("units", "parameters")
-REQUIRED_COLUMNS = (*IDENTITY_COLUMNS, "mean_accuracy")
+# Columns of folds.csv, of which only the last one is a metric of the folds.
+REQUIRED_COLUMNS = ("units", "parameters", "mean_accuracy")
 
 
 def search_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     """A search, and below it every configuration."""
     spec = require(params.searches, name, "search")
-    outcome_path = existing(workspace.outcome(name))
+    outcome_path, folds_path = existing(workspace.outcome(name)), workspace.search_results(name) / "folds.csv"
     outcome = storage.read_json(outcome_path)
-    folds = _folds(workspace.search_results(name) / "folds.csv")
+    folds = storage.read_table(existing(folds_path))
+    if not {*REQUIRED_COLUMNS} <= {*folds.columns} or folds.empty:
+        raise damaged(folds_path, f"rows with {', '.join(REQUIRED_COLUMNS)}", f"columns {', '.join(folds.columns)}")
     files = [*files_of([workspace.search_results(name)]), outcome_path]
-    record = stage_record(
-        workspace,
-        params,
-        "search",
-        name,
-        data=spec.dataset,
-        experiment=spec.study,
-        files=files,
+    item = search_item(workspace, params, name)
+    record = item.record(
+        files,
         name=search_run_name(name),
         tags={
             "search": name,
@@ -60,27 +49,26 @@ def search_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
             "num_configurations": float(len(folds)),
             "num_fits": float(len(folds) * spec.folds),
         },
-        attachments=(attachment(workspace, "search", files),),
+        attachments=item.attached("search", files),
         datasets=dataset_versions(workspace, params, spec.dataset, ("train", "validation")),
     )
     children = []
-    for row in folds.to_dict("records"):
+    # With a single layer, CSV reads its units as numbers.
+    for row in folds.astype({"units": str}).to_dict("records"):
         units, parameters = str(row.pop("units")), str(row.pop("parameters"))
         settings = {**configuration_params(units), "parameters": parameters}
-        tags = configuration_tags(params, name, units)
-        children.append(child_record(record, units, name=units, tags=tags, params=settings, values=row))
+        children.append(record.child(units, units, configuration_tags(item, units), settings, row))
     return replace(record, children=tuple(children))
+
+
+def search_item(workspace: Workspace, params: Params, name: str) -> StageItem:
+    """A search as the item of its stage."""
+    return StageItem(workspace, params, "search", name, params.searches[name].dataset, params.searches[name].study)
 
 
 def search_run_name(name: str) -> str:
     """The name of a search's run: a variant with the layers that it chose often has the name of the search itself."""
     return f"search: {name}"
-
-
-def search_tags(params: Params, name: str) -> dict[str, str]:
-    """Tags of a search's run that are known before it has run."""
-    spec = params.searches[name]
-    return {**stage_tags(params, "search", name, data=spec.dataset, experiment=spec.study), "search": name}
 
 
 def search_params(params: Params, name: str) -> dict[str, str]:
@@ -93,9 +81,9 @@ def search_params(params: Params, name: str) -> dict[str, str]:
     }
 
 
-def configuration_tags(params: Params, search: str, units: str) -> dict[str, str]:
+def configuration_tags(search: StageItem, units: str) -> dict[str, str]:
     """Tags of one configuration of a search; `units` is like `512-128`."""
-    return {**search_tags(params, search), "units": units}
+    return {**search.tags, "search": search.item, "units": units}
 
 
 def configuration_params(units: str) -> dict[str, str]:
@@ -111,14 +99,9 @@ def sweep_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     selected, accuracies = str(entry_of(path, outcome, "selected")), entry_of(path, outcome, "accuracies")
     if selected not in accuracies:
         raise damaged(path, f"{selected!r} among the accuracies", "none of that name")
-    return stage_record(
-        workspace,
-        params,
-        "sweep",
-        name,
-        data=spec.dataset,
-        experiment=spec.study,
-        files=[path],
+    item = StageItem(workspace, params, "sweep", name, spec.dataset, spec.study)
+    return item.record(
+        [path],
         tags={
             "sweep": name,
             "selected": selected,
@@ -130,25 +113,21 @@ def sweep_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
             "num_members": float(len(accuracies)),
             **flatten.numbers(accuracies, "val_accuracy"),
         },
-        attachments=(attachment(workspace, "sweep", [path]),),
+        attachments=item.attached("sweep", [path]),
     )
 
 
-def tabulate_record(workspace: Workspace, params: Params, item: str) -> RunRecord:
+def tabulate_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     """The table of all configurations of all searches."""
     path = existing(workspace.searches_table)
     table = storage.read_table(path)
     num_searches = {"num_searches": float(table["search"].nunique())} if "search" in table.columns else {}
-    return stage_record(
-        workspace,
-        params,
-        "tabulate",
-        item,
-        data=embedded_first(params, [search.dataset for search in params.searches.values()]),
-        experiment=SUMMARY,
-        files=[path],
+    data = embedded_first(params, [search.dataset for search in params.searches.values()])
+    item = StageItem(workspace, params, "tabulate", name, data, SUMMARY)
+    return item.record(
+        [path],
         metrics={"num_rows": float(len(table)), **num_searches},
-        attachments=(attachment(workspace, "searches", [path]),),
+        attachments=item.attached("searches", [path]),
     )
 
 
@@ -160,35 +139,20 @@ def conclusions_record(workspace: Workspace, params: Params, study: str) -> RunR
     content = storage.read_json(path)
     # By name, each with the claim, the verdict, and the numbers that it rests on.
     conclusions = {
-        f"conclusion_{entry_of(path, item, 'number')}": item for item in entry_of(path, content, "conclusions")
+        f"conclusion_{entry_of(path, entry, 'number')}": entry for entry in entry_of(path, content, "conclusions")
     }
     lines = [
-        f"- {entry_of(path, item, 'claim')} **{entry_of(path, item, 'verdict')}**" for item in conclusions.values()
+        f"- {entry_of(path, entry, 'claim')} **{entry_of(path, entry, 'verdict')}**" for entry in conclusions.values()
     ]
-    return stage_record(
-        workspace,
-        params,
-        "conclude",
-        study,
-        data=spec.dataset,
-        experiment=study,
-        files=files_of([results]),
+    item = StageItem(workspace, params, "conclude", study, spec.dataset, study)
+    return item.record(
+        files_of([results]),
         outputs=results.iterdir(),
         tags={"mlflow.note.content": "\n".join(lines)},
-        params={name: str(item["verdict"]) for name, item in conclusions.items()},
+        params={name: str(entry["verdict"]) for name, entry in conclusions.items()},
         metrics={
-            **flatten.numbers({name: item.get("numbers", {}) for name, item in conclusions.items()}),
+            **flatten.numbers({name: entry.get("numbers", {}) for name, entry in conclusions.items()}),
             **flatten.numbers(content.get("agreement_with_reported") or {}, "agreement_with_reported"),
         },
-        attachments=attachments_of(workspace, "conclusions", results),
+        attachments=item.attached_folder("conclusions", results),
     )
-
-
-def _folds(path: Path) -> pd.DataFrame:
-    """A row per configuration, its units as text."""
-    table = storage.read_table(existing(path))
-    missing = [column for column in REQUIRED_COLUMNS if column not in table.columns]
-    if missing or table.empty:
-        raise damaged(path, f"rows with {', '.join(REQUIRED_COLUMNS)}", f"columns {', '.join(table.columns)}")
-    # With a single layer, CSV reads numbers.
-    return table.astype({"units": str})

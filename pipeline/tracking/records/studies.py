@@ -1,29 +1,31 @@
-"""Records of what is made of the variants of a study side by side, of selections, and of the table of all."""
+"""Records of what is made of the variants of a study together, of selections, and of the table of all variants."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
+from pipeline.tracking.records.data import dataset_versions
 from pipeline.tracking.records.record import (
     SELECTION,
     SUMMARY,
     RunRecord,
-    attachment,
-    attachments_of,
+    StageItem,
     damaged,
     embedded_first,
     entry_of,
     existing,
     files_of,
     registered_name,
-    stage_record,
     table_metrics,
 )
 
@@ -39,17 +41,12 @@ def comparison_record(workspace: Workspace, params: Params, study: str) -> RunRe
     pairs_path = existing(results / "differences.csv")
     pairs = storage.read_table(pairs_path).to_dict("records")
     files = files_of([results])
-    return stage_record(
-        workspace,
-        params,
-        "compare",
-        study,
-        data=spec.dataset,
-        experiment=study,
-        files=files,
+    item = StageItem(workspace, params, "compare", study, spec.dataset, study)
+    return item.record(
+        files,
         tags={"mlflow.note.content": _verdicts(pairs_path, pairs, list(ranking["variant"]))},
         metrics={**table_metrics(ranking), "num_pairs": float(len(pairs))},
-        attachments=(attachment(workspace, "comparison", files),),
+        attachments=item.attached("comparison", files),
     )
 
 
@@ -60,18 +57,56 @@ def contrast_record(workspace: Workspace, params: Params, study: str) -> RunReco
     gains = storage.read_table(existing(results / "gains.csv"))
     overfitting_path = existing(results / "overfitting.json")
     overfitting = storage.read_json(overfitting_path)
-    return stage_record(
-        workspace,
-        params,
-        "contrast",
-        study,
-        data=spec.dataset,
-        experiment=study,
-        files=files_of([results]),
+    item = StageItem(workspace, params, "contrast", study, spec.dataset, study)
+    return item.record(
+        files_of([results]),
         tags={"mlflow.note.content": str(entry_of(overfitting_path, overfitting, "verdict"))},
         params={"baseline": spec.baseline},
         metrics={**table_metrics(gains), **flatten.numbers(overfitting.get("variants", {}))},
-        attachments=attachments_of(workspace, "contrast", results),
+        attachments=item.attached_folder("contrast", results),
+    )
+
+
+def repeat_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
+    """The repeats of a variant in its study, and below it a run per seed, of validation metrics alone."""
+    spec = require(params.repeated, name, "repeated variant")
+    path = workspace.repeated_training(spec.study, name)
+    table = _read_repeats(path, "seed")
+    item = StageItem(workspace, params, "repeat", name, spec.dataset, spec.study)
+    record = item.record(
+        [path],
+        outputs=[workspace.repeated_model(spec.study, name, params.compute.seed).parent, path],
+        tags={"repeated": name},
+        params={
+            **flatten.section_params(params.variants[name], without=("study",)),
+            "repeats": str(params.repeats[spec.study].repeats),
+        },
+        metrics={
+            "num_seeds": float(len(table)),
+            **{f"mean_{metric}": float(value) for metric, value in table.drop(columns=["seed"]).mean().items()},
+        },
+        attachments=item.attached("repeats", [path]),
+        datasets=dataset_versions(workspace, params, spec.dataset, ("train", "validation")),
+    )
+    children = []
+    for row in table.to_dict("records"):
+        seed = str(int(row.pop("seed")))
+        children.append(record.child(seed, f"seed {seed}", {**record.tags, "seed": seed}, {"seed": seed}, row))
+    return replace(record, children=tuple(children))
+
+
+def repeats_evaluation_record(workspace: Workspace, params: Params, study: str) -> RunRecord:
+    """What the seeds change in a study: every seed, means and intervals, differences and a plot."""
+    spec = require(params.repeats, study, "study under repeats")
+    results = workspace.repeats(study)
+    paths = [existing(results / name) for name in ("seeds.csv", "summary.csv", "differences.csv", "accuracy.png")]
+    item = StageItem(workspace, params, "evaluate_repeats", study, spec.dataset, study)
+    return item.record(
+        paths,
+        params={"repeats": str(spec.repeats)},
+        metrics=table_metrics(_read_repeats(results / "summary.csv", "variant")),
+        attachments=item.attached("repeats", paths),
+        datasets=dataset_versions(workspace, params, spec.dataset, ("test",)),
     )
 
 
@@ -82,14 +117,9 @@ def selection_record(workspace: Workspace, params: Params, task: str) -> RunReco
     selection = storage.read_json(path)
     chosen = _selected_candidate(path, selection)
     rule = {key: str(entry_of(path, selection, key)) for key in ("metric", "tolerance", "prefer_fewer_parameters")}
-    return stage_record(
-        workspace,
-        params,
-        "register",
-        task,
-        data=spec.dataset,
-        experiment=SELECTION,
-        files=[path],
+    item = StageItem(workspace, params, "register", task, spec.dataset, SELECTION)
+    return item.record(
+        [path],
         tags={
             "task": task,
             "registered_model": registered_name(params, task),
@@ -97,28 +127,23 @@ def selection_record(workspace: Workspace, params: Params, task: str) -> RunReco
         },
         params={"selected": str(selection["selected"]), **rule},
         metrics={"num_candidates": float(len(selection["candidates"])), **flatten.numbers(chosen)},
-        attachments=(attachment(workspace, "selection", [path]),),
+        attachments=item.attached("selection", [path]),
     )
 
 
-def summary_record(workspace: Workspace, params: Params, item: str) -> RunRecord:
+def summary_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     """The table of all variants of all studies."""
     path = existing(workspace.variants_table)
     table = storage.read_table(path)
-    return stage_record(
-        workspace,
-        params,
-        "summarize",
-        item,
-        data=embedded_first(params, params.datasets),
-        experiment=SUMMARY,
-        files=[path],
+    item = StageItem(workspace, params, "summarize", name, embedded_first(params, params.datasets), SUMMARY)
+    return item.record(
+        [path],
         metrics={
             "num_rows": float(len(table)),
             "num_variants": float(table["variant"].nunique()),
             "num_studies": float(table["study"].nunique()),
         },
-        attachments=(attachment(workspace, "summary", [path]),),
+        attachments=item.attached("summary", [path]),
     )
 
 
@@ -143,3 +168,10 @@ def _selected_candidate(path: Path, selection: Mapping[str, Any]) -> Mapping[str
         if candidate["variant"] == selected:
             return dict(candidate)
     raise damaged(path, f"{selected!r} among the candidates", "none of that name")
+
+
+def _read_repeats(path: Path, column: str) -> pd.DataFrame:
+    table = storage.read_table(existing(path))
+    if column not in table.columns:
+        raise damaged(path, f"the column {column!r}", f"only {', '.join(map(str, table.columns))}")
+    return table

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
-from pipeline.config.models import DerivedVariant, MobileNetVariant, RegressorVariant, VariantBase
+from pipeline.config.models import DerivedVariant, MobileNetVariant, RegressorVariant
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.evaluation import result_files
@@ -18,24 +18,16 @@ from pipeline.io import history as histories
 from pipeline.io import outcomes, storage
 from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
-from pipeline.tracking.records.data import (
-    DATASET_SPLITS,
-    IMAGES,
-    SIGNAL_SPLITS,
-    dataset_versions,
-    tensors,
-)
+from pipeline.tracking.records.data import DATASET_SPLITS, IMAGES, SIGNAL_SPLITS, dataset_versions, tensors
 from pipeline.tracking.records.record import (
     Attachment,
     CurvePoint,
     ModelFile,
     RunRecord,
+    StageItem,
     Tensor,
-    attachment,
     existing,
     files_of,
-    stage_record,
-    stage_tags,
 )
 
 # MLflow's UI draws no more than 320 points of a curve, and a point costs 0.1 ms to log: 7 of them for each of 1,000
@@ -72,61 +64,70 @@ def variant_record(
 ) -> RunRecord:
     """A trained variant: parameters, curves, metrics and model, and its evaluation if it is of this very model."""
     variant = require(params.all_variants, name, "variant")
+    is_regressor = isinstance(variant, RegressorVariant)
     results, model = workspace.training_results(name, variant), workspace.model(name, variant)
     files = [model, *files_of([results])]
-    trained = result_files.read_training(
-        existing(results / "metrics.json"), is_regressor=isinstance(variant, RegressorVariant)
-    )
+    trained = result_files.read_training(existing(results / "metrics.json"), is_regressor=is_regressor)
     history = histories.read(existing(results / "history.csv"))
-    evaluation = _evaluation(workspace, name, study, existing(model))
-    kernels = _kernels(workspace, params, name) if with_kernels else ()
-    splits = _splits(params, variant.dataset, is_evaluated=evaluation is not None)
-    return stage_record(
-        workspace,
-        params,
-        STAGE_OF_GROUP[params.variant_group(name)],
-        name,
-        data=variant.dataset,
-        experiment=study,
-        files=files,
-        outputs=[*files, *(path for item in kernels for path in item.files)],
+    item = variant_item(workspace, params, name, study)
+    tested, evaluation = _evaluation(item, existing(model))
+    # Of what it was shown.
+    splits = SIGNAL_SPLITS if is_regressor else DATASET_SPLITS
+    has_kernels = with_kernels and name in params.derived and workspace.kernels(name).is_dir()
+    kernels = files_of([workspace.kernels(name)]) if has_kernels else []
+    inputs, outputs = model_tensors(params, variant.dataset)
+    return item.record(
+        files,
+        outputs=[*files, *kernels],
         dated=[results / "metrics.json"],
         name=name,
-        tags=variant_tags(params, name, study),
+        tags=variant_tags(item),
         params={
             **variant_params(workspace, params, name),
             **{f"parameters.{kind}": str(count) for kind, count in trained.parameters.model_dump().items()},
         },
-        metrics=_with_gaps({**_training_metrics(trained), **(evaluation.metrics if evaluation else {})}),
+        metrics={**_training_metrics(trained), **tested, **_gaps(trained, tested)},
         curves=curve_points(history),
         attachments=(
-            attachment(workspace, "training", files[1:]),
-            *((evaluation.attachment,) if evaluation else ()),
-            *kernels,
+            *item.attached("training", files[1:]),
+            *evaluation,
+            *item.attached("kernels", kernels),
         ),
-        datasets=dataset_versions(workspace, params, variant.dataset, splits),
-        model=_model_file(params, name, variant, model),
+        datasets=dataset_versions(workspace, params, variant.dataset, splits if tested else splits[:2]),
+        model=ModelFile(name, model, "regressor" if is_regressor else "classifier", inputs, outputs),
     )
+
+
+def variant_item(workspace: Workspace, params: Params, name: str, study: str) -> StageItem:
+    """A variant in a study as the item of the stage that trains it."""
+    stage = STAGE_OF_GROUP[params.variant_group(name)]
+    return StageItem(workspace, params, stage, name, params.all_variants[name].dataset, study)
 
 
 def variant_params(workspace: Workspace, params: Params, name: str) -> dict[str, str]:
     """The settings of a variant, as MLflow parameters; layers from an outcome once there is one."""
     variant = params.all_variants[name]
-    return {
-        **flatten.section_params(variant, without=("study",)),
-        **(_layers_of_outcome(workspace, variant) if isinstance(variant, DerivedVariant) else {}),
-        **(_features_params(params, variant) if isinstance(variant, MobileNetVariant) else {}),
-        **flatten.section_params(params.compute),
-    }
+    settings = flatten.section_params(variant, without=("study",))
+    if isinstance(variant, DerivedVariant):
+        path = workspace.outcome(variant.layers_from)
+        if path.is_file():
+            settings |= flatten.section_params(outcomes.resolved(path, variant), only=("layers",))
+    if isinstance(variant, MobileNetVariant):
+        features = params.features[variant.features]
+        described = flatten.section_params(features, without=("dataset",))
+        settings |= {f"features.{key}": value for key, value in described.items()}
+        settings["weights.kind"] = params.weights[features.weights].kind
+    return {**settings, **flatten.section_params(params.compute)}
 
 
-def variant_tags(params: Params, name: str, study: str) -> dict[str, str]:
+def variant_tags(item: StageItem) -> dict[str, str]:
     """Tags of a variant's run in a study that are known before it is trained."""
-    variant = params.all_variants[name]
-    tags = stage_tags(params, STAGE_OF_GROUP[params.variant_group(name)], name, data=variant.dataset, experiment=study)
+    params = item.params
+    variant = params.all_variants[item.item]
+    tags = {**item.tags, "variant": item.item}
     if isinstance(variant, MobileNetVariant):
         tags["weights"] = params.weights[params.features[variant.features].weights].kind
-    return {**tags, "variant": name}
+    return tags
 
 
 def kernels_records(workspace: Workspace, params: Params, name: str) -> list[RunRecord]:
@@ -138,41 +139,28 @@ def kernels_records(workspace: Workspace, params: Params, name: str) -> list[Run
 
 def evaluation_record(workspace: Workspace, params: Params, study: str) -> RunRecord:
     """The test metrics of all variants of a study side by side."""
-    spec = require(params.studies, study, "study")
-    return _evaluation_record(workspace, params, "evaluate", study, spec.dataset, ("metrics.json",), ("test",))
+    item = StageItem(workspace, params, "evaluate", study, require(params.studies, study, "study").dataset, study)
+    return _evaluation_record(item, ("metrics.json",), ("test",))
 
 
 def signal_evaluation_record(workspace: Workspace, params: Params, signal: str) -> RunRecord:
     """The test metrics of all regressors of a signal side by side, and the answers to its questions."""
     require(params.signals, signal, "signal")
-    files = ("metrics.json", "answers.json", "differences.csv")
-    return _evaluation_record(workspace, params, "evaluate_signal", signal, signal, files, ("test", "extended"))
+    item = StageItem(workspace, params, "evaluate_signal", signal, signal, signal)
+    return _evaluation_record(item, ("metrics.json", "answers.json", "differences.csv"), ("test", "extended"))
 
 
-def _evaluation_record(
-    workspace: Workspace,
-    params: Params,
-    stage: str,
-    study: str,
-    data: str,
-    files: tuple[str, ...],
-    splits: tuple[str, ...],
-) -> RunRecord:
+def _evaluation_record(item: StageItem, files: tuple[str, ...], splits: tuple[str, ...]) -> RunRecord:
+    workspace, study = item.workspace, item.item
     results, predictions = workspace.evaluation(study), workspace.predictions(study)
     paths = [existing(results / name) for name in files]
-    return stage_record(
-        workspace,
-        params,
-        stage,
-        study,
-        data=data,
-        experiment=study,
-        files=[results, predictions],
+    return item.record(
+        [results, predictions],
         outputs=[predictions, *results.iterdir()],
         dated=paths,
         metrics=flatten.numbers(storage.read_json(results / "metrics.json")),
-        attachments=(attachment(workspace, "evaluation", paths),),
-        datasets=dataset_versions(workspace, params, data, splits),
+        attachments=item.attached("evaluation", paths),
+        datasets=dataset_versions(workspace, item.params, item.data, splits),
     )
 
 
@@ -185,33 +173,15 @@ def evaluated_records(workspace: Workspace, params: Params, study: str) -> list[
 
 def curve_points(history: pd.DataFrame) -> tuple[CurvePoint, ...]:
     """The curves of history.csv, thinned like those of a live run."""
-    num_epochs = len(history)
-    return tuple(
-        CurvePoint(str(name), int(row["epoch"]), float(row[name]))
-        for row in history.to_dict("records")
-        if is_logged(int(row["epoch"]), num_epochs)
-        for name in history.columns
-        if name != "epoch"
-    )
+    logged = history[[is_logged(epoch, len(history)) for epoch in history["epoch"]]]
+    points = logged.melt("epoch").to_dict("records")
+    return tuple(CurvePoint(str(point["variable"]), int(point["epoch"]), float(point["value"])) for point in points)
 
 
 def is_logged(epoch: int, num_epochs: int) -> bool:
     """Whether an epoch (from 1) is a point of the curves in MLflow: the last one always is."""
     stride = -(-num_epochs // MAX_CURVE_POINTS)
     return (num_epochs - epoch) % stride == 0
-
-
-def _splits(params: Params, data: str, *, is_evaluated: bool) -> tuple[str, ...]:
-    """The splits that a variant was shown."""
-    if not is_evaluated:
-        return ("train", "validation")
-    return SIGNAL_SPLITS if data in params.signals else DATASET_SPLITS
-
-
-def _model_file(params: Params, name: str, variant: VariantBase, path: Path) -> ModelFile:
-    inputs, outputs = model_tensors(params, variant.dataset)
-    kind: Literal["classifier", "regressor"] = "regressor" if isinstance(variant, RegressorVariant) else "classifier"
-    return ModelFile(name, path, kind, inputs=inputs, outputs=outputs)
 
 
 def model_tensors(params: Params, data: str) -> tuple[Tensor, Tensor]:
@@ -221,48 +191,18 @@ def model_tensors(params: Params, data: str) -> tuple[Tensor, Tensor]:
     return IMAGES, Tensor("float32", (len(params.datasets[data].classes),))
 
 
-def _layers_of_outcome(workspace: Workspace, variant: DerivedVariant) -> dict[str, str]:
-    path = workspace.outcome(variant.layers_from)
-    if not path.is_file():
-        return {}
-    return flatten.section_params(outcomes.resolved(path, variant), only=("layers",))
-
-
-def _features_params(params: Params, variant: MobileNetVariant) -> dict[str, str]:
-    features = params.features[variant.features]
-    described = flatten.section_params(features, without=("dataset",))
-    return {
-        **{f"features.{key}": value for key, value in described.items()},
-        "weights.kind": params.weights[features.weights].kind,
-    }
-
-
-def _kernels(workspace: Workspace, params: Params, name: str) -> tuple[Attachment, ...]:
-    folder = workspace.kernels(name)
-    if name not in params.derived or not folder.is_dir():
-        return ()
-    files = files_of([folder])
-    return (attachment(workspace, "kernels", files),) if files else ()
-
-
-@dataclass(frozen=True)
-class _Evaluation:
-    metrics: dict[str, float]
-    attachment: Attachment
-
-
-def _evaluation(workspace: Workspace, name: str, study: str, model: Path) -> _Evaluation | None:
-    """The evaluation of a variant; None if there is none, or if it is of a model that was since trained anew."""
-    path = workspace.evaluation(study) / "metrics.json"
-    if not path.is_file():
-        return None
-    metrics = storage.read_json(path).get(name)
+def _evaluation(item: StageItem, model: Path) -> tuple[dict[str, float], tuple[Attachment, ...]]:
+    """Metrics and files of a variant's evaluation; none of a model that was since trained anew."""
+    folder = item.workspace.evaluation(item.experiment)
+    path = folder / "metrics.json"
+    metrics = storage.read_json(path).get(item.item) if path.is_file() else None
     if metrics is None or metrics["model_sha256"] != storage.sha256(model):
-        return None
-    files = files_of([workspace.evaluation_details(study, name)])
-    attached = attachment(workspace, "evaluation", files)
-    key = hashlib.sha256(f"{sorted(metrics.items())} {attached.key}".encode()).hexdigest()
-    return _Evaluation(_test_metrics(metrics), Attachment(attached.folder, attached.files, key))
+        return {}, ()
+    files = files_of([item.workspace.evaluation_details(item.experiment, item.item)])
+    return _test_metrics(metrics), tuple(
+        replace(attachment, key=hashlib.sha256(f"{sorted(metrics.items())} {attachment.key}".encode()).hexdigest())
+        for attachment in item.attached("evaluation", files)
+    )
 
 
 def _test_metrics(metrics: dict[str, Any]) -> dict[str, float]:
@@ -291,12 +231,10 @@ def _training_metrics(trained: ClassifierTraining | RegressorTraining) -> dict[s
     )
 
 
-def _with_gaps(metrics: dict[str, float]) -> dict[str, float]:
-    """The metrics, and by how much those of the final weights are larger in training than on the test set."""
-    trained = {name.removeprefix("train_evaluated_"): value for name, value in metrics.items() if "_evaluated_" in name}
-    gaps = {
-        f"train_test_gap_{name}": value - metrics[f"test_{name}"]
-        for name, value in trained.items()
-        if f"test_{name}" in metrics
+def _gaps(trained: ClassifierTraining | RegressorTraining, tested: dict[str, float]) -> dict[str, float]:
+    """By how much the metrics of the final weights are larger in training than on the test set."""
+    return {
+        f"train_test_gap_{name}": value - tested[f"test_{name}"]
+        for name, value in trained.train_evaluated
+        if f"test_{name}" in tested
     }
-    return {**metrics, **gaps}
