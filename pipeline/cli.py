@@ -95,9 +95,9 @@ def repro(
 @app.command()
 def sync() -> None:
     """Bring MLflow to the state of this workspace's results: make what is missing, repair what is partial."""
-    from pipeline.tracking import synchronize
+    from pipeline.tracking import publish
 
-    _show(str(synchronize.synchronize(*_here())))
+    _show(str(publish.synchronize(*_here())))
 
 
 @app.command()

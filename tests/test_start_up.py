@@ -67,7 +67,7 @@ def test_what_comes_of_stages_is_known_without_mlflow(repository: Path) -> None:
 
 def test_publishing_imports_no_backend(repository: Path) -> None:
     """MLflow imports one only if it is asked to log a model of it."""
-    code = "from pipeline.tracking import live, publish, synchronize"
+    code = "from pipeline.tracking import live, publish"
     found = imported_by(code, repository)
     assert "mlflow" in found
     assert (BACKENDS | {"torch"}) & found == set()

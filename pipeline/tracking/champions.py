@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
-from mlflow.entities import model_registry
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
@@ -96,23 +95,21 @@ def _read(client: MlflowClient, model: str) -> ModelState:
             f"{model}: expected a registered model, but MLflow has none of that name. Run `dvc repro`, "
             "or `python -m pipeline sync` if it has run."
         ) from None
-    found = [_version(item) for item in client.search_model_versions(f"name = '{model}'")]
-    champion, challenger = (aliases.get(alias) for alias in (registry.CHAMPION, registry.CHALLENGER))
+    numbers = {alias: int(number) for alias, number in aliases.items()}
+    versions = {}
+    for item in client.search_model_versions(f"name = '{model}'"):
+        digests = {split: item.tags.get(f"digest_{context}") for split, context in CONTEXT_OF_SPLIT.items()}
+        versions[int(item.version)] = ModelVersion(
+            number=int(item.version),
+            # Of a version that somebody made by hand these are unknown.
+            variant=item.tags.get("variant", ""),
+            study=item.tags.get("study", ""),
+            digests={split: digest for split, digest in digests.items() if digest},
+        )
     return ModelState(
         model=model,
-        versions={version.number: version for version in sorted(found, key=lambda item: item.number)},
-        champion=None if champion is None else int(champion),
-        challenger=None if challenger is None else int(challenger),
+        versions=dict(sorted(versions.items())),
+        champion=numbers.get(registry.CHAMPION),
+        challenger=numbers.get(registry.CHALLENGER),
         history=tuple(decisions.read(client, model)),
-    )
-
-
-def _version(item: model_registry.ModelVersion) -> ModelVersion:
-    digests = {split: item.tags.get(f"digest_{context}") for split, context in CONTEXT_OF_SPLIT.items()}
-    return ModelVersion(
-        number=int(item.version),
-        # Of a version that somebody made by hand these are unknown.
-        variant=item.tags.get("variant", ""),
-        study=item.tags.get("study", ""),
-        digests={split: digest for split, digest in digests.items() if digest},
     )

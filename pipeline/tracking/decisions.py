@@ -64,11 +64,16 @@ def read(client: MlflowClient, model: str) -> list[Decision]:
 def write(client: MlflowClient, version: ModelVersion, decision: Decision) -> Decision:
     """Store a decision, completed by its number, the time and the user. The caller must hold the store's lock."""
     known = read(client, decision.model)
+    try:
+        who = getpass.getuser()
+    except (KeyError, OSError):
+        # In a container, a user id may have no name.
+        who = "unknown"
     complete = replace(
         decision,
         number=max((item.number for item in known), default=0) + 1,
         when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        who=_user(),
+        who=who,
     )
     content = asdict(complete)
     path = f"{FOLDER}/{decision.model}-{complete.number:04d}.json"
@@ -80,8 +85,8 @@ def write(client: MlflowClient, version: ModelVersion, decision: Decision) -> De
     return complete
 
 
-def champions(history: Sequence[Decision]) -> list[int]:
-    """The present champion according to the decisions, after those before it, to which rollbacks lead back."""
+def champion_before(history: Sequence[Decision], champion: int) -> int | None:
+    """The version that was champion before the present one according to the decisions; rollbacks lead back to it."""
     line: list[int] = []
     for decision in history:
         if decision.action in ("registered", "promoted"):
@@ -94,12 +99,6 @@ def champions(history: Sequence[Decision]) -> list[int]:
                 line.pop()
             if decision.champion_after is not None and line[-1:] != [decision.champion_after]:
                 line.append(decision.champion_after)
-    return line
-
-
-def champion_before(history: Sequence[Decision], champion: int) -> int | None:
-    """The version that was champion before the present one."""
-    line = champions(history)
     if line[-1:] == [champion]:
         line.pop()
     return line[-1] if line else None
@@ -114,11 +113,3 @@ def _parsed(model: str, version: ModelVersion, name: str, text: str) -> Decision
             f"{model}, version {version.version}: expected a decision in the tag {name!r}, "
             f"got {text[:80]!r} ({error}). Delete the tag; the artifact of the version's run still holds the decision."
         ) from None
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # In a container, a user id may have no name.
-        return "unknown"

@@ -11,12 +11,12 @@ from pydantic import BaseModel
 
 def numbers(content: Any, prefix: str = "") -> dict[str, float]:
     """Every number below a JSON value, named by its path with slashes; what is not a number is left out."""
-    return {clean_name(name): float(value) for name, value in _leaves(content, prefix) if _is_number(value)}
-
-
-def clean_name(name: str) -> str:
-    """A name that MLflow accepts for a metric or a parameter: other characters become underscores."""
-    return re.sub(r"[^\w\-. /:]", "_", name)[:250]
+    return {
+        # Other characters than these, and longer names, are refused by MLflow.
+        re.sub(r"[^\w\-. /:]", "_", name)[:250]: float(value)
+        for name, value in _leaves(content, prefix)
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
 
 
 def section_params(
@@ -43,38 +43,27 @@ def _params_of(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, BaseModel):
-        return _item_text(value)
+    """A layer or step is one line: its first field bare, then each field that differs from its default."""
     if isinstance(value, tuple):
-        return "; ".join(_text(item) for item in value)
-    return str(value)
-
-
-def _item_text(item: BaseModel) -> str:
-    """One layer or step on one line: its first field bare, then each field that differs from its default."""
-    fields = type(item).model_fields
-    words = []
-    for position, (name, field) in enumerate(fields.items()):
-        value = getattr(item, name)
-        if position == 0:
-            words.append(_text(value))
-        elif value is True:
+        return "; ".join(map(_text, value))
+    if not isinstance(value, BaseModel):
+        return str(value)
+    (first, _), *others = type(value).model_fields.items()
+    words = [_text(getattr(value, first))]
+    for name, field in others:
+        item = getattr(value, name)
+        if item is True:
             words.append(name)
-        elif value != field.default:
-            words += [name, _text(value)]
+        elif item != field.default:
+            words += [name, _text(item)]
     return " ".join(words)
 
 
 def _leaves(content: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(content, Mapping):
-        for key, value in content.items():
-            yield from _leaves(value, f"{prefix}/{key}" if prefix else str(key))
-    elif isinstance(content, list):
-        for position, value in enumerate(content):
-            yield from _leaves(value, f"{prefix}/{position}")
-    else:
+    if isinstance(content, list):
+        content = dict(enumerate(content))
+    if not isinstance(content, Mapping):
         yield prefix, content
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+        return
+    for key, value in content.items():
+        yield from _leaves(value, f"{prefix}/{key}" if prefix else str(key))

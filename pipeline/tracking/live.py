@@ -1,11 +1,10 @@
 """Runs that MLflow shows while their stage is at work: of a training, and of a search with its configurations.
 
-A thread of the run's own writes to MLflow, so that a stage never waits for it while it works. MLflow's own asynchronous
-logging (`log_batch(..., synchronous=False)`) cannot take its place: it creates and closes no runs, which a search needs
-for each configuration, and it goes on after a failure. Measured with 200 epochs of 5 ms: when the server was killed
-after 50, it logged 199 errors, and an epoch took 2.3 times as long as without logging (1.1 to 1.2 times with this
-thread, and one warning); when the server stopped answering, the process still had not ended after nine minutes (80 s
-with one worker and a buffer of 2 s; 40 s with this thread, which gives up after the first request).
+A thread of the run's own writes to MLflow, so that a stage never waits for it. MLflow's own asynchronous logging cannot
+take its place: it creates and closes no runs, which a search needs for each configuration, and it goes on after a
+failure. Measured with 200 epochs of 5 ms: when the server was killed after 50, it logged 199 errors, and an epoch took
+2.3 times as long as without logging (1.1 to 1.2 times with this thread, and one warning); when the server stopped
+answering, the process had not ended after nine minutes (40 s with this thread, which gives up after one request).
 """
 
 from __future__ import annotations
@@ -288,14 +287,10 @@ def recorded(run: Live, make_records: Callable[[], list[RunRecord]]) -> Iterator
 
 def machine_tags() -> dict[str, str]:
     """What may change from run to run without changing the outputs: kept out of every other run."""
-    versions = {}
-    for package in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[f"version.{package}"] = importlib.metadata.version(package)
     return {
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "num_cpus": str(os.cpu_count()),
         "version.python": platform.python_version(),
-        **versions,
+        **{f"version.{package}": importlib.metadata.version(package) for package in PACKAGES},
     }

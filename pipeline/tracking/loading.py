@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
@@ -75,18 +73,26 @@ def registered_version(workspace: Workspace, params: Params, task: str, number: 
 
     Raises PipelineError when there is none, no database, or MLflow does not answer as it should.
     """
-    name = registered_name(params, task)
+    name, is_champion = registered_name(params, task), number is None
     require_database(workspace, task)
     with explained(workspace):
-        version = _find(connect(workspace).client, name, number)
+        client = connect(workspace).client
+        try:
+            # Not by the alias itself: how MLflow reports a missing one differs from store to store.
+            known = client.get_registered_model(name).aliases.get(registry.CHAMPION) if number is None else number
+            version = None if known is None else client.get_model_version(name, str(known))
+        except MlflowException as error:
+            if not is_error(error, RESOURCE_DOES_NOT_EXIST):
+                raise
+            version = None
     if version is None:
-        wanted = "a champion" if number is None else f"a version {number}"
+        wanted = "a champion" if is_champion else f"a version {number}"
         raise PipelineError(
             f"{name}: expected {wanted} in MLflow at {find_location(workspace).shown}, but there is none. "
             f"Run `dvc repro register@{task}` to register the selected model, `python -m pipeline sync` where that was "
             "done already, or name another version: --version N."
         )
-    return RegisteredVersion(name, int(version.version), version.tags.get("variant", "?"), is_champion=number is None)
+    return RegisteredVersion(name, int(version.version), version.tags.get("variant", "?"), is_champion)
 
 
 def require_database(workspace: Workspace, task: str) -> None:
@@ -97,18 +103,6 @@ def require_database(workspace: Workspace, task: str) -> None:
             f"{database}: expected MLflow's database, but there is none. Run `dvc repro register@{task}`, or "
             "`python -m pipeline sync` where the results are here already."
         )
-
-
-def _find(client: MlflowClient, name: str, number: int | None) -> ModelVersion | None:
-    try:
-        if number is None:
-            # Not by the alias itself: how MLflow reports a missing one differs from store to store.
-            number = client.get_registered_model(name).aliases.get(registry.CHAMPION)
-        return None if number is None else client.get_model_version(name, str(number))
-    except MlflowException as error:
-        if not is_error(error, RESOURCE_DOES_NOT_EXIST):
-            raise
-        return None
 
 
 def load_model(workspace: Workspace, version: RegisteredVersion) -> Predict:
@@ -147,19 +141,17 @@ def open_version(workspace: Workspace, model: str, number: int) -> Iterator[Open
     with tempfile.TemporaryDirectory() as folder:
         with explained(workspace):
             store = connect(workspace)
-        yield _load(workspace, store, model, number, Path(folder))
+        yield _load(workspace, store, model, number, folder)
 
 
-def _load(workspace: Workspace, store: Store, model: str, number: int, folder: Path | None = None) -> OpenModel:
+def _load(workspace: Workspace, store: Store, model: str, number: int, folder: str | None = None) -> OpenModel:
     """Load a version, downloaded into a folder if one is given; otherwise local files are used in place."""
     try:
         with registry.default_store(store.client.tracking_uri), warnings.catch_warnings():
             # They are about MLflow's own code.
             warnings.simplefilter("ignore")
             uri = store.client.get_model_version_download_uri(model, str(number))
-            local = mlflow.artifacts.download_artifacts(
-                artifact_uri=uri, dst_path=None if folder is None else str(folder)
-            )
+            local = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)
             signature = Model.load(local).signature
             served = mlflow.pyfunc.load_model(local)
         (path,) = (Path(local) / "artifacts").glob("*.keras")
@@ -172,9 +164,9 @@ def _load(workspace: Workspace, store: Store, model: str, number: int, folder: P
     return OpenModel(path, signature_text(signature.inputs, signature.outputs) if signature else "none", served)
 
 
-def signature_text(inputs: Schema | None, outputs: Schema | None) -> str:
+def signature_text(*schemas: Schema | None) -> str:
     """The types and shapes of a model's inputs and outputs, such as `uint8 (n, 28, 28) → float32 (n, 10)`."""
-    return f"{_schema_text(inputs)} → {_schema_text(outputs)}"
+    return " → ".join(map(_schema_text, schemas))
 
 
 def _schema_text(schema: Schema | None) -> str:

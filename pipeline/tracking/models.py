@@ -46,8 +46,8 @@ def is_whole(client: MlflowClient, logged: LoggedModel, model: ModelFile) -> boo
     return "MLmodel" in names and sizes.get(model.path.name) == model.path.stat().st_size
 
 
-def log_model(client: MlflowClient, run: Run, model: ModelFile, tags: dict[str, str]) -> str:
-    """Log a `.keras` file as a run's model, or make a broken one whole; returns the model's id."""
+def log_model(client: MlflowClient, run: Run, model: ModelFile, tags: dict[str, str]) -> None:
+    """Log a `.keras` file as a run's model, or make a broken one whole."""
     logged = model_of(client, run)
     if logged is None:
         logged = client.create_logged_model(
@@ -59,25 +59,32 @@ def log_model(client: MlflowClient, run: Run, model: ModelFile, tags: dict[str, 
             model_type=model.kind,
         )
         client.log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    _upload(client, run, model, logged)
-    return str(logged.model_id)
-
-
-def _upload(client: MlflowClient, run: Run, model: ModelFile, logged: LoggedModel) -> None:
-    description = _description(run, model, logged)
+    signature = ModelSignature(inputs=schema(model.inputs), outputs=schema(model.outputs))
+    description = {
+        "artifact_path": logged.artifact_location,
+        "model_uuid": logged.model_id,
+        "run_id": run.info.run_id,
+        "model_id": logged.model_id,
+        "mlflow_version": mlflow.__version__,
+        "signature": signature.to_dict(),
+        # The model checks its input itself, like one with type hints. MLflow's own check of a tensor signature
+        # refuses every number type but the one declared, and lists; and over HTTP it would cut 12.7 to 12.
+        "is_signature_from_type_hint": True,
+    }
     with tempfile.TemporaryDirectory() as folder:
-        saved = Path(folder) / "model"
+        saved = str(Path(folder) / "model")
         mlflow.pyfunc.save_model(
-            str(saved),
-            mlflow_model=description,
+            saved,
+            mlflow_model=Model.from_dict(description),
             python_model=str(SERVED_MODEL),
             model_config={"kind": model.kind},
             artifacts={"model": str(model.path)},
-            signature=description.signature,
+            signature=signature,
             input_example=np.zeros((1, *model.inputs.shape), model.inputs.dtype),
-            pip_requirements=_requirements(),
+            # Without them MLflow would load the model in a subprocess to find out.
+            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS],
         )
-        client.log_model_artifacts(logged.model_id, str(saved))
+        client.log_model_artifacts(logged.model_id, saved)
     if logged.status != LoggedModelStatus.READY:
         client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
 
@@ -85,26 +92,3 @@ def _upload(client: MlflowClient, run: Run, model: ModelFile, logged: LoggedMode
 def schema(tensor: Tensor) -> Schema:
     """MLflow's schema of any number of examples of a tensor."""
     return Schema([TensorSpec(np.dtype(tensor.dtype), (-1, *tensor.shape))])
-
-
-def _description(run: Run, model: ModelFile, logged: LoggedModel) -> Model:
-    """What MLflow's `MLmodel` file should say of a model."""
-    signature = ModelSignature(inputs=schema(model.inputs), outputs=schema(model.outputs))
-    return Model.from_dict(
-        {
-            "artifact_path": logged.artifact_location,
-            "model_uuid": logged.model_id,
-            "run_id": run.info.run_id,
-            "model_id": logged.model_id,
-            "mlflow_version": mlflow.__version__,
-            "signature": signature.to_dict(),
-            # The model checks its input itself, like one with type hints. MLflow's own check of a tensor signature
-            # refuses every number type but the one declared, and lists; and over HTTP it would cut 12.7 to 12.
-            "is_signature_from_type_hint": True,
-        }
-    )
-
-
-def _requirements() -> list[str]:
-    # Without them MLflow would load the model in a subprocess to find out.
-    return [f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS]

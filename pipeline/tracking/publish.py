@@ -1,11 +1,59 @@
-"""Record in MLflow what a stage has saved: upserts that never fail the stage."""
+"""Bring MLflow to the state of the outputs: of one stage as it ends, or of all, as `python -m pipeline sync` does.
+
+Runs and versions are created where they are missing, and else completed, so that publishing again changes nothing.
+"""
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlflow.entities import Run, ViewType
+
 from pipeline.config.params import Params
 from pipeline.io.paths import Workspace
-from pipeline.tracking import registry, runs, store
-from pipeline.tracking.stage_table import STAGES
+from pipeline.tracking import registry, runs
+from pipeline.tracking.records.record import NotMadeYetError
+from pipeline.tracking.runs import Outcome
+from pipeline.tracking.stage_table import STAGES, address
+from pipeline.tracking.store import Store, best_effort, connect, every_page, explained
+
+# Folders that MLflow makes for a run or a logged model.
+ARTIFACT_FOLDER = re.compile(r"(m-)?[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What a sync did, by name: runs and registered models as `experiment: run`, folders as paths.
+
+    `skipped` lacks outputs here, `removed` are duplicates and folders that nothing refers to, `closed` are runs whose
+    process died.
+    """
+
+    created: list[str] = field(default_factory=list)
+    repaired: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+
+    @property
+    def num_changes(self) -> int:
+        return sum(map(len, (self.created, self.repaired, self.removed, self.closed)))
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.created)} created, {len(self.repaired)} repaired, {len(self.unchanged)} unchanged, "
+            f"{len(self.skipped)} skipped (not made yet), {len(self.removed)} removed, "
+            f"{len(self.closed)} closed (their process died)"
+        )
+
+    def add(self, outcome: Outcome, name: str) -> None:
+        getattr(self, outcome.value).append(name)
 
 
 def publish(workspace: Workspace, params: Params, stage: str, item: str) -> None:
@@ -16,14 +64,94 @@ def publish(workspace: Workspace, params: Params, stage: str, item: str) -> None
     entry = STAGES[stage]
     records = [*entry.records(workspace, params, item), *entry.completes(workspace, params, item)]
     plan = registry.registration(workspace, params, item) if entry.registers else None
-    with store.best_effort(workspace):
-        connection = store.connect(workspace)
+    with best_effort(workspace):
+        store = connect(workspace)
         for record in records:
-            runs.upsert(connection, record)
+            runs.upsert(store, record)
         if plan is not None:
-            registry.register_version(connection, plan)
+            registry.register_version(store, plan)
         if entry.refreshes_cards:
             shown = {record.tags["variant"] for record in records if "variant" in record.tags}
             for task in params.tasks:
                 if shown & params.candidates_for(task).keys():
-                    registry.refresh_versions(connection, workspace, params, task)
+                    registry.refresh_versions(store, workspace, params, task)
+
+
+def synchronize(workspace: Workspace, params: Params) -> SyncReport:
+    """Bring MLflow to the state of the workspace's outputs, and change nothing that is right.
+
+    Raises PipelineError when MLflow cannot be reached or does not answer as it should.
+    """
+    report = SyncReport()
+    with explained(workspace):
+        store = connect(workspace)
+        report.closed.extend(map(_label, runs.close_dead(store, _experiments(store))))
+        for stage in STAGES:
+            for item in STAGES[stage].items(params):
+                try:
+                    _sync_item(store, report, workspace, params, stage, item)
+                except NotMadeYetError:
+                    report.skipped.append(address(params, stage, item))
+        _remove_duplicates(store, report)
+        _remove_orphans(store, report)
+    return report
+
+
+def _sync_item(store: Store, report: SyncReport, workspace: Workspace, params: Params, stage: str, item: str) -> None:
+    entry = STAGES[stage]
+    # Before anything is written: a selection whose model is not here is not shown either.
+    plan = registry.registration(workspace, params, item) if entry.registers else None
+    for record in entry.records(workspace, params, item):
+        report.add(runs.upsert(store, record)[0], f"{record.experiment}: {record.name}")
+    if plan is not None:
+        outcome = registry.register_version(store, plan)
+        # Versions that are not selected any more have cards too.
+        if registry.refresh_versions(store, workspace, params, item) and outcome is Outcome.UNCHANGED:
+            outcome = Outcome.REPAIRED
+        report.add(outcome, f"registered model: {plan.name}")
+
+
+def _remove_duplicates(store: Store, report: SyncReport) -> None:
+    """Two hosts that publish at once do not see each other's lock: keep the oldest of equal runs."""
+    with store.lock():
+        finished = runs.all_runs(store.client, _experiments(store), "attributes.status = 'FINISHED'")
+        seen = set()
+        for run in sorted(finished, key=lambda run: int(run.info.start_time)):
+            identity = (run.info.experiment_id, run.data.tags.get(runs.CONTENT_KEY))
+            if identity in seen and runs.CONTENT_KEY in run.data.tags:
+                store.client.delete_run(run.info.run_id)
+                report.removed.append(_label(run))
+            seen.add(identity)
+
+
+def _remove_orphans(store: Store, report: SyncReport) -> None:
+    """A deleted database leaves its artifact folders behind."""
+    root = store.location.artifact_root
+    if root is None:
+        return
+    # Folders first: a run that another process begins meanwhile is in the database before it has a folder.
+    folders = list(_artifact_folders(root))
+    # Deleted runs and models are known too: they can be restored.
+    experiments = _experiments(store, ViewType.ALL)
+    known = {run.info.run_id for run in runs.all_runs(store.client, experiments, view=ViewType.ALL)}
+    for experiment in experiments:
+        known |= {model.model_id for model in every_page(store.client.search_logged_models, [experiment])}
+    for folder in folders:
+        if folder.name not in known:
+            shutil.rmtree(folder)
+            report.removed.append(str(folder))
+
+
+def _artifact_folders(root: Path) -> Iterator[Path]:
+    for folder, subfolders, _ in os.walk(root):
+        for name in [name for name in subfolders if ARTIFACT_FOLDER.fullmatch(name)]:
+            subfolders.remove(name)
+            yield Path(folder) / name
+
+
+def _experiments(store: Store, view: int = ViewType.ACTIVE_ONLY) -> list[str]:
+    return [experiment.experiment_id for experiment in store.client.search_experiments(view_type=view)]
+
+
+def _label(run: Run) -> str:
+    return f"{run.info.run_name} ({run.info.run_id})"

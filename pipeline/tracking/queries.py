@@ -55,8 +55,11 @@ def all_runs(workspace: Workspace) -> list[TrackedRun]:
         names = {item.experiment_id: item.name for item in client.search_experiments()}
         found = runs.all_runs(client, list(names), f"attributes.status = '{runs.FINISHED}'")
     # The configurations below a search have no outputs of their own.
-    stages = [run for run in found if runs.PARENT_KEY not in run.data.tags and "dvc_stage" in run.data.tags]
-    tracked = [_tracked(run, names[run.info.experiment_id]) for run in stages]
+    tracked = [
+        _tracked(run, names[run.info.experiment_id])
+        for run in found
+        if runs.PARENT_KEY not in run.data.tags and "dvc_stage" in run.data.tags
+    ]
     return sorted(tracked, key=lambda run: (run.started, run.experiment, run.name))
 
 
@@ -64,9 +67,11 @@ def all_versions(workspace: Workspace) -> list[TrackedVersion]:
     """Every version of every registered model. Raises PipelineError when MLflow cannot be reached."""
     with explained(workspace):
         client = connect(workspace).client
-        aliases = _aliases(client)
-        found = [version for name in aliases for version in client.search_model_versions(f"name = '{name}'")]
-    tracked = [_tracked_version(version, aliases[version.name]) for version in found]
+        tracked = [
+            _tracked_version(version, aliases)
+            for name, aliases in _aliases(client).items()
+            for version in client.search_model_versions(f"name = '{name}'")
+        ]
     return sorted(tracked, key=lambda version: (version.model, version.version))
 
 

@@ -1,20 +1,26 @@
-"""Registered models: the selected variant of a task becomes a version, identified by its content key."""
+"""Registered models: the selected variant of a task becomes a version, identified by its content key, with a card.
+
+The card is the description of the version, and an artifact of its run.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS
 
+from pipeline import cards
 from pipeline.config.params import Params
 from pipeline.io.paths import Workspace
-from pipeline.tracking import cards, decisions, models, runs
+from pipeline.tracking import decisions, models, runs
 from pipeline.tracking.decisions import Decision
 from pipeline.tracking.records import studies, variants
 from pipeline.tracking.records.record import NotMadeYetError, RunRecord, registered_name
@@ -25,6 +31,11 @@ CHALLENGER = "challenger"
 CHAMPION = "champion"
 # Tag of a version that a rollback replaced as champion: it does not become challenger again by itself.
 ROLLED_BACK = "rolled_back"
+
+# Name of the folder of a card in a run's artifacts, and of the tag of a version with the card's hash.
+CARD = "model_card"
+# What a database other than SQLite keeps of a description.
+MAX_DESCRIPTION = 5000
 
 
 @dataclass(frozen=True)
@@ -52,7 +63,7 @@ def registration(workspace: Workspace, params: Params, task: str) -> Registratio
         task=task,
         name=registered_name(params, task),
         description=_model_description(params, params.tasks[task].dataset),
-        card=cards.card(workspace, params, task, variant),
+        card=_card(workspace, params, task, variant),
         variant=variant,
         selection=selection,
     )
@@ -64,17 +75,17 @@ def register_version(store: Store, plan: Registration) -> Outcome:
     run_id = runs.upsert(store, plan.variant)[1]
     with store.lock():
         new_model = _ensure_registered_model(store.client, plan)
-        version = find_version(store.client, plan.name, plan.variant.key)
+        version = _find_version(store.client, plan.name, plan.variant.key)
         new_version = version is None
         if version is None:
             made = _create_version(store.client, plan, run_id)
             # Another workspace on the same server may have made one at the same time: the first one stays.
-            version = find_version(store.client, plan.name, plan.variant.key) or made
+            version = _find_version(store.client, plan.name, plan.variant.key) or made
             if version.version != made.version:
                 store.client.delete_model_version(plan.name, str(made.version))
         changes = [
             new_model,
-            complete_version(store.client, version, plan.variant, plan.card),
+            _complete_version(store.client, version, plan.variant, plan.card),
             _ensure_aliases(store.client, plan, version),
         ]
     if new_version:
@@ -93,9 +104,9 @@ def refresh_versions(store: Store, workspace: Workspace, params: Params, task: s
     for version in store.client.search_model_versions(f"name = '{name}'"):
         record = _record_of(workspace, params, version)
         if record is not None:
-            card = cards.card(workspace, params, task, record)
+            card = _card(workspace, params, task, record)
             with store.lock():
-                changed |= complete_version(store.client, version, record, card)
+                changed |= _complete_version(store.client, version, record, card)
     return changed
 
 
@@ -111,15 +122,39 @@ def _record_of(workspace: Workspace, params: Params, version: ModelVersion) -> R
     return record if record.key == version.tags.get(runs.CONTENT_KEY) else None
 
 
-def complete_version(client: MlflowClient, version: ModelVersion, record: RunRecord, card: str) -> bool:
+def _card(workspace: Workspace, params: Params, task: str, variant: RunRecord) -> str:
+    """The card of a variant as the model of a task, from the outputs of the stages alone."""
+    training = cards.Training(stage=variant.tags["dvc_stage"], settings=variant.params, content_key=variant.key)
+    return cards.card(workspace, params, task, variant.tags["variant"], training)
+
+
+def card_description(card: str) -> str:
+    """A card as far as the registry can show it, to the last whole line."""
+    if len(card) <= MAX_DESCRIPTION:
+        return card
+    note = "\n\nThe whole card is an artifact of the version's run.\n"
+    return card[: MAX_DESCRIPTION - len(note)].rpartition("\n")[0] + note
+
+
+def _complete_version(client: MlflowClient, version: ModelVersion, record: RunRecord, card: str) -> bool:
     """Write the tags that a version lacks, and its card; returns whether anything changed."""
-    missing = {name: value for name, value in _version_tags(record).items() if version.tags.get(name) != value}
-    for name, value in missing.items():
-        client.set_model_version_tag(version.name, version.version, name, value)
-    return cards.publish(client, version, card) or bool(missing)
+    missing = {tag: value for tag, value in _version_tags(record).items() if version.tags.get(tag) != value}
+    # A version that was registered by hand may have no run.
+    if version.run_id is not None:
+        file, key = f"{version.name}.md", hashlib.sha256(card.encode()).hexdigest()
+        sizes = {PurePosixPath(kept.path).name: kept.file_size for kept in client.list_artifacts(version.run_id, CARD)}
+        if sizes.get(file) != len(card.encode()) or version.tags.get(CARD) != key:
+            client.log_text(version.run_id, card, f"{CARD}/{file}")
+            missing[CARD] = key
+    for tag, value in missing.items():
+        client.set_model_version_tag(version.name, version.version, tag, value)
+    is_described = version.description == card_description(card)
+    if not is_described:
+        client.update_model_version(version.name, version.version, card_description(card))
+    return bool(missing) or not is_described
 
 
-def find_version(client: MlflowClient, name: str, key: str) -> ModelVersion | None:
+def _find_version(client: MlflowClient, name: str, key: str) -> ModelVersion | None:
     """The first version of a registered model that holds the model with a content key."""
     found = client.search_model_versions(f"name = '{name}'")
     same = [version for version in found if version.tags.get(runs.CONTENT_KEY) == key]
@@ -148,7 +183,7 @@ def _create_version(client: MlflowClient, plan: Registration, run_id: str) -> Mo
             source=f"models:/{logged.model_id}",
             run_id=run_id,
             tags=tags,
-            description=cards.description(plan.card),
+            description=card_description(plan.card),
             model_id=logged.model_id,
         )
 

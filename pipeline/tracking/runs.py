@@ -8,29 +8,19 @@ import math
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
 
 import psutil
 from mlflow import MlflowClient
-from mlflow.entities import (
-    Dataset,
-    DatasetInput,
-    InputTag,
-    Metric,
-    Param,
-    Run,
-    RunStatus,
-    RunTag,
-    ViewType,
-)
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunStatus, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from pipeline.io import git
 from pipeline.tracking import models
-from pipeline.tracking.records.record import Attachment, CurvePoint, DatasetVersion, RunRecord
+from pipeline.tracking.records.record import Attachment, DatasetVersion, RunRecord
 from pipeline.tracking.store import Store, every_page, persistent
 
 CONTENT_KEY = "content_key"
@@ -63,42 +53,31 @@ class Outcome(Enum):
 def upsert(store: Store, record: RunRecord) -> tuple[Outcome, str]:
     """Create the run of a record and its children, or complete those that are there. Returns the run's id too."""
     with store.lock():
-        experiment = ensure_experiment(store, record)
+        experiment = store.ensure_experiment(record.experiment, record.experiment_tags)
         existing = find_run(store.client, experiment, record.key)
-        if existing is None:
-            tags = {CONTENT_KEY: record.key, **record.tags}
-            run = create_run(store, experiment, record.name, tags, start_time=record.time)
-            with _no_half_run(store.client, run.info.run_id):
-                complete(store.client, run.info.run_id, record)
-                _complete_children(store, experiment, run.info.run_id, record, live={})
-            return Outcome.CREATED, settle(store.client, experiment, record.key)
-        run_id = existing.info.run_id
-        changes = [
-            complete(store.client, run_id, record),
-            _complete_children(store, experiment, run_id, record, live={}),
-        ]
-        return Outcome.REPAIRED if any(changes) else Outcome.UNCHANGED, run_id
+        if existing is not None:
+            run_id = existing.info.run_id
+            return Outcome.REPAIRED if complete(store, run_id, record) else Outcome.UNCHANGED, run_id
+        tags = {CONTENT_KEY: record.key, **record.tags}
+        run = create_run(store, experiment, record.name, tags, start_time=record.time)
+        try:
+            complete(store, run.info.run_id, record)
+        except MlflowException:
+            # No half run is left; the next attempt may find that of another workspace.
+            with contextlib.suppress(MlflowException):
+                store.client.delete_run(run.info.run_id)
+            raise
+        return Outcome.CREATED, _settle(store.client, experiment, record.key)
 
 
-@contextlib.contextmanager
-def _no_half_run(client: MlflowClient, run_id: str) -> Iterator[None]:
-    """Delete a new run that cannot be completed; the next attempt may find that of another workspace."""
-    try:
-        yield
-    except MlflowException:
-        with contextlib.suppress(MlflowException):
-            client.delete_run(run_id)
-        raise
-
-
-def complete_live(store: Store, run_id: str, record: RunRecord, live_children: Mapping[str, str] | None = None) -> None:
+def complete_live(store: Store, run_id: str, record: RunRecord, live: Mapping[str, str]) -> None:
     """Make a live run the run of a record, or delete it if there is a finished run of the same outputs.
 
-    `live_children` are the ids of the live runs below it, by name; they become the runs of the record's children, or
-    are deleted with it.
+    `live` are the ids of the live runs below it, by name; they become the runs of the record's children, or are deleted
+    with it.
     """
     try:
-        _complete_live(store, run_id, record, live_children or {})
+        _complete_live(store, run_id, record, live)
     except MlflowException:
         # Another workspace that shares the server published the same outputs, and deleted this run as the later one.
         upsert(store, record)
@@ -107,26 +86,18 @@ def complete_live(store: Store, run_id: str, record: RunRecord, live_children: M
 @persistent
 def _complete_live(store: Store, run_id: str, record: RunRecord, live: Mapping[str, str]) -> None:
     with store.lock():
-        experiment = ensure_experiment(store, record)
+        experiment = store.ensure_experiment(record.experiment, record.experiment_tags)
         existing = find_run(store.client, experiment, record.key)
         if existing is not None and existing.info.status == FINISHED:
             for dropped in (run_id, *live.values()):
-                store.client.set_terminated(dropped, FINISHED)
-                store.client.delete_run(dropped)
-            complete(store.client, existing.info.run_id, record)
-            _complete_children(store, experiment, existing.info.run_id, record, live={})
+                _close_and_delete(store.client, dropped, FINISHED)
+            complete(store, existing.info.run_id, record)
             return
         if existing is not None:
             _close_and_delete(store.client, existing.info.run_id)
         store.client.set_tag(run_id, CONTENT_KEY, record.key)
-        complete(store.client, run_id, record, end_time=now())
-        _complete_children(store, experiment, run_id, record, live=live)
-        settle(store.client, experiment, record.key)
-
-
-def ensure_experiment(store: Store, record: RunRecord) -> str:
-    """The id of a record's experiment."""
-    return store.ensure_experiment(record.experiment, dict(record.experiment_tags))
+        complete(store, run_id, record, end_time=now(), live=live)
+        _settle(store.client, experiment, record.key)
 
 
 def find_run(client: MlflowClient, experiment_id: str, key: str) -> Run | None:
@@ -135,7 +106,7 @@ def find_run(client: MlflowClient, experiment_id: str, key: str) -> Run | None:
     return min(runs, key=lambda run: (run.info.status != FINISHED, run.info.start_time), default=None)
 
 
-def settle(client: MlflowClient, experiment_id: str, key: str) -> str:
+def _settle(client: MlflowClient, experiment_id: str, key: str) -> str:
     """Delete all finished runs with a content key but the oldest, and return its id.
 
     Workspaces that share a server do not see each other's lock, and may publish equal outputs at the same time.
@@ -163,8 +134,14 @@ def origin_tags(store: Store) -> dict[str, str]:
     return {PROCESS: this_process(), **commits}
 
 
-def complete(client: MlflowClient, run_id: str, record: RunRecord, end_time: int | None = None) -> bool:
-    """Write what a run lacks. FINISHED comes last, so that it means complete. Returns whether anything was written."""
+def complete(
+    store: Store, run_id: str, record: RunRecord, *, end_time: int | None = None, live: Mapping[str, str] | None = None
+) -> bool:
+    """Write what a run and those below it lack; returns whether anything was written.
+
+    FINISHED comes after all else of a run, so that it means complete. `live` is as in `complete_live`.
+    """
+    client = store.client
     run = client.get_run(run_id)
     changes = [
         _complete_values(client, run, record, record.tags),
@@ -175,7 +152,9 @@ def complete(client: MlflowClient, run_id: str, record: RunRecord, end_time: int
     ]
     if run.info.status != FINISHED:
         client.set_terminated(run_id, FINISHED, end_time=record.time if end_time is None else end_time)
-        return True
+        changes.append(True)
+    if record.children:
+        changes.append(_complete_children(store, run, record, live or {}))
     return any(changes)
 
 
@@ -259,33 +238,28 @@ def _complete_values(client: MlflowClient, run: Run, record: RunRecord, tags: Ma
     return bool(params or changed_tags or points)
 
 
-def _complete_children(
-    store: Store, experiment: str, parent_id: str, parent: RunRecord, *, live: Mapping[str, str]
-) -> bool:
+def _complete_children(store: Store, run: Run, record: RunRecord, live: Mapping[str, str]) -> bool:
     """Create the runs below a run, or write what they lack; returns whether anything was written.
 
-    `live` are ids of live runs by name, which become the runs of their records. As a search has dozens of children, one
-    request finds them all, and one more writes what a child lacks.
+    As a search has dozens of children, one request finds them all, and one more writes what a child lacks.
     """
-    if not parent.children:
-        return False
-    client = store.client
-    found = all_runs(client, [experiment], f"tags.{PARENT_KEY} = '{parent.key}'")
-    known = {run.data.tags.get(CONTENT_KEY): run for run in found}
+    client, experiment = store.client, run.info.experiment_id
+    found = all_runs(client, [experiment], f"tags.{PARENT_KEY} = '{record.key}'")
+    known = {child.data.tags.get(CONTENT_KEY): child for child in found}
     created = origin_tags(store)
     changes = []
-    for child in parent.children:
-        run, live_id = known.get(child.key), live.get(child.name)
-        if run is None and live_id is not None:
-            run = client.get_run(live_id)
+    for item in record.children:
+        child, live_id = known.get(item.key), live.get(item.name)
+        if child is None and live_id is not None:
+            child = client.get_run(live_id)
         elif live_id is not None:
             _close_and_delete(client, live_id)
-        tags = {**child.tags, CONTENT_KEY: child.key, PARENT_KEY: parent.key, PARENT_RUN: parent_id}
-        if run is None:
-            run = client.create_run(experiment, start_time=child.time, tags={**created, **tags}, run_name=child.name)
-        changes.append(_complete_values(client, run, child, tags))
-        if run.info.status != FINISHED:
-            client.set_terminated(run.info.run_id, FINISHED, end_time=child.time)
+        tags = {**item.tags, CONTENT_KEY: item.key, PARENT_KEY: record.key, PARENT_RUN: run.info.run_id}
+        if child is None:
+            child = client.create_run(experiment, start_time=item.time, tags={**created, **tags}, run_name=item.name)
+        changes.append(_complete_values(client, child, item, tags))
+        if child.info.status != FINISHED:
+            client.set_terminated(child.info.run_id, FINISHED, end_time=item.time)
             changes.append(True)
     return any(changes)
 
@@ -303,23 +277,17 @@ def _complete_curves(client: MlflowClient, run: Run, record: RunRecord) -> bool:
     if run.info.status == FINISHED and names <= run.data.metrics.keys():
         # A finished run has all points of its curves. To read them all would take seconds for forty runs.
         return False
-    missing = list(_missing_points(client, run, record.curves))
+    histories = {name: client.get_metric_history(run.info.run_id, name) for name in names & run.data.metrics.keys()}
+    known = {(name, point.step) for name, history in histories.items() for point in history}
     last = max((point.step for point in record.curves), default=0)
-    log_points(
-        client,
-        run.info.run_id,
+    missing = [
         # The outputs do not say how long an epoch took: one millisecond keeps the points in order.
-        (Metric(point.name, point.value, record.time - last + point.step, step=point.step) for point in missing),
-    )
+        Metric(point.name, point.value, record.time - last + point.step, step=point.step)
+        for point in record.curves
+        if (point.name, point.step) not in known
+    ]
+    log_points(client, run.info.run_id, missing)
     return bool(missing)
-
-
-def _missing_points(client: MlflowClient, run: Run, curves: tuple[CurvePoint, ...]) -> Iterator[CurvePoint]:
-    by_name = sorted(curves, key=lambda point: (point.name, point.step))
-    for name, points in groupby(by_name, key=lambda point: point.name):
-        known = name in run.data.metrics
-        steps = {point.step for point in client.get_metric_history(run.info.run_id, name)} if known else set()
-        yield from (point for point in points if point.step not in steps)
 
 
 def _complete_datasets(client: MlflowClient, run: Run, versions: tuple[DatasetVersion, ...]) -> bool:
@@ -368,8 +336,8 @@ def _complete_model(client: MlflowClient, run: Run, record: RunRecord) -> bool:
     return True
 
 
-def _close_and_delete(client: MlflowClient, run_id: str) -> None:
-    client.set_terminated(run_id, KILLED)
+def _close_and_delete(client: MlflowClient, run_id: str, status: str = KILLED) -> None:
+    client.set_terminated(run_id, status)
     client.delete_run(run_id)
 
 

@@ -13,10 +13,6 @@ from pipeline.tracking.records.record import NO_ITEM, RunRecord, stage_name
 Records = Callable[[Workspace, Params, str], list[RunRecord]]
 
 
-def _no_records(workspace: Workspace, params: Params, item: str) -> list[RunRecord]:
-    return []
-
-
 def _one(record: Callable[[Workspace, Params, str], RunRecord]) -> Records:
     return lambda workspace, params, item: [record(workspace, params, item)]
 
@@ -32,8 +28,8 @@ class StageRuns:
     """
 
     items: Callable[[Params], Iterable[str]]
-    records: Records = _no_records
-    completes: Records = _no_records
+    records: Records = lambda workspace, params, item: []
+    completes: Records = lambda workspace, params, item: []
     logs_live: bool = False
     refreshes_cards: bool = False
     registers: bool = False

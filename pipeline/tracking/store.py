@@ -9,7 +9,7 @@ import os
 import shutil
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -54,7 +54,6 @@ ARTIFACT_COLUMNS = (
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -79,14 +78,14 @@ class Store:
         except MlflowException:
             return None
 
-    def ensure_experiment(self, name: str, tags: dict[str, str]) -> str:
+    def ensure_experiment(self, name: str, tags: Mapping[str, str]) -> str:
         """The id of an experiment, which is created, restored, or moved along with the project if necessary."""
         root, database = self.location.artifact_root, self.location.database
         location = None if root is None else str(root / name)
         experiment = self.client.get_experiment_by_name(name)
         if experiment is None:
             try:
-                return self.client.create_experiment(name, artifact_location=location, tags=tags)
+                return self.client.create_experiment(name, artifact_location=location, tags=dict(tags))
             except MlflowException as error:
                 # Another workspace that shares the server was quicker.
                 if not is_error(error, RESOURCE_ALREADY_EXISTS):
@@ -108,7 +107,10 @@ def connect(workspace: Workspace) -> Store:
     """
     location = find_location(workspace)
     if location.uri.startswith(("http://", "https://")):
-        _probe(location.uri)
+        # Notices a closed port or a dead host within seconds, where MLflow's own client would try again and again. Any
+        # answer counts, even a certificate that only MLflow is configured to trust.
+        with contextlib.suppress(requests.exceptions.SSLError):
+            requests.get(location.uri, timeout=PROBE_TIMEOUT)
     location.lock.parent.mkdir(parents=True, exist_ok=True)
     # Two processes that create the same database at once both fail.
     with FileLock(location.lock, timeout=LOCK_TIMEOUT):
@@ -139,13 +141,6 @@ def persistent(action: Callable[Arguments, Result]) -> Callable[Arguments, Resul
         return action(*args, **kwargs)
 
     return wrapper
-
-
-def _probe(uri: str) -> None:
-    # Notices a closed port or a dead host within seconds, where MLflow's own client would try again and again. Any
-    # answer counts, even a certificate that only MLflow is configured to trust.
-    with contextlib.suppress(requests.exceptions.SSLError):
-        requests.get(uri, timeout=PROBE_TIMEOUT)
 
 
 def _make_database(database: Path) -> None:
@@ -183,7 +178,7 @@ def best_effort(workspace: Workspace) -> Iterator[None]:
         warn(workspace, error)
 
 
-def every_page(search: Callable[..., PagedList[Found]], *arguments: Any) -> Iterator[Found]:
+def every_page(search: Callable[..., PagedList[Result]], *arguments: Any) -> Iterator[Result]:
     """All results of a search of MLflow's client, which returns them one page at a time."""
     token: str | None = None
     while True:

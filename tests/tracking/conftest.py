@@ -47,7 +47,7 @@ from pipeline.config.load import load_params
 from pipeline.io.paths import Workspace
 from pipeline.runtime.environment import prepare_environment
 prepare_environment()
-from pipeline.tracking import live, publish, synchronize
+from pipeline.tracking import live, publish
 workspace = Workspace(Path.cwd())
 params = load_params(workspace.root)
 """

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.tracking import live, publish, synchronize
+from pipeline.tracking import live, publish
 from pipeline.tracking.records.record import NotMadeYetError
 
 
@@ -244,15 +244,15 @@ def test_a_regressor_is_registered_with_its_own_metric(whole: Any) -> None:
 
 def test_sync_makes_every_kind_once(whole: Any) -> None:
     whole.whole_study()
-    first = synchronize.synchronize(whole.workspace, whole.params)
+    first = publish.synchronize(whole.workspace, whole.params)
     assert first.skipped == []
     assert whole.view.experiments() == {"data", "digits", "activity", "waves", "summary", "model-selection"}
-    second = synchronize.synchronize(whole.workspace, whole.params)
+    second = publish.synchronize(whole.workspace, whole.params)
     assert (second.num_changes, len(second.unchanged)) == (0, len(first.created))
 
 
 def test_sync_skips_every_kind_that_is_not_made_yet(whole: Any) -> None:
-    report = synchronize.synchronize(whole.workspace, whole.params)
+    report = publish.synchronize(whole.workspace, whole.params)
     assert report.num_changes == 0
     assert {name.partition("@")[0] for name in report.skipped} == {
         "compare",

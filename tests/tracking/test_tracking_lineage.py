@@ -17,7 +17,7 @@ from pipeline.errors import PipelineError
 from pipeline.io import dvc_lock
 from pipeline.repro import lineage
 from pipeline.repro.lineage import Descent, Origin
-from pipeline.tracking import synchronize
+from pipeline.tracking import publish
 
 SPLITS = [f"data/prepared/mnist/{split}.npz" for split in ("train", "validation", "test")]
 MODEL = "models/mnist/digits/{}.keras"
@@ -81,7 +81,7 @@ def run_everything(stages: Any) -> None:
     # The same file would be the same model.
     stages.train("large", seed=1.0)
     stages.select("small")
-    synchronize.synchronize(stages.workspace, stages.params)
+    publish.synchronize(stages.workspace, stages.params)
     write_lock(stages)
 
 
@@ -182,7 +182,7 @@ def test_a_run_from_before_outputs_were_recorded_is_completed_by_sync(studied: A
     run = studied.view.run("digits", "small")
     studied.view.client.delete_tag(run.info.run_id, "dvc_outputs")
     assert "`python -m pipeline sync` adds that" in origin(studied).note
-    synchronize.synchronize(studied.workspace, studied.params)
+    publish.synchronize(studied.workspace, studied.params)
     assert origin(studied).run.outputs[MODEL.format("small")] == digest(studied, MODEL.format("small"))
 
 
@@ -239,7 +239,7 @@ def test_of_a_variant_came_its_runs_and_versions(seen: Any) -> None:
 def test_a_variant_that_was_trained_anew_has_a_run_before_and_one_now(studied: Any) -> None:
     studied.train("small", seed=3.0)
     write_lock(studied)
-    synchronize.synchronize(studied.workspace, studied.params)
+    publish.synchronize(studied.workspace, studied.params)
     traced = descent(studied, "small")
     assert len(traced.runs) == 2
     (now,) = [run for run in traced.runs if run.run_id in traced.current]
@@ -272,7 +272,7 @@ def test_of_an_output_came_what_earlier_commits_made_of_it_too(studied: Any) -> 
     studied.train("small", seed=3.0)
     write_lock(studied)
     commit(studied)
-    synchronize.synchronize(studied.workspace, studied.params)
+    publish.synchronize(studied.workspace, studied.params)
     traced = descent(studied, digest(studied, SPLITS[0]))
     small = [run.run_id for run in traced.runs if run.stage == "train@small"]
     assert len(small) == 2

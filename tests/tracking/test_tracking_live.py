@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from mlflow.exceptions import MlflowException
 
-from pipeline.tracking import live, publish, runs, synchronize
+from pipeline.tracking import live, publish, runs
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
@@ -141,12 +141,12 @@ def test_sigterm_ends_the_run_as_killed(stages: Any) -> None:
 def test_sync_closes_the_run_of_a_process_that_was_shot(stages: Any) -> None:
     with stages.process(LIVE_STAGE) as process:
         assert process.stdout.readline() == "training\n"
-        report = synchronize.synchronize(stages.workspace, stages.params)
+        report = publish.synchronize(stages.workspace, stages.params)
         assert report.closed == []
         process.kill()
         process.communicate(timeout=60)
     assert stages.view.run("digits", "small").info.status == "RUNNING"
-    report = synchronize.synchronize(stages.workspace, stages.params)
+    report = publish.synchronize(stages.workspace, stages.params)
     assert len(report.closed) == 1
     assert stages.view.run("digits", "small").info.status == "KILLED"
 
@@ -178,7 +178,7 @@ def test_a_store_that_dies_meanwhile_is_one_warning(
     assert message.count("the server is gone") == 1
     assert "Everything trained is kept" in message
     monkeypatch.undo()
-    synchronize.synchronize(stages.workspace, stages.params)
+    publish.synchronize(stages.workspace, stages.params)
     (finished,) = [run for run in stages.view.runs("digits") if run.info.status == "FINISHED"]
     assert len(stages.view.curve(finished, "loss")) == 3
 

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 from pipeline.data import embedded
 from pipeline.errors import PipelineError
-from pipeline.tracking import loading, publish, synchronize
+from pipeline.tracking import loading, publish
 
 MODEL = "mnist-classifier"
 REPOSITORY = Path(__file__).parents[2]
@@ -160,7 +160,7 @@ def test_a_model_that_was_cut_off_is_told_and_sync_logs_it_again(registered: Any
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith("error: mnist-classifier version 1 (champion): small: it cannot be loaded: ")
     assert "Traceback" not in result.stderr
-    assert "digits: small" in synchronize.synchronize(registered.workspace, registered.params).repaired
+    assert "digits: small" in publish.synchronize(registered.workspace, registered.params).repaired
     assert logged.read_bytes() == content
     assert predict(registered, MODEL, "one.npy").returncode == 0
 

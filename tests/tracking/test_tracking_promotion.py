@@ -21,7 +21,7 @@ from pipeline.config.load import load_params
 from pipeline.data import preprocessing
 from pipeline.errors import PipelineError
 from pipeline.promotion import commands
-from pipeline.tracking import champions, loading, publish, store, synchronize
+from pipeline.tracking import champions, loading, publish, store
 
 TASK = "mnist-classifier"
 GATE = {
@@ -246,14 +246,14 @@ def test_a_champion_that_was_set_by_hand_can_be_rolled_back(ready: Any) -> None:
 
 def test_sync_undoes_neither_a_promotion_nor_a_rollback(ready: Any, served: Any) -> None:
     promote(ready)
-    synchronize.synchronize(ready.workspace, ready.params)
+    publish.synchronize(ready.workspace, ready.params)
     assert aliases(ready) == {"champion": 2}
     rollback(ready)
-    synchronize.synchronize(ready.workspace, ready.params)
+    publish.synchronize(ready.workspace, ready.params)
     # The selected version was rolled back: it is not proposed again by itself.
     assert aliases(ready) == {"champion": 1}
     before = history(ready)
-    assert synchronize.synchronize(ready.workspace, ready.params).num_changes == 0
+    assert publish.synchronize(ready.workspace, ready.params).num_changes == 0
     assert history(ready) == before
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.io import storage
-from pipeline.tracking import cards, publish, synchronize
+from pipeline.tracking import publish, registry
 
 MODEL = "mnist-classifier"
 
@@ -144,27 +144,27 @@ def test_the_evaluation_of_another_training_is_not_on_the_card(stages: Any) -> N
 def test_sync_rebuilds_the_cards_of_versions_that_are_not_selected_any_more(stages: Any) -> None:
     stages.everything()
     stages.train("large", seed=1.0)
-    synchronize.synchronize(stages.workspace, stages.params)
+    publish.synchronize(stages.workspace, stages.params)
     stages.select("large")
-    synchronize.synchronize(stages.workspace, stages.params)
+    publish.synchronize(stages.workspace, stages.params)
     first, second = versions(stages)
     assert "- Not the present selection, which is `large`." in first.description
     stages.view.client.update_model_version(MODEL, first.version, "scribbled")
     run = stages.view.run("digits", "small")
     artifacts = Path(run.info.artifact_uri.removeprefix("file://")) / "model_card"
     (artifacts / f"{MODEL}.md").unlink()
-    report = synchronize.synchronize(stages.workspace, stages.params)
+    report = publish.synchronize(stages.workspace, stages.params)
     assert report.repaired == [f"registered model: {MODEL}"]
     assert [item.description for item in versions(stages)] == [first.description, second.description]
     assert card_of(stages, "small") == first.description
-    assert synchronize.synchronize(stages.workspace, stages.params).num_changes == 0
+    assert publish.synchronize(stages.workspace, stages.params).num_changes == 0
 
 
 def test_a_card_that_a_database_cannot_hold_ends_with_a_whole_line() -> None:
     long = "\n".join(f"- line {number}" for number in range(1000))
-    shown = cards.description(long)
+    shown = registry.card_description(long)
     assert len(shown) <= 5000
     *lines, _, note = shown.splitlines()
     assert lines == long.splitlines()[: len(lines)]
     assert note == "The whole card is an artifact of the version's run."
-    assert cards.description("short") == "short"
+    assert registry.card_description("short") == "short"

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipeline.runtime.environment import prepare_environment
-from pipeline.tracking import live, runs, synchronize
+from pipeline.tracking import live, publish, runs
 from tests.tracking.test_tracking_live import wait_until
 
 NAME = "search: grid_1"
@@ -52,7 +52,7 @@ def content(stages: Any) -> dict[str, Any]:
 def test_a_search_and_its_configurations_are_restored_from_the_outputs(whole: Any) -> None:
     whole.prepare()
     whole.search()
-    assert synchronize.synchronize(whole.workspace, whole.params).created == ["data: prepare@mnist", f"digits: {NAME}"]
+    assert publish.synchronize(whole.workspace, whole.params).created == ["data: prepare@mnist", f"digits: {NAME}"]
     parent = whole.view.run("digits", NAME)
     assert parent.info.status == "FINISHED"
     assert parent.data.params["grid.2"] == "32, 64, 128"
@@ -67,7 +67,7 @@ def test_a_search_and_its_configurations_are_restored_from_the_outputs(whole: An
     assert child.data.params == {"units_1": "512", "units_2": "32", "parameters": "1003"}
     assert child.data.metrics["fold_3_accuracy"] == child.data.metrics["mean_accuracy"] == 0.93
     assert (child.data.tags["search"], child.data.tags["units"]) == ("grid_1", "512-32")
-    assert synchronize.synchronize(whole.workspace, whole.params).num_changes == 0
+    assert publish.synchronize(whole.workspace, whole.params).num_changes == 0
 
 
 def test_configurations_appear_while_the_search_goes_on(whole: Any) -> None:
@@ -96,7 +96,7 @@ def test_a_search_that_ends_well_is_complete_with_its_live_runs(whole: Any) -> N
     assert found["512-128"].data.metrics["mean_accuracy"] == 0.95
     assert parent.data.metrics["wall_seconds"] > 0
     before = content(whole)
-    assert synchronize.synchronize(whole.workspace, whole.params).num_changes == 0
+    assert publish.synchronize(whole.workspace, whole.params).num_changes == 0
     assert content(whole) == before
 
 
@@ -122,7 +122,7 @@ def test_equal_figures_of_two_searches_are_different_runs(make_stages: Any) -> N
     stages = make_stages(whole=True, num_searches=2)
     for name in stages.params.searches:
         stages.search(name)
-    synchronize.synchronize(stages.workspace, stages.params)
+    publish.synchronize(stages.workspace, stages.params)
     parents = [stages.view.run("digits", f"search: {name}") for name in stages.params.searches]
     assert [len(children(stages, parent)) for parent in parents] == [len(UNITS)] * 2
 
@@ -136,7 +136,7 @@ def test_a_deleted_database_comes_back_with_parents_and_children(whole: Any) -> 
         f"""
 import json
 for _ in range(2):
-    synchronize.synchronize(workspace, params)
+    publish.synchronize(workspace, params)
 from mlflow import MlflowClient
 client = MlflowClient(f"sqlite:///{{workspace.root}}/mlflow.db")
 found = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
@@ -155,11 +155,11 @@ for run in found:
 
 def test_children_follow_a_parent_that_was_deleted_and_restored(whole: Any) -> None:
     whole.search()
-    synchronize.synchronize(whole.workspace, whole.params)
+    publish.synchronize(whole.workspace, whole.params)
     client, first = whole.view.client, whole.view.run("digits", NAME)
     kept = {run.info.run_id for run in children(whole, first).values()}
     client.delete_run(first.info.run_id)
-    synchronize.synchronize(whole.workspace, whole.params)
+    publish.synchronize(whole.workspace, whole.params)
     second = whole.view.run("digits", NAME)
     assert second.info.run_id != first.info.run_id
     assert {run.info.run_id for run in children(whole, second).values()} == kept
@@ -167,16 +167,16 @@ def test_children_follow_a_parent_that_was_deleted_and_restored(whole: Any) -> N
 
 def test_what_was_deleted_of_a_configuration_is_repaired(whole: Any) -> None:
     whole.search()
-    synchronize.synchronize(whole.workspace, whole.params)
+    publish.synchronize(whole.workspace, whole.params)
     found = children(whole, whole.view.run("digits", NAME))
     whole.view.client.delete_run(found["256-32"].info.run_id)
     whole.view.client.delete_tag(found["256-64"].info.run_id, "units")
     before = content(whole)
-    assert synchronize.synchronize(whole.workspace, whole.params).repaired == [f"digits: {NAME}"]
+    assert publish.synchronize(whole.workspace, whole.params).repaired == [f"digits: {NAME}"]
     after = content(whole)
     assert set(after) - set(before) == {"256-32"}
     assert after["256-64"][3]["units"] == "256-64"
-    assert synchronize.synchronize(whole.workspace, whole.params).num_changes == 0
+    assert publish.synchronize(whole.workspace, whole.params).num_changes == 0
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_sync_closes_the_search_of_a_process_that_was_shot(whole: Any) -> None:
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
     assert whole.view.run("digits", NAME).info.status == "RUNNING"
-    synchronize.synchronize(whole.workspace, whole.params)
+    publish.synchronize(whole.workspace, whole.params)
     (child,) = children(whole, whole.view.run("digits", NAME)).values()
     assert {run.info.status for run in whole.view.runs("digits")} == {"KILLED"}
     assert child.info.end_time - child.info.start_time == 1500
@@ -315,11 +315,11 @@ def test_a_configuration_costs_few_requests(whole: Any, monkeypatch: pytest.Monk
 
     for method in ("create_run", "log_batch", "set_terminated", "get_run", "search_runs", "set_tag"):
         count(method)
-    synchronize.synchronize(whole.workspace, whole.params)
+    publish.synchronize(whole.workspace, whole.params)
     of_parent = 4
     assert sum(calls[method] for method in ("create_run", "log_batch", "set_terminated")) <= 3 * len(UNITS) + of_parent
     assert calls["get_run"] <= of_parent
     calls.clear()
-    assert synchronize.synchronize(whole.workspace, whole.params).num_changes == 0
+    assert publish.synchronize(whole.workspace, whole.params).num_changes == 0
     assert {method for method, number in calls.items() if number} <= {"get_run", "search_runs"}
     assert calls["get_run"] <= of_parent

@@ -25,7 +25,7 @@ import pytest
 import requests
 
 from pipeline.errors import PipelineError
-from pipeline.tracking import live, publish, synchronize
+from pipeline.tracking import live, publish
 from tests.tracking.test_tracking_live import (  # noqa: F401
     test_a_run_that_ends_well_is_complete,
     test_a_store_that_comes_back_before_the_end_gets_the_whole_run,
@@ -197,9 +197,9 @@ def whole(server: Server, make_stages: Callable[..., Any]) -> Any:
 def test_everything_is_on_the_server_and_nothing_in_the_project(stages: Any, server: Server, database: str) -> None:
     before = (stages.workspace.root / "mlflow.db").read_bytes()
     stages.everything()
-    report = synchronize.synchronize(stages.workspace, stages.params)
+    report = publish.synchronize(stages.workspace, stages.params)
     assert (len(report.created), len(report.repaired)) == (10, 0)
-    assert synchronize.synchronize(stages.workspace, stages.params).num_changes == 0
+    assert publish.synchronize(stages.workspace, stages.params).num_changes == 0
     run = stages.view.run("digits", "small")
     assert run.info.artifact_uri.startswith("mlflow-artifacts:")
     assert stages.view.files(run, "training") == {"curves.png", "history.csv", "metrics.json"}
@@ -274,7 +274,7 @@ def test_two_workspaces_on_one_server_do_not_mix(server: Server, make_stages: Ca
     # Either sync leaves the other's runs as they are.
     kept = {run.info.run_id for run in view.runs("digits")}
     for stages in (mine, yours):
-        report = synchronize.synchronize(stages.workspace, stages.params)
+        report = publish.synchronize(stages.workspace, stages.params)
         assert (report.removed, report.closed) == ([], [])
         assert kept <= {run.info.run_id for run in view.runs("digits")}
 
@@ -316,10 +316,10 @@ def test_a_server_that_dies_in_the_middle(
         assert f"MLflow at {mortal.uri} could not be reached" in message
         assert "`python -m pipeline sync`" in message
         with pytest.raises(PipelineError, match="MLflow could not be reached or refused the request"):
-            synchronize.synchronize(stages.workspace, stages.params)
+            publish.synchronize(stages.workspace, stages.params)
         mortal.start()
         assert stages.view.run("digits", "small").info.status == "RUNNING"
-        code = "print(synchronize.synchronize(workspace, params))"
+        code = "print(publish.synchronize(workspace, params))"
         # In a process of its own, because that of the training must be gone for its run to be closed.
         assert stages.python(code).startswith("1 created, 0 repaired")
         by_status = {run.info.status: run for run in stages.view.runs("digits")}

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.tracking import synchronize
-from pipeline.tracking.synchronize import ARTIFACT_FOLDER, SyncReport
+from pipeline.tracking import publish
+from pipeline.tracking.publish import ARTIFACT_FOLDER, SyncReport
 
 NUM_RUNS = 9
 
 
 def sync(stages: Any) -> SyncReport:
-    return synchronize.synchronize(stages.workspace, stages.params)
+    return publish.synchronize(stages.workspace, stages.params)
 
 
 def counts(report: SyncReport) -> tuple[int, int, int]:
@@ -65,7 +65,7 @@ def test_a_deleted_database_comes_back_the_same(stages: Any) -> None:
     printed = stages.python(
         """
 import json
-reports = [synchronize.synchronize(workspace, params) for _ in range(2)]
+reports = [publish.synchronize(workspace, params) for _ in range(2)]
 print(json.dumps([[len(item.created), item.num_changes - len(item.removed)] for item in reports]))
 print(json.dumps(sorted(Path(name).name for name in reports[0].removed)))
 from mlflow import MlflowClient
@@ -88,7 +88,7 @@ print(client.get_model_version_by_alias("mnist-classifier", "champion").version)
 def test_two_syncs_at_once_make_nothing_twice(stages: Any) -> None:
     (stages.workspace.root / "mlflow.db").unlink()
     stages.everything()
-    code = "sys.stdin.readline(); print(synchronize.synchronize(workspace, params))"
+    code = "sys.stdin.readline(); print(publish.synchronize(workspace, params))"
     processes = [stages.process(code) for _ in range(2)]
     for process in processes:
         _, errors = process.communicate(timeout=240)
@@ -106,7 +106,7 @@ def test_a_database_whose_making_is_killed_is_made_anew(stages: Any) -> None:
     database.unlink()
     half = stages.workspace.root / ".mlflow.db.tmp" / "mlflow.db"
     stages.everything()
-    with stages.process("synchronize.synchronize(workspace, params)") as process:
+    with stages.process("publish.synchronize(workspace, params)") as process:
         deadline = time.monotonic() + 120
         while not (half.exists() and half.stat().st_size) and time.monotonic() < deadline:
             time.sleep(0.01)
