@@ -18,13 +18,12 @@ import socket
 import sys
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar
+from itertools import chain
+from typing import TypeVar
 
 from mlflow.entities import Metric, Param, RunStatus
 
@@ -39,23 +38,18 @@ from pipeline.tracking.store import MLFLOW_ERRORS, Store, best_effort, connect, 
 FLUSH_SECONDS = 2.0
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "mlflow")
 
-# What a stage tells a live run of, one row at a time.
-Row = TypeVar("Row")
-# An epoch, its values and when it ended.
-Epoch = tuple[int, dict[str, float], int]
 
+class LiveRun:
+    """The MLflow run of a stage's item at work, written from a thread of its own until MLflow fails for the first time.
 
-class LiveRun(ABC, Generic[Row]):
-    """The MLflow run of a stage at work, written from a thread of its own until MLflow fails for the first time.
-
-    `run_id` is empty if MLflow could not open the run; what the stage tells is then dropped. `broken` says that MLflow
-    failed, which the user was warned of.
+    `points` are logged at once. `run_id` is empty if MLflow could not open the run; what the stage tells is then
+    dropped. `broken` says that MLflow failed, which the user was warned of.
     """
 
-    def __init__(self, workspace: Workspace, params: Params, name: str) -> None:
-        self.workspace = workspace
-        self.params = params
-        self.name = name
+    def __init__(
+        self, item: StageItem, name: str, tags: Mapping[str, str], params: Mapping[str, str], *points: Metric
+    ) -> None:
+        self.item = item
         # Known once the run is open.
         self.store: Store
         self.experiment_id = ""
@@ -63,32 +57,35 @@ class LiveRun(ABC, Generic[Row]):
         self.broken = False
         # Ids of the runs below this one, by name.
         self.children: dict[str, str] = {}
-        self._rows: deque[Row] = deque()
+        self._name, self._tags, self._params, self._points = name, tags, params, points
+        self._rows: deque[tuple[tuple[Metric, ...], Callable[[], None] | None]] = deque()
         self._is_closing = threading.Event()
         self._sender = threading.Thread(target=self._send_until_closed, name="mlflow", daemon=True)
-
-    @abstractmethod
-    def create(self) -> str:
-        """Create the run in the store, in state RUNNING; returns its id."""
-
-    @abstractmethod
-    def log_rows(self, rows: list[Row]) -> None:
-        """Write rows to MLflow; called in the thread that sends."""
 
     def costs(self, seconds: float) -> dict[str, float]:
         """Metrics of what the stage, which took so long, has cost."""
         return {"wall_seconds": seconds}
 
-    def add(self, row: Row) -> None:
-        """Have a row written soon."""
+    def log(self, *points: Metric, first: Callable[[], None] | None = None) -> None:
+        """Have points written soon, after a call of `first` in the thread that sends."""
         if self.run_id and not self.broken:
-            self._rows.append(row)
+            self._rows.append((points, first))
 
     def open(self) -> None:
-        """Create the run and start sending; an error of MLflow's becomes a warning."""
+        """Create the run and start sending; an error of MLflow's becomes a warning.
+
+        Runs in the same experiment whose process was killed are closed.
+        """
         try:
-            self.store = connect(self.workspace)
-            self.run_id = self.create()
+            self.store = connect(self.item.workspace)
+            with self.store.lock():
+                self.experiment_id = self.store.ensure_experiment(self.item.experiment_name, self.item.experiment_tags)
+                runs.close_dead(self.store, [self.experiment_id])
+                tags = {**self._tags, **machine_tags()}
+                run = runs.create_run(self.store, self.experiment_id, self._name, tags, start_time=runs.now())
+            run_params = [Param(key, value) for key, value in self._params.items()]
+            self.store.client.log_batch(run.info.run_id, self._points, run_params)
+            self.run_id = str(run.info.run_id)
         except MLFLOW_ERRORS as error:
             self._fail(error)
         else:
@@ -98,8 +95,8 @@ class LiveRun(ABC, Generic[Row]):
         """Make this the run of the record `home`, and publish other records; errors of MLflow's become one warning."""
         self._stop_sending()
         # A server that failed before may be back; that it failed was said then.
-        with contextlib.suppress(*MLFLOW_ERRORS) if self.broken else best_effort(self.workspace):
-            store = connect(self.workspace)
+        with contextlib.suppress(*MLFLOW_ERRORS) if self.broken else best_effort(self.item.workspace):
+            store = connect(self.item.workspace)
             if self.run_id:
                 moment = runs.now()
                 points = [Metric(key, value, moment, 0) for key, value in self.costs(seconds).items()]
@@ -118,24 +115,16 @@ class LiveRun(ABC, Generic[Row]):
             for run_id in filter(None, (self.run_id, *self.children.values())):
                 runs.close(self.store.client, self.store.client.get_run(run_id), status)
 
-    def create_in(self, item: StageItem, name: str, tags: Mapping[str, str], params: Mapping[str, str]) -> str:
-        """Create a run of an item; runs in its experiment whose process was killed are closed. Returns its id."""
-        with self.store.lock():
-            self.experiment_id = self.store.ensure_experiment(item.experiment_name, item.experiment_tags)
-            runs.close_dead(self.store, [self.experiment_id])
-            created_tags = {**tags, **machine_tags()}
-            run = runs.create_run(self.store, self.experiment_id, name, created_tags, start_time=runs.now())
-        run_id = str(run.info.run_id)
-        self.store.client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
-        return run_id
-
     def _send_until_closed(self) -> None:
         is_closing = False
         try:
             while not is_closing:
                 is_closing = self._is_closing.wait(FLUSH_SECONDS)
-                if rows := [self._rows.popleft() for _ in range(len(self._rows))]:
-                    self.log_rows(rows)
+                rows = [self._rows.popleft() for _ in range(len(self._rows))]
+                for _, first in rows:
+                    if first is not None:
+                        first()
+                runs.log_points(self.store.client, self.run_id, chain.from_iterable(points for points, _ in rows))
         except MLFLOW_ERRORS as error:
             self._fail(error)
 
@@ -147,32 +136,17 @@ class LiveRun(ABC, Generic[Row]):
 
     def _fail(self, error: BaseException) -> None:
         self.broken = True
-        warn(self.workspace, error)
+        warn(self.item.workspace, error)
 
 
-class TrainingRun(LiveRun[Epoch]):
+class TrainingRun(LiveRun):
     """The run of a variant in training: one point per epoch and metric."""
-
-    def create(self) -> str:
-        """Create the run with the variant's parameters."""
-        study = self.params.all_variants[self.name].study
-        item = variants.variant_item(self.workspace, self.params, self.name, study)
-        run_params = variants.variant_params(self.workspace, self.params, self.name)
-        return self.create_in(item, self.name, variants.variant_tags(item), run_params)
 
     def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         """Log the metrics of an epoch, counted from 1. Of long trainings only every n-th epoch is kept."""
-        if variants.is_logged(epoch, self.params.all_variants[self.name].epochs):
-            self.add((epoch, dict(values), runs.now()))
-
-    def log_rows(self, rows: list[Epoch]) -> None:
-        """Write the points of epochs to MLflow."""
-        points = [
-            Metric(name, float(value), moment, step=epoch)
-            for epoch, values, moment in rows
-            for name, value in values.items()
-        ]
-        runs.log_points(self.store.client, self.run_id, points)
+        if variants.is_logged(epoch, self.item.params.all_variants[self.item.item].epochs):
+            moment = runs.now()
+            self.log(*(Metric(name, float(value), moment, step=epoch) for name, value in values.items()))
 
     def costs(self, seconds: float) -> dict[str, float]:
         """The time of the training, and the largest memory of this process."""
@@ -182,71 +156,45 @@ class TrainingRun(LiveRun[Epoch]):
         return {**super().costs(seconds), "peak_memory_mib": peak}
 
 
-@dataclass(frozen=True)
-class DoneConfiguration:
-    """A configuration that is done: its units as text, its metrics, how long its fits took, and when they ended.
+class SearchRun(LiveRun):
+    """The run of a search, and one below it per configuration that is done meanwhile; `num_done` were done before."""
 
-    `number` says how many configurations of the search were done then, this one included.
-    """
-
-    units: str
-    seconds: float
-    metrics: Mapping[str, float]
-    number: int
-    moment: int
-
-
-class SearchRun(LiveRun[DoneConfiguration]):
-    """The run of a search, and one below it per configuration that was done meanwhile."""
-
-    def __init__(self, workspace: Workspace, params: Params, name: str, num_done: int) -> None:
-        super().__init__(workspace, params, name)
+    def __init__(self, item: StageItem, num_done: int) -> None:
+        name, tags = searches.search_run_name(item.item), {**item.tags, "search": item.item}
+        point = _configurations_done(num_done, runs.now())
+        super().__init__(item, name, tags, searches.search_params(item.params, item.item), point)
         self._num_done = num_done
-
-    def create(self) -> str:
-        """Create the run with the search's parameters, and tell how many configurations were done before."""
-        item = searches.search_item(self.workspace, self.params, self.name)
-        tags = {**item.tags, "search": self.name}
-        run_params = searches.search_params(self.params, self.name)
-        run_id = self.create_in(item, searches.search_run_name(self.name), tags, run_params)
-        self._log_num_done(run_id, {self._num_done: runs.now()})
-        return run_id
 
     def log_configuration(self, units: str, seconds: float, metrics: Mapping[str, float] | None = None) -> None:
         """Tell that a configuration is done, how long its fits took, and its metrics."""
         self._num_done += 1
-        self.add(DoneConfiguration(units, seconds, dict(metrics or {}), self._num_done, runs.now()))
+        moment = runs.now()
+        values = {**(metrics or {}), "wall_seconds": seconds}
+        self.log(_configurations_done(self._num_done, moment), first=partial(self._log_child, units, values, moment))
 
-    def log_rows(self, rows: list[DoneConfiguration]) -> None:
-        """Make the runs of configurations, and tell how many are done."""
-        item = searches.search_item(self.workspace, self.params, self.name)
-        for row in rows:
-            self._log_child(row, searches.configuration_tags(item, row.units))
-        self._log_num_done(self.run_id, {row.number: row.moment for row in rows})
-
-    def _log_num_done(self, run_id: str, moments: Mapping[int, int]) -> None:
-        points = [Metric("configurations_done", float(number), moments[number], step=number) for number in moments]
-        runs.log_points(self.store.client, run_id, points)
-
-    def _log_child(self, row: DoneConfiguration, tags: Mapping[str, str]) -> None:
+    def _log_child(self, units: str, values: Mapping[str, float], moment: int) -> None:
         client = self.store.client
+        tags = {**searches.configuration_tags(self.item, units), runs.PARENT_RUN: self.run_id}
         child = client.create_run(
             self.experiment_id,
-            start_time=row.moment - int(row.seconds * 1000),
-            run_name=row.units,
-            tags={**runs.origin_tags(self.store), **tags, runs.PARENT_RUN: self.run_id},
+            start_time=moment - int(values["wall_seconds"] * 1000),
+            run_name=units,
+            tags={**runs.origin_tags(self.store), **tags},
         ).info.run_id
-        self.children[row.units] = child
-        metrics = {**row.metrics, "wall_seconds": row.seconds}
+        self.children[units] = child
         client.log_batch(
             child,
-            params=[Param(name, value) for name, value in searches.configuration_params(row.units).items()],
-            metrics=[Metric(name, float(value), row.moment, step=0) for name, value in metrics.items()],
+            params=[Param(name, value) for name, value in searches.configuration_params(units).items()],
+            metrics=[Metric(name, float(value), moment, step=0) for name, value in values.items()],
         )
-        client.set_terminated(child, runs.FINISHED, end_time=row.moment)
+        client.set_terminated(child, runs.FINISHED, end_time=moment)
 
 
-Live = TypeVar("Live", bound=LiveRun[Any])
+def _configurations_done(number: int, moment: int) -> Metric:
+    return Metric("configurations_done", float(number), moment, step=number)
+
+
+Live = TypeVar("Live", bound=LiveRun)
 
 
 def training_run(workspace: Workspace, params: Params, name: str) -> AbstractContextManager[TrainingRun]:
@@ -256,8 +204,9 @@ def training_run(workspace: Workspace, params: Params, name: str) -> AbstractCon
     them, and so are the variant's runs in other studies; otherwise the run ends as FAILED, or as KILLED after
     KeyboardInterrupt or SystemExit. Errors of MLflow's become one warning on stderr, and training goes on.
     """
-    make_records = partial(variants.variant_records, workspace, params, name, is_just_trained=True)
-    return recorded(TrainingRun(workspace, params, name), make_records)
+    item = variants.variant_item(workspace, params, name, params.all_variants[name].study)
+    run = TrainingRun(item, name, variants.variant_tags(item), variants.variant_params(workspace, params, name))
+    return recorded(run, partial(variants.variant_records, workspace, params, name, is_just_trained=True))
 
 
 def search_run(workspace: Workspace, params: Params, name: str, num_done: int = 0) -> AbstractContextManager[SearchRun]:
@@ -268,7 +217,7 @@ def search_run(workspace: Workspace, params: Params, name: str, num_done: int = 
     them; otherwise the runs end as those of a training do. Errors of MLflow's become one warning on stderr, and the
     search goes on.
     """
-    run = SearchRun(workspace, params, name, num_done)
+    run = SearchRun(searches.search_item(workspace, params, name), num_done)
     return recorded(run, lambda: [searches.search_record(workspace, params, name)])
 
 
