@@ -17,7 +17,7 @@ from pipeline.tracking.decisions import Decision
 from pipeline.tracking.records import variants
 from pipeline.tracking.records.data import CONTEXT_OF_SPLIT
 from pipeline.tracking.records.record import registered_name
-from pipeline.tracking.store import connect, explained, is_error
+from pipeline.tracking.store import is_error, opened
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,7 @@ def model_state(workspace: Workspace, params: Params, task: str) -> ModelState:
     Raises PipelineError when there is none, no database, or MLflow does not answer.
     """
     loading.require_database(workspace, task)
-    with explained(workspace):
-        store = connect(workspace)
+    with opened(workspace) as store:
         return _read(store.client, registered_name(params, task))
 
 
@@ -63,26 +62,24 @@ def record(workspace: Workspace, state: ModelState, decision: Decision) -> Decis
 
     None, and nothing is done, if the champion is not the one of that state any more: another process was faster.
     """
-    with explained(workspace):
-        store = connect(workspace)
-        with store.lock():
-            client, model = store.client, state.model
-            if _read(client, model).champion != state.champion:
-                return None
-            version = client.get_model_version(model, str(decision.version))
-            # First: the other way round an interruption would leave a champion that nothing tells of. This way it
-            # leaves a decision without effect, and to decide again mends that.
-            written = decisions.write(client, version, decision)
-            if decision.action == "promoted":
-                client.set_registered_model_alias(model, registry.CHAMPION, str(decision.version))
-                registry.forget_challenger(client, model, decision.version)
-                if registry.ROLLED_BACK in version.tags:
-                    client.delete_model_version_tag(model, version.version, registry.ROLLED_BACK)
-            elif decision.action == "rolled back":
-                client.set_model_version_tag(model, version.version, registry.ROLLED_BACK, written.when)
-                client.set_registered_model_alias(model, registry.CHAMPION, str(decision.champion_after))
-                registry.forget_challenger(client, model, decision.version, decision.champion_after)
-            return written
+    with opened(workspace) as store, store.lock():
+        client, model = store.client, state.model
+        if _read(client, model).champion != state.champion:
+            return None
+        version = client.get_model_version(model, str(decision.version))
+        # First: the other way round an interruption would leave a champion that nothing tells of. This way it
+        # leaves a decision without effect, and to decide again mends that.
+        written = decisions.write(client, version, decision)
+        if decision.action == "promoted":
+            client.set_registered_model_alias(model, registry.CHAMPION, str(decision.version))
+            registry.forget_challenger(client, model, decision.version)
+            if registry.ROLLED_BACK in version.tags:
+                client.delete_model_version_tag(model, version.version, registry.ROLLED_BACK)
+        elif decision.action == "rolled back":
+            client.set_model_version_tag(model, version.version, registry.ROLLED_BACK, written.when)
+            client.set_registered_model_alias(model, registry.CHAMPION, str(decision.champion_after))
+            registry.forget_challenger(client, model, decision.version, decision.champion_after)
+        return written
 
 
 def _read(client: MlflowClient, model: str) -> ModelState:

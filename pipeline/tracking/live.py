@@ -160,7 +160,7 @@ class SearchRun(LiveRun):
     """The run of a search, and one below it per configuration that is done meanwhile; `num_done` were done before."""
 
     def __init__(self, item: StageItem, num_done: int) -> None:
-        name, tags = searches.search_run_name(item.item), {**item.tags, "search": item.item}
+        name, tags = f"{searches.RUN_NAME_PREFIX}{item.item}", {**item.tags, "search": item.item}
         point = _configurations_done(num_done, runs.now())
         super().__init__(item, name, tags, searches.search_params(item.params, item.item), point)
         self._num_done = num_done
@@ -200,9 +200,9 @@ Live = TypeVar("Live", bound=LiveRun)
 def training_run(workspace: Workspace, params: Params, name: str) -> AbstractContextManager[TrainingRun]:
     """The live run of a variant in training: `with training_run(...) as run: ... run.log_epoch(epoch, values)`.
 
-    The stage saves its outputs inside the block. If the block ends without an exception, the run is completed from
-    them, and so are the variant's runs in other studies; otherwise the run ends as FAILED, or as KILLED after
-    KeyboardInterrupt or SystemExit. Errors of MLflow's become one warning on stderr, and training goes on.
+    The stage saves its outputs inside the block. If it ends without an exception, the run and those of the variant in
+    other studies are completed from them; otherwise the run ends as FAILED, or as KILLED after KeyboardInterrupt or
+    SystemExit. Errors of MLflow's become one warning on stderr, and training goes on.
     """
     item = variants.variant_item(workspace, params, name, params.all_variants[name].study)
     run = TrainingRun(item, name, variants.variant_tags(item), variants.variant_params(workspace, params, name))
@@ -212,10 +212,8 @@ def training_run(workspace: Workspace, params: Params, name: str) -> AbstractCon
 def search_run(workspace: Workspace, params: Params, name: str, num_done: int = 0) -> AbstractContextManager[SearchRun]:
     """The live run of a search: `with search_run(...) as run: ... run.log_configuration(units, seconds)`.
 
-    `num_done` configurations were done before, by a search that was interrupted. The stage saves its outputs inside the
-    block. If the block ends without an exception, the search's run and one child per configuration are completed from
-    them; otherwise the runs end as those of a training do. Errors of MLflow's become one warning on stderr, and the
-    search goes on.
+    `num_done` configurations were done before, by a search that was interrupted. The run is completed from what the
+    stage saves inside the block, with one child per configuration; it ends as that of a training does.
     """
     run = SearchRun(searches.search_item(workspace, params, name), num_done)
     return recorded(run, lambda: [searches.search_record(workspace, params, name)])

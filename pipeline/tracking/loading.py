@@ -23,7 +23,7 @@ from pipeline.io.paths import Workspace
 from pipeline.tracking import registry
 from pipeline.tracking.records.record import registered_name
 from pipeline.tracking.settings import find_location
-from pipeline.tracking.store import Store, connect, explained, is_error
+from pipeline.tracking.store import is_error, opened
 
 with warnings.catch_warnings():
     # MLflow warns about type hints in its own code.
@@ -75,8 +75,8 @@ def registered_version(workspace: Workspace, params: Params, task: str, number: 
     """
     name, is_champion = registered_name(params, task), number is None
     require_database(workspace, task)
-    with explained(workspace):
-        client = connect(workspace).client
+    with opened(workspace) as store:
+        client = store.client
         try:
             # Not by the alias itself: how MLflow reports a missing one differs from store to store.
             known = client.get_registered_model(name).aliases.get(registry.CHAMPION) if number is None else number
@@ -110,10 +110,8 @@ def load_model(workspace: Workspace, version: RegisteredVersion) -> Predict:
 
     Raises PipelineError, as the function does, when the model is damaged or does not fit, or MLflow does not answer.
     """
-    with explained(workspace):
-        store = connect(workspace)
     try:
-        model = _load(workspace, store, version.name, version.number)
+        model = _load(workspace, version.name, version.number)
     except UnusableModelError as error:
         raise PipelineError(
             f"{version}: {error}\n`python -m pipeline sync` logs it again where what was trained lies here, and "
@@ -139,18 +137,18 @@ def open_version(workspace: Workspace, model: str, number: int) -> Iterator[Open
     Raises UnusableModelError when it cannot be loaded, PipelineError when MLflow does not answer.
     """
     with tempfile.TemporaryDirectory() as folder:
-        with explained(workspace):
-            store = connect(workspace)
-        yield _load(workspace, store, model, number, folder)
+        yield _load(workspace, model, number, folder)
 
 
-def _load(workspace: Workspace, store: Store, model: str, number: int, folder: str | None = None) -> OpenModel:
+def _load(workspace: Workspace, model: str, number: int, folder: str | None = None) -> OpenModel:
     """Load a version, downloaded into a folder if one is given; otherwise local files are used in place."""
+    with opened(workspace) as store:
+        client = store.client
     try:
-        with registry.default_store(store.client.tracking_uri), warnings.catch_warnings():
+        with registry.default_store(client.tracking_uri), warnings.catch_warnings():
             # They are about MLflow's own code.
             warnings.simplefilter("ignore")
-            uri = store.client.get_model_version_download_uri(model, str(number))
+            uri = client.get_model_version_download_uri(model, str(number))
             local = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)
             signature = Model.load(local).signature
             served = mlflow.pyfunc.load_model(local)
@@ -158,8 +156,8 @@ def _load(workspace: Workspace, store: Store, model: str, number: int, folder: s
     except Exception as error:
         # Downloading raises the store's errors, loading whatever the model's code raises. If the store does not answer
         # any more, that is the error to report.
-        with explained(workspace):
-            connect(workspace)
+        with opened(workspace):
+            pass
         raise UnusableModelError(f"it cannot be loaded: {type(error).__name__}: {str(error)[:300]}") from error
     return OpenModel(path, signature_text(signature.inputs, signature.outputs) if signature else "none", served)
 

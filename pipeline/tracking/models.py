@@ -36,9 +36,10 @@ def model_of(client: MlflowClient, run: Run) -> LoggedModel | None:
     return None
 
 
-def is_whole(client: MlflowClient, logged: LoggedModel, model: ModelFile) -> bool:
-    """Whether a logged model has all its files, the `.keras` file in full: an upload may have been interrupted."""
-    if logged.status != LoggedModelStatus.READY:
+def has_whole_model(client: MlflowClient, run: Run, model: ModelFile) -> bool:
+    """Whether a run has a model with all its files, the `.keras` file in full: an upload may have been interrupted."""
+    logged = model_of(client, run)
+    if logged is None or logged.status != LoggedModelStatus.READY:
         return False
     names = {item.path for item in client.list_logged_model_artifacts(logged.model_id)}
     kept = client.list_logged_model_artifacts(logged.model_id, "artifacts")

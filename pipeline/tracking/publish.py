@@ -20,7 +20,7 @@ from pipeline.tracking import registry, runs
 from pipeline.tracking.records.record import NotMadeYetError
 from pipeline.tracking.runs import Outcome
 from pipeline.tracking.stage_table import STAGES, address
-from pipeline.tracking.store import Store, best_effort, connect, every_page, explained
+from pipeline.tracking.store import Store, best_effort, connect, every_page, opened
 
 # Folders that MLflow makes for a run or a logged model.
 ARTIFACT_FOLDER = re.compile(r"(m-)?[0-9a-f]{32}")
@@ -83,8 +83,7 @@ def synchronize(workspace: Workspace, params: Params) -> SyncReport:
     Raises PipelineError when MLflow cannot be reached or does not answer as it should.
     """
     report = SyncReport()
-    with explained(workspace):
-        store = connect(workspace)
+    with opened(workspace) as store:
         report.closed.extend(map(_label, runs.close_dead(store, _experiments(store))))
         for stage in STAGES:
             for item in STAGES[stage].items(params):

@@ -15,7 +15,7 @@ from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
 from pipeline.tracking import runs
 from pipeline.tracking.records.record import OUTPUTS
-from pipeline.tracking.store import connect, every_page, explained
+from pipeline.tracking.store import every_page, opened
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class TrackedVersion:
 
 def all_runs(workspace: Workspace) -> list[TrackedRun]:
     """Every finished run of a stage, oldest first. Raises PipelineError when MLflow cannot be reached."""
-    with explained(workspace):
-        client = connect(workspace).client
+    with opened(workspace) as store:
+        client = store.client
         names = {item.experiment_id: item.name for item in client.search_experiments()}
         found = runs.all_runs(client, list(names), f"attributes.status = '{runs.FINISHED}'")
     # The configurations below a search have no outputs of their own.
@@ -65,8 +65,8 @@ def all_runs(workspace: Workspace) -> list[TrackedRun]:
 
 def all_versions(workspace: Workspace) -> list[TrackedVersion]:
     """Every version of every registered model. Raises PipelineError when MLflow cannot be reached."""
-    with explained(workspace):
-        client = connect(workspace).client
+    with opened(workspace) as store:
+        client = store.client
         tracked = [
             _tracked_version(version, aliases)
             for name, aliases in _aliases(client).items()
@@ -80,8 +80,8 @@ def version_at(workspace: Workspace, model: str, version: str) -> tuple[TrackedV
 
     Raises PipelineError when there is none such, or its run was deleted.
     """
-    with explained(workspace):
-        client = connect(workspace).client
+    with opened(workspace) as store:
+        client = store.client
         known = _aliases(client)
         if model not in known:
             raise PipelineError(

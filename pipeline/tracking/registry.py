@@ -42,7 +42,6 @@ MAX_DESCRIPTION = 5000
 class Registration:
     """The variant whose model should be a version of a registered model, and the selection that chose it."""
 
-    task: str
     name: str
     description: str
     card: str
@@ -60,7 +59,6 @@ def registration(workspace: Workspace, params: Params, task: str) -> Registratio
         )
     variant = variants.variant_record(workspace, params, name, params.all_variants[name].study)
     return Registration(
-        task=task,
         name=registered_name(params, task),
         description=_model_description(params, params.tasks[task].dataset),
         card=_card(workspace, params, task, variant),
@@ -99,27 +97,20 @@ def refresh_versions(store: Store, workspace: Workspace, params: Params, task: s
 
     A version whose variant was trained again since keeps the card that it has.
     """
-    name = registered_name(params, task)
     changed = False
-    for version in store.client.search_model_versions(f"name = '{name}'"):
-        record = _record_of(workspace, params, version)
-        if record is not None:
+    for version in store.client.search_model_versions(f"name = '{registered_name(params, task)}'"):
+        variant = version.tags.get("variant")
+        if variant not in params.all_variants:
+            continue
+        try:
+            record = variants.variant_record(workspace, params, variant, params.all_variants[variant].study)
+        except NotMadeYetError:
+            continue
+        if record.key == version.tags.get(runs.CONTENT_KEY):
             card = _card(workspace, params, task, record)
             with store.lock():
                 changed |= _complete_version(store.client, version, record, card)
     return changed
-
-
-def _record_of(workspace: Workspace, params: Params, version: ModelVersion) -> RunRecord | None:
-    """The record of the model that a version holds, if that model is still here."""
-    variant = version.tags.get("variant")
-    if variant not in params.all_variants:
-        return None
-    try:
-        record = variants.variant_record(workspace, params, variant, params.all_variants[variant].study)
-    except NotMadeYetError:
-        return None
-    return record if record.key == version.tags.get(runs.CONTENT_KEY) else None
 
 
 def _card(workspace: Workspace, params: Params, task: str, variant: RunRecord) -> str:
@@ -221,7 +212,7 @@ def _ensure_aliases(client: MlflowClient, plan: Registration, version: ModelVers
     if CHAMPION not in aliases:
         decision = Decision(
             action="registered",
-            task=plan.task,
+            task=plan.selection.tags["task"],
             model=plan.name,
             version=number,
             variant=plan.variant.tags["variant"],

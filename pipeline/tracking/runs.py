@@ -151,7 +151,7 @@ def complete(
         _complete_model(client, run, record),
     ]
     if run.info.status != FINISHED:
-        client.set_terminated(run_id, FINISHED, end_time=record.time if end_time is None else end_time)
+        client.set_terminated(run_id, FINISHED, end_time or record.time)
         changes.append(True)
     if record.children:
         changes.append(_complete_children(store, run, record, live or {}))
@@ -291,25 +291,24 @@ def _complete_curves(client: MlflowClient, run: Run, record: RunRecord) -> bool:
 
 
 def _complete_datasets(client: MlflowClient, run: Run, versions: tuple[DatasetVersion, ...]) -> bool:
-    inputs = run.inputs.dataset_inputs if run.inputs else []
-    known = {(item.dataset.name, item.dataset.digest) for item in inputs}
-    missing = [item for item in versions if (item.name, item.digest[:MAX_DIGEST]) not in known]
+    known = {(item.dataset.name, item.dataset.digest) for item in (run.inputs.dataset_inputs if run.inputs else [])}
+    missing = []
+    for version in versions:
+        if (version.name, version.digest[:MAX_DIGEST]) not in known:
+            tensors = {"features": version.inputs, "targets": version.targets}
+            schemas = {name: models.schema(tensor).to_json() for name, tensor in tensors.items()}
+            dataset = Dataset(
+                name=version.name,
+                digest=version.digest[:MAX_DIGEST],
+                source_type=version.source_kind,
+                source=json.dumps(dict(version.source)),
+                schema=json.dumps({"mlflow_tensorspec": schemas}),
+                profile=json.dumps({"num_rows": version.num_rows, "sha256": version.digest}),
+            )
+            missing.append(DatasetInput(dataset, tags=[InputTag("mlflow.data.context", version.context)]))
     if missing:
-        client.log_inputs(run.info.run_id, [_dataset_input(item) for item in missing])
+        client.log_inputs(run.info.run_id, missing)
     return bool(missing)
-
-
-def _dataset_input(version: DatasetVersion) -> DatasetInput:
-    features, targets = models.schema(version.inputs), models.schema(version.targets)
-    dataset = Dataset(
-        name=version.name,
-        digest=version.digest[:MAX_DIGEST],
-        source_type=version.source_kind,
-        source=json.dumps(dict(version.source)),
-        schema=json.dumps({"mlflow_tensorspec": {"features": features.to_json(), "targets": targets.to_json()}}),
-        profile=json.dumps({"num_rows": version.num_rows, "sha256": version.digest}),
-    )
-    return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", version.context)])
 
 
 def _complete_attachment(client: MlflowClient, run: Run, attachment: Attachment) -> bool:
@@ -325,14 +324,10 @@ def _complete_attachment(client: MlflowClient, run: Run, attachment: Attachment)
 
 
 def _complete_model(client: MlflowClient, run: Run, record: RunRecord) -> bool:
-    if record.model is None:
+    if record.model is None or models.has_whole_model(client, run, record.model):
         return False
-    logged = models.model_of(client, run)
-    if logged is not None and models.is_whole(client, logged, record.model):
-        return False
-    complete_run = client.get_run(run.info.run_id)
     tags = {CONTENT_KEY: record.key, **{name: value for name, value in record.tags.items() if "." not in name}}
-    models.log_model(client, complete_run, record.model, tags)
+    models.log_model(client, client.get_run(run.info.run_id), record.model, tags)
     return True
 
 

@@ -190,10 +190,10 @@ def every_page(search: Callable[..., PagedList[Result]], *arguments: Any) -> Ite
 
 
 @contextlib.contextmanager
-def explained(workspace: Workspace) -> Iterator[None]:
-    """Turn errors of MLflow's into a PipelineError, for commands that are about MLflow alone."""
+def opened(workspace: Workspace) -> Iterator[Store]:
+    """The store of a workspace, for commands about MLflow alone: its errors, in the block too, become PipelineError."""
     try:
-        yield
+        yield connect(workspace)
     except MLFLOW_ERRORS as error:
         raise PipelineError(
             f"{find_location(workspace).shown}: MLflow could not be reached or refused the request: {_brief(error)}\n"
@@ -226,9 +226,9 @@ def _brief(error: BaseException) -> str:
 def follow_move(database: Path, root: Path, experiment: Experiment) -> None:
     """Rewrite MLflow's artifact paths after the project was moved, to below the present artifact root.
 
-    MLflow makes every local artifact location absolute, relative ones too, and neither its client nor `mlflow db`
-    changes one; a URI scheme of the project's own could be read only where its plugin is installed. So the tables are
-    updated themselves. Runs, decisions and versions keep their ids, which making them anew would not do.
+    MLflow makes every local artifact location absolute, and neither its client nor `mlflow db` changes one; a URI
+    scheme of the project's own could be read only where its plugin is installed. So the tables are updated themselves.
+    Runs, decisions and versions keep their ids, which making them anew would not do.
     """
     recorded, present = experiment.artifact_location, str(root / experiment.name)
     if recorded == present or not recorded.endswith(f"/{root.name}/{experiment.name}"):

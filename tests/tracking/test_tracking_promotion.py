@@ -357,7 +357,8 @@ def test_a_users_own_files_are_no_part_of_what_was_committed_but_those_of_the_st
 def test_a_store_that_dies_while_a_model_is_fetched_decides_nothing(
     ready: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect, answers = store.connect, iter([True, False])
+    # For the state of the model, for the model itself, and to see what went wrong.
+    connect, answers = store.connect, iter([True, True, False])
 
     def connect_once(workspace: Any) -> Any:
         if next(answers):
@@ -368,7 +369,7 @@ def test_a_store_that_dies_while_a_model_is_fetched_decides_nothing(
         raise OSError("connection reset")
 
     monkeypatch.setattr("pipeline.runtime.backend.configure", lambda *_, **__: None)
-    monkeypatch.setattr("pipeline.tracking.loading.connect", connect_once)
+    monkeypatch.setattr("pipeline.tracking.store.connect", connect_once)
     monkeypatch.setattr("mlflow.artifacts.download_artifacts", fail)
     with pytest.raises(PipelineError, match=r"MLflow could not be reached or refused the request: .*no route to host"):
         promote(ready)

@@ -27,12 +27,7 @@ from pipeline.tracking.records.record import (
     files_of,
 )
 
-CONTEXT_OF_SPLIT = {
-    "train": "training",
-    "validation": "validation",
-    "test": "testing",
-    "extended": "extended_testing",
-}
+CONTEXT_OF_SPLIT = {"train": "training", "validation": "validation", "test": "testing", "extended": "extended_testing"}
 DATASET_SPLITS = ("train", "validation", "test")
 SIGNAL_SPLITS = (*DATASET_SPLITS, "extended")
 FEATURE_SPLITS = ("train", "validation")

@@ -21,6 +21,9 @@ from pipeline.tracking.records.record import (
     files_of,
 )
 
+# A variant with the layers that a search chose often has the name of the search itself.
+RUN_NAME_PREFIX = "search: "
+
 # Columns of folds.csv, of which only the last one is a metric of the folds.
 REQUIRED_COLUMNS = ("units", "parameters", "mean_accuracy")
 
@@ -37,7 +40,7 @@ def search_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     item = search_item(workspace, params, name)
     record = item.record(
         files,
-        name=search_run_name(name),
+        name=f"{RUN_NAME_PREFIX}{name}",
         tags={
             "search": name,
             "selected": str(entry_of(outcome_path, outcome, "selected")),
@@ -64,11 +67,6 @@ def search_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
 def search_item(workspace: Workspace, params: Params, name: str) -> StageItem:
     """A search as the item of its stage."""
     return StageItem(workspace, params, "search", name, params.searches[name].dataset, params.searches[name].study)
-
-
-def search_run_name(name: str) -> str:
-    """The name of a search's run: a variant with the layers that it chose often has the name of the search itself."""
-    return f"search: {name}"
 
 
 def search_params(params: Params, name: str) -> dict[str, str]:
