@@ -19,16 +19,14 @@ def numbers(content: Any, prefix: str = "") -> dict[str, float]:
     }
 
 
-def section_params(
-    section: BaseModel, *, only: Sequence[str] | None = None, without: Sequence[str] = ()
-) -> dict[str, str]:
+def section_params(section: BaseModel, *, without: Sequence[str] = ()) -> dict[str, str]:
     """A section of the study's parameters as MLflow's: nested keys with dots, a list of layers as `64 dropout 0.2; 64`.
 
-    Optional fields that were left out are left out here too, and with `only` all but the named ones.
+    Optional fields that were left out are left out here too.
     """
     return {
         name: _text(value)
-        for field in (type(section).model_fields if only is None else only)
+        for field in type(section).model_fields
         if field not in without
         for name, value in _params_of(field, getattr(section, field))
     }

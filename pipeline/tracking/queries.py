@@ -95,23 +95,19 @@ def version_at(workspace: Workspace, model: str, version: str) -> tuple[TrackedV
             received = version if version.startswith("@") else f"/{version}"
             raise PipelineError(f"models:/{model}: expected one of {', '.join(expected) or '(none)'}, got {received}.")
         tracked = _tracked_version(found[number], known[model])
-        return tracked, _run_of(client, tracked)
+        try:
+            run = client.get_run(tracked.run_id)
+            return tracked, _tracked(run, client.get_experiment(run.info.experiment_id).name)
+        except MlflowException:
+            raise PipelineError(
+                f"models:/{tracked.model}/{tracked.version}: the run that trained it ({tracked.run_id}) is gone from "
+                "MLflow. `python -m pipeline sync` restores the runs of what the workspace holds."
+            ) from None
 
 
 def _aliases(client: MlflowClient) -> dict[str, dict[str, str]]:
     """The aliases of every registered model."""
     return {model.name: model.aliases for model in every_page(client.search_registered_models)}
-
-
-def _run_of(client: MlflowClient, version: TrackedVersion) -> TrackedRun:
-    try:
-        run = client.get_run(version.run_id)
-        return _tracked(run, client.get_experiment(run.info.experiment_id).name)
-    except MlflowException:
-        raise PipelineError(
-            f"models:/{version.model}/{version.version}: the run that trained it ({version.run_id}) is gone from "
-            "MLflow. `python -m pipeline sync` restores the runs of what the workspace holds."
-        ) from None
 
 
 def _tracked(run: Run, experiment: str) -> TrackedRun:

@@ -56,6 +56,30 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
+def is_error(error: MlflowException, code: int) -> bool:
+    """Whether MLflow refused a request for this reason."""
+    return bool(error.error_code == ErrorCode.Name(code))
+
+
+def persistent(action: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Repeat an idempotent action that failed because another workspace wrote to the same server.
+
+    Servers refuse what two workspaces write at once: the name of a dataset, a run that the other has just deleted.
+    """
+
+    @functools.wraps(action)
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        for _ in range(MAX_ATTEMPTS - 1):
+            try:
+                return action(*args, **kwargs)
+            except MlflowException as error:
+                if not any(is_error(error, code) for code in RACES):
+                    raise
+        return action(*args, **kwargs)
+
+    return wrapper
+
+
 @dataclass(frozen=True)
 class Store:
     """An MLflow store that could be reached; `root` is the folder of the workspace."""
@@ -78,21 +102,15 @@ class Store:
         except MlflowException:
             return None
 
+    @persistent
     def ensure_experiment(self, name: str, tags: Mapping[str, str]) -> str:
         """The id of an experiment, which is created, restored, or moved along with the project if necessary."""
         root, database = self.location.artifact_root, self.location.database
-        location = None if root is None else str(root / name)
         experiment = self.client.get_experiment_by_name(name)
         if experiment is None:
-            try:
-                return self.client.create_experiment(name, artifact_location=location, tags=dict(tags))
-            except MlflowException as error:
-                # Another workspace that shares the server was quicker.
-                if not is_error(error, RESOURCE_ALREADY_EXISTS):
-                    raise
-                experiment = self.client.get_experiment_by_name(name)
-                if experiment is None:
-                    raise
+            # Refused if another workspace that shares the server is quicker; it is found the next time.
+            location = None if root is None else str(root / name)
+            return self.client.create_experiment(name, artifact_location=location, tags=dict(tags))
         if experiment.lifecycle_stage != "active":
             self.client.restore_experiment(experiment.experiment_id)
         if root is not None and database is not None:
@@ -117,30 +135,6 @@ def connect(workspace: Workspace) -> Store:
         if location.database is not None and not location.database.exists():
             _make_database(location.database)
         return Store(_open(location.uri), location, workspace.root)
-
-
-def is_error(error: MlflowException, code: int) -> bool:
-    """Whether MLflow refused a request for this reason."""
-    return bool(error.error_code == ErrorCode.Name(code))
-
-
-def persistent(action: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Repeat an idempotent action that failed because another workspace wrote to the same server.
-
-    Servers refuse what two workspaces write at once: the name of a dataset, a run that the other has just deleted.
-    """
-
-    @functools.wraps(action)
-    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        for _ in range(MAX_ATTEMPTS - 1):
-            try:
-                return action(*args, **kwargs)
-            except MlflowException as error:
-                if not any(is_error(error, code) for code in RACES):
-                    raise
-        return action(*args, **kwargs)
-
-    return wrapper
 
 
 def _make_database(database: Path) -> None:

@@ -100,11 +100,7 @@ def sweep_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     item = StageItem(workspace, params, "sweep", name, spec.dataset, spec.study)
     return item.record(
         [path],
-        tags={
-            "sweep": name,
-            "selected": selected,
-            "mlflow.note.content": str(entry_of(path, outcome, "reason")),
-        },
+        tags={"sweep": name, "selected": selected, "mlflow.note.content": str(entry_of(path, outcome, "reason"))},
         params={"selected": selected},
         metrics={
             "best_val_accuracy": float(accuracies[selected]),

@@ -88,11 +88,7 @@ def variant_record(
         },
         metrics={**_training_metrics(trained), **tested, **_gaps(trained, tested)},
         curves=curve_points(history),
-        attachments=(
-            *item.attached("training", files[1:]),
-            *evaluation,
-            *item.attached("kernels", kernels),
-        ),
+        attachments=(*item.attached("training", files[1:]), *evaluation, *item.attached("kernels", kernels)),
         datasets=dataset_versions(workspace, params, variant.dataset, splits if tested else splits[:2]),
         model=ModelFile(name, model, "regressor" if is_regressor else "classifier", inputs, outputs),
     )
@@ -111,7 +107,7 @@ def variant_params(workspace: Workspace, params: Params, name: str) -> dict[str,
     if isinstance(variant, DerivedVariant):
         path = workspace.outcome(variant.layers_from)
         if path.is_file():
-            settings |= flatten.section_params(outcomes.resolved(path, variant), only=("layers",))
+            settings["layers"] = flatten.section_params(outcomes.resolved(path, variant))["layers"]
     if isinstance(variant, MobileNetVariant):
         features = params.features[variant.features]
         described = flatten.section_params(features, without=("dataset",))
