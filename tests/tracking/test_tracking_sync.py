@@ -29,11 +29,11 @@ def test_a_workspace_without_outputs_gives_no_runs(stages: Any) -> None:
     report = sync(stages)
     assert report.num_changes == 0
     assert report.skipped == [
+        "fetch@digit-files",
+        "prepare@mnist",
         "train@small",
         "train@large",
         "train@other",
-        "fetch@digit-files",
-        "prepare@mnist",
         "evaluate@digits",
         "evaluate@activity",
         "compare@digits",
