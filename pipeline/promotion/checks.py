@@ -18,7 +18,6 @@ from pipeline.studies.waves import metrics
 
 # Another backend and other batches sum float32 numbers in another order, which makes 1e-6 or so.
 PREDICTION_TOLERANCE = 1e-4
-CONFIDENCE = 0.95
 NOT_LOADED = "the model cannot be loaded"
 MAX_LISTED = 3
 
@@ -111,14 +110,21 @@ def _classifier_checks(gate: Gate, evidence: Evidence, outputs: Outputs, classes
     if champion is None:
         yield _without_champion(evidence)
     else:
-        champion_correct = scoring.is_correct(champion, labels)
-        yield not_less_accurate(correct, champion_correct, gate.margin, evidence.champion)
+        yield not_less_accurate(correct, scoring.is_correct(champion, labels), gate.margin, evidence.champion)
     if gate.min_accuracy is not None:
-        yield accuracy(correct, gate.min_accuracy)
+        num_correct = int(np.count_nonzero(correct))
+        low, high = statistics.wilson_interval(num_correct, len(correct))
+        value = num_correct / len(correct)
+        measured = f"{value:.2%} ({100 * low:.2f}–{100 * high:.2f})"
+        yield Check("accuracy", value >= gate.min_accuracy, measured, f"at least {gate.min_accuracy:.2%}")
     if gate.min_recall is not None:
-        yield recall(labels, scoring.predicted_classes(outputs), classes, gate.min_recall)
+        recalls = statistics.per_class(labels, scoring.predicted_classes(outputs), len(classes)).recall
+        weakest, num_below = int(recalls.argmin()), int(np.count_nonzero(recalls < gate.min_recall))
+        measured = f"lowest {recalls[weakest]:.2%} ({classes[weakest]}), {num_below} of {len(classes)} below"
+        yield Check("recall of every class", num_below == 0, measured, f"at least {gate.min_recall:.2%}")
     if gate.max_calibration_error is not None:
-        yield calibration(outputs, labels, gate.max_calibration_error)
+        value, most = statistics.calibration(outputs, labels).expected_calibration_error, gate.max_calibration_error
+        yield Check("calibration error", value <= most, f"{value:.2%}", f"at most {most:.2%}")
 
 
 def _regressor_checks(gate: Gate, evidence: Evidence, outputs: Outputs) -> Iterator[Check]:
@@ -127,10 +133,12 @@ def _regressor_checks(gate: Gate, evidence: Evidence, outputs: Outputs) -> Itera
     if champion is None:
         yield _without_champion(evidence)
     else:
-        champion_errors = metrics.row_errors(targets, champion)
-        yield not_less_exact(errors, champion_errors, gate.margin, evidence.champion)
+        yield not_less_exact(errors, metrics.row_errors(targets, champion), gate.margin, evidence.champion)
     if gate.max_mean_absolute_error is not None:
-        yield mean_error(errors, gate.max_mean_absolute_error)
+        value, most = float(errors.mean()), gate.max_mean_absolute_error
+        low, high = statistics.mean_interval(errors)
+        measured = f"{value:.4f} ({low:.4f}–{high:.4f})"
+        yield Check("mean absolute error", value <= most, measured, f"at most {most:.4f}")
 
 
 def _served_checks(gate: Gate, evidence: Evidence) -> Iterator[Check]:
@@ -156,7 +164,7 @@ def not_less_accurate(
 ) -> Check:
     """Whether even the lower end of Tango's interval of the paired difference stays within the margin."""
     pairs = statistics.discordance(correct, champion_correct)
-    low, high = statistics.tango_interval(pairs, CONFIDENCE)
+    low, high = statistics.tango_interval(pairs)
     return Check(
         "not worse than the champion",
         low >= -margin,
@@ -171,50 +179,12 @@ def not_less_exact(
 ) -> Check:
     """Whether even the upper end of the paired bootstrap interval of the difference of errors is within the margin."""
     differences = errors - champion_errors
-    low, high = statistics.mean_interval(differences, CONFIDENCE)
+    low, high = statistics.mean_interval(differences)
     return Check(
         "not worse than the champion",
         high <= margin,
         f"{differences.mean():+.4f} ({low:+.4f} to {high:+.4f}) mean absolute error against {champion}",
         f"{margin:+.4f} at the upper end",
-    )
-
-
-def accuracy(correct: NDArray[np.bool_], minimum: float) -> Check:
-    """The accuracy on the test set, with its Wilson interval."""
-    num_correct = int(np.count_nonzero(correct))
-    low, high = statistics.wilson_interval(num_correct, len(correct), CONFIDENCE)
-    value = num_correct / len(correct)
-    return Check(
-        "accuracy", value >= minimum, f"{value:.2%} ({100 * low:.2f}–{100 * high:.2f})", f"at least {minimum:.2%}"
-    )
-
-
-def recall(labels: NDArray[Any], predicted: NDArray[Any], classes: Sequence[str], minimum: float) -> Check:
-    """The lowest recall of a class."""
-    recalls = statistics.per_class(labels, predicted, len(classes)).recall
-    weakest = int(recalls.argmin())
-    num_below = int(np.count_nonzero(recalls < minimum))
-    return Check(
-        "recall of every class",
-        num_below == 0,
-        f"lowest {recalls[weakest]:.2%} ({classes[weakest]}), {num_below} of {len(classes)} below",
-        f"at least {minimum:.2%}",
-    )
-
-
-def calibration(probabilities: NDArray[Any], labels: NDArray[Any], maximum: float) -> Check:
-    """The expected calibration error."""
-    value = statistics.calibration(probabilities, labels).expected_calibration_error
-    return Check("calibration error", value <= maximum, f"{value:.2%}", f"at most {maximum:.2%}")
-
-
-def mean_error(errors: NDArray[np.float64], maximum: float) -> Check:
-    """The mean absolute error, with its bootstrap interval."""
-    low, high = statistics.mean_interval(errors, CONFIDENCE)
-    value = float(errors.mean())
-    return Check(
-        "mean absolute error", value <= maximum, f"{value:.4f} ({low:.4f}–{high:.4f})", f"at most {maximum:.4f}"
     )
 
 
@@ -237,25 +207,23 @@ def reloaded(evidence: Evidence) -> Check:
 
 def data_digests(of_version: Mapping[str, str], present: Mapping[str, str]) -> Check:
     """Whether the data here are those that the version was trained and evaluated on."""
-    required = "those of the version"
-    different = [split for split, digest in present.items() if of_version.get(split) != digest]
-    if different:
-        text = ", ".join(
-            f"{split} {present[split][:8]} here, {of_version.get(split, 'unknown')[:8]} of the version"
-            for split in different
-        )
-        return Check("data digests", False, text, required)
-    shown = ", ".join(f"{split} {digest[:8]}" for split, digest in present.items())
-    return Check("data digests", bool(present), shown or "no data here", required)
+    different = [
+        f"{split} {digest[:8]} here, {of_version.get(split, 'unknown')[:8]} of the version"
+        for split, digest in present.items()
+        if of_version.get(split) != digest
+    ]
+    here = [f"{split} {digest[:8]}" for split, digest in present.items()]
+    shown = ", ".join(different or here) or "no data here"
+    return Check("data digests", bool(here) and not different, shown, "those of the version")
 
 
 def clean_commit(tree: WorkTree) -> Check:
     """Whether what is here is what a commit says."""
-    required = "a commit without changes"
     if tree.commit is None:
-        return Check("git commit", False, "no commit: not in a git repository", required)
-    if tree.changes:
-        listed = ", ".join(tree.changes[:MAX_LISTED])
-        more = f" and {len(tree.changes) - MAX_LISTED} more" if len(tree.changes) > MAX_LISTED else ""
-        return Check("git commit", False, f"{tree.commit[:8]}, but uncommitted: {listed}{more}", required)
-    return Check("git commit", True, f"{tree.commit[:8]}, clean", required)
+        measured = "no commit: not in a git repository"
+    elif tree.changes:
+        listed, num_more = ", ".join(tree.changes[:MAX_LISTED]), len(tree.changes) - MAX_LISTED
+        measured = f"{tree.commit[:8]}, but uncommitted: {listed}{f' and {num_more} more' if num_more > 0 else ''}"
+    else:
+        measured = f"{tree.commit[:8]}, clean"
+    return Check("git commit", tree.commit is not None and not tree.changes, measured, "a commit without changes")

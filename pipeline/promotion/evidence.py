@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import statistics
 import sys
-import time
+import timeit
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +35,6 @@ NUM_TIMED = 30
 STUDY = ("pipeline", "params.yaml", "params", "dvc.yaml", "dvc.lock", "results")
 
 
-@dataclass(frozen=True)
-class Stored:
-    """The stored predictions of a version, or why there are none."""
-
-    outputs: Outputs | None
-    explanation: str
-
-
 def gather(workspace: Workspace, params: Params, task: str, state: ModelState, number: int) -> Evidence:
     """All that the checks of a version need. Raises PipelineError when the test data are missing or damaged."""
     if "keras" not in sys.modules:
@@ -51,16 +42,23 @@ def gather(workspace: Workspace, params: Params, task: str, state: ModelState, n
         backend.configure("tensorflow", threads=params.compute.threads)
     data = params.tasks[task].dataset
     inputs, targets = _examples(workspace, params, data, "test")
-    served, stored, load_error = _candidate(workspace, params, state, number, inputs, targets)
+    served, load_error, stored_outputs, stored = None, "", None, ""
+    try:
+        with loading.open_version(workspace, state.model, number) as model:
+            stored_outputs, stored = _stored(workspace, params, state.versions[number], model.path, targets)
+            outputs = model.predict(inputs)
+            served = Served(model.path.stat().st_size, _milliseconds(model, inputs[:1]), model.signature, outputs)
+    except UnusableModelError as error:
+        stored_outputs, load_error = None, str(error)
     champion, champion_outputs = _champion(workspace, params, state, inputs, targets)
     return Evidence(
-        outputs=stored.outputs if stored.outputs is not None else (served.outputs if served else None),
+        outputs=served.outputs if stored_outputs is None and served else stored_outputs,
         targets=targets,
         champion=champion,
         champion_outputs=champion_outputs,
         must_compare=state.champion is not None,
-        stored=stored.explanation,
-        stored_outputs=stored.outputs,
+        stored=stored,
+        stored_outputs=stored_outputs,
         served=served,
         load_error=load_error,
         expected_signature=expected_signature(params, task),
@@ -68,20 +66,6 @@ def gather(workspace: Workspace, params: Params, task: str, state: ModelState, n
         present_digests=_digests(workspace, params, data),
         work_tree=work_tree(workspace.root),
     )
-
-
-def _candidate(
-    workspace: Workspace, params: Params, state: ModelState, number: int, inputs: NDArray[Any], targets: NDArray[Any]
-) -> tuple[Served | None, Stored, str]:
-    """The served candidate, its stored predictions, and why it cannot be served if it cannot."""
-    try:
-        with loading.open_version(workspace, state.model, number) as model:
-            stored = _stored(workspace, params, state.versions[number], model.path, targets)
-            outputs = model.predict(inputs)
-            served = Served(model.path.stat().st_size, _milliseconds(model, inputs[:1]), model.signature, outputs)
-            return served, stored, ""
-    except UnusableModelError as error:
-        return None, Stored(None, ""), str(error)
 
 
 def _champion(
@@ -93,39 +77,35 @@ def _champion(
     name = f"version {state.champion}"
     try:
         with loading.open_version(workspace, state.model, state.champion) as model:
-            stored = _stored(workspace, params, state.versions[state.champion], model.path, targets)
-            return name, stored.outputs if stored.outputs is not None else model.predict(inputs)
+            outputs, _ = _stored(workspace, params, state.versions[state.champion], model.path, targets)
+            return name, model.predict(inputs) if outputs is None else outputs
     except (UnusableModelError, KeyError) as error:
         return f"{name} cannot be compared with: {error}", None
 
 
-def _stored(workspace: Workspace, params: Params, version: ModelVersion, model: Path, targets: NDArray[Any]) -> Stored:
-    """What the evaluation stored of a version's very model, about the test examples that lie here."""
+def _stored(
+    workspace: Workspace, params: Params, version: ModelVersion, model: Path, targets: NDArray[Any]
+) -> tuple[Outputs | None, str]:
+    """What the evaluation stored of a version's very model, about the test examples that lie here; or why nothing."""
     scores_path = workspace.evaluation(version.study) / "metrics.json"
     path = workspace.predictions(version.study) / f"{version.variant}.npz"
     if not version.variant or not scores_path.is_file() or not path.is_file():
-        return Stored(None, "no stored predictions: not evaluated here")
+        return None, "no stored predictions: not evaluated here"
     evaluated: Mapping[str, Any] = storage.read_json(scores_path).get(version.variant, {})
     if evaluated.get("model_sha256") != storage.sha256(model):
-        return Stored(None, "the stored predictions are those of another training")
+        return None, "the stored predictions are those of another training"
     is_regressor = version.variant in params.regressors
     names = ("predicted", "targets") if is_regressor else ("probabilities", "labels")
     outputs, stored_targets = storage.read_arrays(path, *names)
     if not np.array_equal(stored_targets, targets):
-        return Stored(None, "the stored predictions are about other test examples")
-    return Stored(outputs, "")
+        return None, "the stored predictions are about other test examples"
+    return outputs, ""
 
 
 def _milliseconds(model: OpenModel, one: NDArray[Any]) -> float:
     """The median time of predicting one example."""
-    for _ in range(NUM_WARM_UPS):
-        model.predict(one)
-    times = []
-    for _ in range(NUM_TIMED):
-        start = time.perf_counter()
-        model.predict(one)
-        times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times)
+    seconds = timeit.repeat(lambda: model.predict(one), repeat=NUM_WARM_UPS + NUM_TIMED, number=1)
+    return 1000 * statistics.median(seconds[NUM_WARM_UPS:])
 
 
 def work_tree(root: Path) -> WorkTree:
