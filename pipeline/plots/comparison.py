@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from numpy.typing import NDArray
 
 from pipeline.plots import style
 from pipeline.plots.style import percent
@@ -20,9 +19,17 @@ from pipeline.plots.style import percent
 if TYPE_CHECKING:
     import pandas as pd
 
-LINE_STYLES = ("-", "--", ":", "-.")
+# How the series look, by turns.
+STYLES = tuple(itertools.product(("-", "--", ":", "-."), style.COLOURS))
 # In the enlarged part of the bar chart: accuracies down to this far below the best one, as a fraction.
 ENLARGED_SPAN = 0.1
+LEGEND: dict[str, Any] = {
+    "loc": "outside right upper",
+    "alignment": "left",
+    "frameon": False,
+    "fontsize": 9,
+    "handlelength": 3,
+}
 
 Curve = Literal["val_accuracy", "val_cross_entropy"]
 
@@ -39,21 +46,13 @@ def validation_curves(
     label = "validation accuracy (%)" if is_accuracy else "validation cross-entropy (nats, without penalties)"
     figure, axes = _over_epochs(title, label, in_percent=is_accuracy)
     last = {}
-    for (name, history), (line_style, colour) in zip(histories.items(), _styles(), strict=False):
+    for (name, history), (line_style, colour) in zip(histories.items(), itertools.cycle(STYLES), strict=False):
         if only is None or name in only:
             value = history[curve].iloc[-1]
             shown = percent(value) if is_accuracy else f"{value:.3f}"
             (line,) = axes.plot(history["epoch"], history[curve], label=f"{name}  {shown}", color=colour, ls=line_style)
             last[line] = -value if is_accuracy else value
-    figure.legend(
-        handles=sorted(last, key=lambda line: last[line]),
-        loc="outside right upper",
-        title="variant, value at its last epoch",
-        alignment="left",
-        frameon=False,
-        fontsize=9,
-        handlelength=3,
-    )
+    figure.legend(handles=sorted(last, key=last.__getitem__), title="variant, value at its last epoch", **LEGEND)
     return figure
 
 
@@ -63,10 +62,10 @@ def accuracy_overlay(histories: Mapping[str, pd.DataFrame], *, title: str) -> Fi
     `histories` holds a table per variant with the columns `epoch`, `accuracy` and `val_accuracy`.
     """
     figure, axes = _over_epochs(title, "accuracy (%)", in_percent=True)
-    for (name, history), (_, colour) in zip(histories.items(), _styles(), strict=False):
+    for (name, history), (_, colour) in zip(histories.items(), itertools.cycle(STYLES), strict=False):
         axes.plot(history["epoch"], history["accuracy"], color=colour, ls="--", label=f"{name}, training")
         axes.plot(history["epoch"], history["val_accuracy"], color=colour, label=f"{name}, validation")
-    figure.legend(loc="outside right upper", alignment="left", frameon=False, fontsize=9, handlelength=3)
+    figure.legend(**LEGEND)
     return figure
 
 
@@ -87,7 +86,12 @@ def accuracy_chart(ranking: pd.DataFrame, *, title: str) -> Figure:
         bars.text(50 * accuracy, row, percent(accuracy), ha="center", va="center", fontsize=9)
     bars.set(xlim=(0, 100), xlabel="test accuracy (%)")
 
-    low, high = _enlarged_limits(table)
+    floor = table["test_accuracy"].max() - ENLARGED_SPAN
+    measured_ends = table.loc[table["test_accuracy"] >= floor, ["test_accuracy_low", "test_accuracy_high"]]
+    reported = table["reported_test_accuracy"].astype(float)
+    ends = np.concatenate([measured_ends.to_numpy(dtype=float).ravel(), reported[reported >= floor]])
+    margin = 0.05 * (ends.max() - ends.min())
+    low, high = 100 * (ends.min() - margin), 100 * (ends.max() + margin)
     measured = style.draw_accuracies(
         enlarged, table, "test_accuracy", table["variant"], label="measured, with its 95 % interval"
     )
@@ -111,7 +115,15 @@ def difference_matrix(differences: pd.DataFrame, names: Sequence[str], *, title:
     size = max(4.5, 1.5 + 0.62 * len(names))
     figure = Figure(figsize=(size + 2.5, size), layout="constrained")
     axes = figure.subplots()
-    points, is_real = _difference_arrays(differences, names)
+    # Differences in points, NaN where there are none, and which of them are significant.
+    points = np.full((len(names), len(names)), np.nan)
+    is_real = np.zeros_like(points, dtype=bool)
+    for pair in differences.to_dict("records"):
+        first, second = names.index(pair["first"]), names.index(pair["second"])
+        points[first, second] = 100 * pair["accuracy_difference"]
+        # Not the -0.0 that -points would be where there is no difference.
+        points[second, first] = 0 - points[first, second]
+        is_real[first, second] = is_real[second, first] = pair["accuracy_verdict"].endswith(" is better")
     limit = max(float(np.nanmax(np.abs(points), initial=0.0, where=is_real)), 0.1)
     axes.imshow(np.where(is_real, points, np.nan), cmap="RdBu", vmin=-limit, vmax=limit)
     for row, column in zip(*np.nonzero(~np.isnan(points)), strict=True):
@@ -129,22 +141,6 @@ def difference_matrix(differences: pd.DataFrame, names: Sequence[str], *, title:
     return figure
 
 
-def _difference_arrays(
-    differences: pd.DataFrame, names: Sequence[str]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Differences in points (n, n), NaN where there are none, and which of them are significant."""
-    places = {name: place for place, name in enumerate(names)}
-    points = np.full((len(names), len(names)), np.nan)
-    is_real = np.zeros_like(points, dtype=bool)
-    for row in differences.to_dict("records"):
-        first, second = places[row["first"]], places[row["second"]]
-        points[first, second] = 100 * row["accuracy_difference"]
-        # Not the -0.0 that -points would be where there is no difference.
-        points[second, first] = 0 - points[first, second]
-        is_real[first, second] = is_real[second, first] = row["accuracy_verdict"].endswith(" is better")
-    return points, is_real
-
-
 def _over_epochs(title: str, ylabel: str, *, in_percent: bool) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(10, 5.5), layout="constrained")
     axes = figure.subplots()
@@ -154,19 +150,6 @@ def _over_epochs(title: str, ylabel: str, *, in_percent: bool) -> tuple[Figure, 
         axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
     axes.grid(alpha=0.3)
     return figure, axes
-
-
-def _styles() -> Iterator[tuple[str, str]]:
-    return itertools.cycle(itertools.product(LINE_STYLES, style.COLOURS))
-
-
-def _enlarged_limits(table: pd.DataFrame) -> tuple[float, float]:
-    floor = table["test_accuracy"].max() - ENLARGED_SPAN
-    measured = table.loc[table["test_accuracy"] >= floor, ["test_accuracy_low", "test_accuracy_high"]]
-    reported = table["reported_test_accuracy"].astype(float)
-    shown = np.concatenate([measured.to_numpy(dtype=float).ravel(), reported[reported >= floor]])
-    margin = 0.05 * (shown.max() - shown.min())
-    return 100 * (shown.min() - margin), 100 * (shown.max() + margin)
 
 
 def _draw_reported(axes: Axes, table: pd.DataFrame) -> Artist:

@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.plots import style
-from pipeline.plots.style import BLUE, VERMILION
 
 
 def training_curves(history: pd.DataFrame, *, title: str, active: Sequence[str] = ()) -> Figure:
@@ -26,7 +25,7 @@ def training_curves(history: pd.DataFrame, *, title: str, active: Sequence[str] 
     loss.set(xlabel="epoch", ylabel="cross-entropy (nats)")
     accuracy.set(xlabel="epoch", ylabel="accuracy")
     if (history["loss"] - history["cross_entropy"]).abs().max() > 1e-6:
-        for column, name, colour in (("loss", "training", BLUE), ("val_loss", "validation", VERMILION)):
+        for column, name, colour in (("loss", "training", style.BLUE), ("val_loss", "validation", style.VERMILION)):
             loss.plot(history["epoch"], history[column], color=colour, ls="--", label=f"{name}, with penalties")
     loss.legend()
     accuracy.legend()

@@ -54,9 +54,7 @@ def confusion_matrix(matrix: NDArray[np.int64], classes: Sequence[str], *, title
     axes.tick_params(axis="y", rotation=0)
     # Long names overlap where digits do not.
     if max(map(len, classes)) > 2:
-        axes.tick_params(axis="x", rotation=45)
-        for label in axes.get_xticklabels():
-            label.set(ha="right", rotation_mode="anchor")
+        axes.set_xticklabels(axes.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
     return figure
 
 
@@ -113,15 +111,9 @@ def most_wrong(
     for axes in (grid := figure.subplots(num_rows, NUM_COLUMNS, squeeze=False)).flat:
         axes.set_axis_off()
     for axes, image, label, scores in zip(grid.flat, images, labels, probabilities, strict=False):
-        predicted = int(np.argmax(scores))
         axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
-        axes.set_title(
-            f"true: {classes[label]}\npredicted: {classes[predicted]}\n{_percent(scores[predicted])} sure",
-            fontsize=8,
-        )
+        # No prediction is certain: 99.99 % rather than a rounded 100 %.
+        percent = min(100 * float(scores.max()), 99.99)
+        predicted = classes[int(scores.argmax())]
+        axes.set_title(f"true: {classes[label]}\npredicted: {predicted}\n{percent:.2f} % sure", fontsize=8)
     return figure
-
-
-def _percent(probability: float) -> str:
-    # No prediction is certain: 99.99 % rather than a rounded 100 %.
-    return f"{min(100 * float(probability), 99.99):.2f} %"
