@@ -38,17 +38,18 @@ def table(history: Sequence[Decision]) -> RenderableType:
     """One line per decision."""
     if not history:
         return Text("No decision was recorded.")
-    shown = Table(box=SIMPLE, pad_edge=False)
-    for column in ("", "when (UTC)", "who", "version", "decision", "champion", "why"):
-        shown.add_column(column, overflow="fold")
+    shown = _table("", "when (UTC)", "who", "version", "decision", "champion", "why")
     for item in history:
+        before, after = (
+            "none" if number is None else str(number) for number in (item.champion_before, item.champion_after)
+        )
         shown.add_row(
             str(item.number),
             item.when.removesuffix("+00:00").replace("T", " "),
             item.who,
             f"{item.version} ({item.variant})",
             f"{item.action}{' by override' if item.overridden else ''}",
-            _change(item),
+            after if before == after else f"{before} → {after}",
             # Brackets in a reason are no markup.
             Text(item.why),
         )
@@ -68,12 +69,17 @@ def details(history: Sequence[Decision], number: int) -> RenderableType:
 
 
 def _checks(checks: Iterable[Check]) -> Table:
-    shown = Table(box=SIMPLE, pad_edge=False)
-    for column in ("", "check", "measured", "required"):
-        shown.add_column(column, overflow="fold")
+    shown = _table("", "check", "measured", "required")
     for check in checks:
         mark = Text("pass", style="green") if check.passed else Text("FAIL", style="bold red")
         shown.add_row(mark, Text(check.name), Text(check.measured), Text(check.required))
+    return shown
+
+
+def _table(*columns: str) -> Table:
+    shown = Table(box=SIMPLE, pad_edge=False)
+    for column in columns:
+        shown.add_column(column, overflow="fold")
     return shown
 
 
@@ -90,10 +96,3 @@ def _outcome(subject: str, result: PromotionResult, *, is_dry_run: bool) -> str:
         return f"{subject} is refused. Failed: {failed}.{recorded}"
     despite = f". Failed: {failed}" if failed else ""
     return f"{subject} is the champion now{before}{despite}.{recorded}"
-
-
-def _change(item: Decision) -> str:
-    before, after = (
-        "none" if number is None else str(number) for number in (item.champion_before, item.champion_after)
-    )
-    return after if before == after else f"{before} → {after}"

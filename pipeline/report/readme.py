@@ -29,7 +29,13 @@ def results(workspace: Workspace, params: Params) -> str:
             storage.read_table(workspace.variants_table),
             params,
             reported_accuracies(workspace.reported_results, params),
-            remarks={study: _remarks(workspace, params, study) for study in params.studies},
+            remarks={
+                study: [
+                    differences_text(workspace, params, study),
+                    *([repeats_text(workspace, params, study)] if study in params.repeats else []),
+                ]
+                for study in params.studies
+            },
         )
     ]
     if params.searches:
@@ -49,14 +55,12 @@ def results_table(
     A reported accuracy that a fault of its source produced is shown, but not judged. Footnotes below the table explain
     such faults, and the study's `remarks` follow, a paragraph each.
     """
-    studies = [study for study in params.studies if (variants["study"] == study).any()]
-    sections = [
-        _study_section(study, variants[variants["study"] == study].to_dict("records"), params, reported)
-        for study in studies
-    ]
-    return "\n\n".join(
-        "\n\n".join([section, *remarks.get(study, ())]) for study, section in zip(studies, sections, strict=True)
-    )
+    parts = []
+    for study in params.studies:
+        rows = variants[variants["study"] == study].to_dict("records")
+        if rows:
+            parts += [_study_section(study, rows, params, reported), *remarks.get(study, ())]
+    return "\n\n".join(parts)
 
 
 def differences_text(workspace: Workspace, params: Params, study: str) -> str:
@@ -109,11 +113,6 @@ def repeats_text(workspace: Workspace, params: Params, study: str) -> str:
     )
 
 
-def _remarks(workspace: Workspace, params: Params, study: str) -> list[str]:
-    repeated = [repeats_text(workspace, params, study)] if study in params.repeats else []
-    return [differences_text(workspace, params, study), *repeated]
-
-
 def signal_differences_text(workspace: Workspace, signal: str, num_regressors: int) -> str:
     """The differences between the regressors of a signal, and from always predicting the mean."""
     rows = storage.read_table(workspace.evaluation(signal) / "differences.csv").to_dict("records")
@@ -133,30 +132,16 @@ def searches_table(searches: pd.DataFrame) -> str:
     """Markdown: of each search in `searches` (the table of all configurations) the best, and the source's best."""
     rows = []
     for name, group in searches.groupby("search", sort=False):
-        configurations = group.to_dict("records")
-        best = max(configurations, key=lambda item: item["mean_accuracy"])
-        reported = [item for item in configurations if not pd.isna(item["reported_cv_accuracy"])]
-        theirs = max(reported, key=lambda item: item["reported_cv_accuracy"], default=None)
-        rows.append(
-            [
-                f"`{name}`",
-                str(best["units"]),
-                str(len(group)),
-                f"{percent(best['mean_accuracy'])} ± {100 * best['std_accuracy']:.2f}",
-                NOTHING if theirs is None else str(theirs["units"]),
-                NOTHING if theirs is None else percent(theirs["reported_cv_accuracy"]),
-                NOTHING if theirs is None else percent(theirs["mean_accuracy"]),
-            ]
-        )
-    header = [
-        "search",
-        "best units",
-        "configurations",
-        "accuracy over the folds",
-        "the source's best",
-        "its accuracy there",
-        "and here",
-    ]
+        best = group.iloc[int(group["mean_accuracy"].argmax())]
+        reported = group.dropna(subset="reported_cv_accuracy")
+        accuracy = f"{percent(best['mean_accuracy'])} ± {100 * best['std_accuracy']:.2f}"
+        source = [NOTHING] * 3
+        if not reported.empty:
+            theirs = reported.iloc[int(reported["reported_cv_accuracy"].argmax())]
+            source = [str(theirs["units"]), *(percent(theirs[f"{kind}_accuracy"]) for kind in ("reported_cv", "mean"))]
+        rows.append([f"`{name}`", str(best["units"]), str(len(group)), accuracy, *source])
+    header = ["search", "best units", "configurations", "accuracy over the folds", "the source's best"]
+    header += ["its accuracy there", "and here"]
     return "\n".join(["### Grid searches, by cross-validation", "", *table(header, rows, num_text=2)])
 
 
@@ -210,19 +195,13 @@ def _study_section(study: str, rows: list[dict[Hashable, Any]], params: Params, 
         if source and source.fault:
             notes.append(f"`{row['variant']}`: {source.fault}")
             word = f"not comparable ({len(notes)})"
-        lines.append(
-            line(
-                [
-                    f"`{row['variant']}`",
-                    f"{row['params']:,}",
-                    str(row["epochs"]),
-                    percent(row["val_accuracy"]),
-                    f"{percent(row['test_accuracy'])} ({interval(row)})",
-                    percent(source.test_accuracy) if source else NOTHING,
-                    points(tables.difference(row["test_accuracy"], source.test_accuracy)) if source else NOTHING,
-                    word,
-                ]
-            )
-        )
+        cells = [f"`{row['variant']}`", f"{row['params']:,}", str(row["epochs"]), percent(row["val_accuracy"])]
+        cells.append(f"{percent(row['test_accuracy'])} ({interval(row)})")
+        if source:
+            difference = tables.difference(row["test_accuracy"], source.test_accuracy)
+            cells += [percent(source.test_accuracy), points(difference), word]
+        else:
+            cells += [NOTHING, NOTHING, word]
+        lines.append(line(cells))
     footnotes = [f"{number}. {note}" for number, note in enumerate(notes, start=1)]
     return "\n".join([*lines, *([""] if footnotes else []), *footnotes])

@@ -6,6 +6,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
 from pipeline.config.params import Params
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
@@ -13,8 +17,6 @@ from pipeline.report.words import NOTHING, interval, percent
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Group
-    from rich.table import Table
 
 
 def summary(workspace: Workspace, params: Params, *, runs: str) -> Group:
@@ -23,15 +25,11 @@ def summary(workspace: Workspace, params: Params, *, runs: str) -> Group:
     `runs` says where MLflow shows the runs: a command or an address.
     Raises PipelineError when the results are not there yet.
     """
-    from rich.console import Group
-
     variants = storage.read_table(workspace.variants_table)
     return Group(_variants_table(variants), _selections_table(workspace, params), _next(workspace, runs))
 
 
 def _variants_table(variants: pd.DataFrame) -> Table:
-    from rich.table import Table
-
     has_reported = bool(variants["reported_test_accuracy"].notna().any())
     table = Table(title="Variants: accuracy of the last epoch's weights", title_justify="left")
     table.add_column("variant")
@@ -51,8 +49,6 @@ def _variants_table(variants: pd.DataFrame) -> Table:
 
 
 def _selections_table(workspace: Workspace, params: Params) -> Table:
-    from rich.table import Table
-
     table = Table(title="Selected on validation figures", title_justify="left")
     for column in ("task", "variant", "why"):
         table.add_column(column)
@@ -63,9 +59,6 @@ def _selections_table(workspace: Workspace, params: Params) -> Table:
 
 
 def _next(workspace: Workspace, runs: str) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
     root = workspace.root.resolve()
     shown = root.relative_to(Path.cwd()) if root.is_relative_to(Path.cwd()) else root
     table = Table.grid(padding=(0, 2))
