@@ -34,33 +34,31 @@ def card(workspace: Workspace, params: Params, task: str, variant: str, training
 
     Raises PipelineError when an output that is there is damaged.
     """
-    data = params.tasks[task].dataset
+    data, spec = params.tasks[task].dataset, params.all_variants[variant]
     is_signal = data in params.signals
-    shared = {
-        "task": task,
-        "variant": variant,
-        "title": (params.signals if is_signal else params.datasets)[data].title,
-        "is_demonstration": params.is_embedded(data),
-        "data": _data(workspace, params, data),
-        "training": training,
-        "trained": result_files.read_training(
-            workspace.training_results(variant, params.all_variants[variant]) / "metrics.json", is_regressor=is_signal
-        ),
-        "selection": _selection(workspace, task, variant),
-        "model_sha256": storage.sha256(workspace.model(variant, params.all_variants[variant])),
-    }
     if is_signal:
-        return _render(
-            "regressor.md.jinja",
-            signal=params.signals[data],
-            tested=tested.of_regressor(workspace, params, variant),
-            **shared,
-        )
+        own: dict[str, Any] = {
+            "signal": params.signals[data],
+            "tested": tested.of_regressor(workspace, params, variant),
+        }
+    else:
+        own = {"classes": params.datasets[data].classes, "tested": tested.of_classifier(workspace, params, variant)}
+    selection = workspace.selection(task)
+    selected = storage.read_json(selection) if selection.is_file() else {}
     return _render(
-        "classifier.md.jinja",
-        classes=params.datasets[data].classes,
-        tested=tested.of_classifier(workspace, params, variant),
-        **shared,
+        "regressor.md.jinja" if is_signal else "classifier.md.jinja",
+        task=task,
+        variant=variant,
+        title=(params.signals if is_signal else params.datasets)[data].title,
+        is_demonstration=params.is_embedded(data),
+        data=_data(workspace, params, data),
+        training=training,
+        trained=result_files.read_training(
+            workspace.training_results(variant, spec) / "metrics.json", is_regressor=is_signal
+        ),
+        selection={**selected, "is_selected": selected.get("selected") == variant},
+        model_sha256=storage.sha256(workspace.model(variant, spec)),
+        **own,
     )
 
 
@@ -90,19 +88,17 @@ def _origin(params: Params, data: str) -> str:
     return f"{origin}{kept}, split with seed {dataset.split.seed}"
 
 
-def _selection(workspace: Workspace, task: str, variant: str) -> dict[str, Any]:
-    path = workspace.selection(task)
-    content = storage.read_json(path) if path.is_file() else {}
-    return {**content, "is_selected": content.get("selected") == variant}
-
-
 def _render(name: str, **content: Any) -> str:
     from jinja2 import Environment, StrictUndefined, TemplateError
 
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False
     )
-    environment.filters.update(percent=_percent, cell=_cell)
+    # A bar or the end of the line would end the cell of a table.
+    environment.filters.update(
+        percent=lambda fraction: f"{100 * fraction:.2f} %",
+        cell=lambda text: str(text).replace("|", "\\|").replace("\n", " "),
+    )
     template = storage.read_text(Path(__file__).with_name(name))
     try:
         return environment.from_string(template).render(**content)
@@ -111,12 +107,3 @@ def _render(name: str, **content: Any) -> str:
             f"model card of {content['variant']}: a figure is missing in its results ({error}). "
             "Run `dvc repro` to make them again."
         ) from error
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.2f} %"
-
-
-def _cell(text: object) -> str:
-    """Text that does not end the cell of a table."""
-    return str(text).replace("|", "\\|").replace("\n", " ")
