@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -68,7 +68,7 @@ def read_inputs(places: Sequence[Path], expected: Expected) -> list[FileInputs]:
     Raises PipelineError naming every file that cannot be used: predictions of the others might be mistaken for all.
     """
     found, problems = [], []
-    for path in _files(places):
+    for path in list(_files(places)):
         try:
             found.append(FileInputs(path, _read(path, expected)))
         except UnusableError as error:
@@ -83,37 +83,37 @@ def read_inputs(places: Sequence[Path], expected: Expected) -> list[FileInputs]:
     return found
 
 
-def _files(places: Sequence[Path]) -> list[Path]:
-    files = []
+def _files(places: Sequence[Path]) -> Iterator[Path]:
+    """The files, and those of folders with accepted or refused names, but for hidden ones, which are the system's."""
     for place in places:
-        if place.is_dir():
-            files += _files_in(place)
-        elif place.exists():
-            files.append(place)
-        else:
-            raise PipelineError(f"{place}: no such file or folder.")
-    return files
-
-
-def _files_in(folder: Path) -> list[Path]:
-    """The files of a folder with accepted or refused names, but for hidden ones, which belong to the system."""
-    paths = sorted(
-        Path(parent) / name
-        for parent, _, names in os.walk(folder)
-        for name in names
-        if not name.startswith(".")
-        and any(fnmatch(name.lower(), pattern) for pattern in (*PATTERNS, *REFUSED_PATTERNS))
-    )
-    if not paths:
-        raise PipelineError(f"{folder}: expected files named {', '.join(PATTERNS)} in the folder, got none.")
-    return paths
+        if not place.is_dir():
+            if not place.exists():
+                raise PipelineError(f"{place}: no such file or folder.")
+            yield place
+            continue
+        paths = [
+            Path(parent) / name
+            for parent, _, names in os.walk(place)
+            for name in names
+            if not name.startswith(".")
+            and any(fnmatch(name.lower(), pattern) for pattern in (*PATTERNS, *REFUSED_PATTERNS))
+        ]
+        if not paths:
+            raise PipelineError(f"{place}: expected files named {', '.join(PATTERNS)} in the folder, got none.")
+        yield from sorted(paths)
 
 
 def _read(path: Path, expected: Expected) -> NDArray[Any]:
     reader = _reader(path)
-    if reader is _read_picture:
-        return _image_of(_read_picture(path), expected)[np.newaxis]
-    return _checked(reader(path), expected)
+    content = reader(path)
+    if reader is not _read_picture:
+        return _checked(content, expected)
+    if expected.picture_kind is None:
+        raise UnusableError(f"expected an array of {expected}, got a picture.")
+    try:
+        return pictures.as_dataset(content, expected.picture_kind)[np.newaxis]
+    except pictures.BlankPictureError:
+        raise UnusableError("expected one digit or garment on a plain ground, got a blank picture.") from None
 
 
 def _reader(path: Path) -> Callable[[Path], NDArray[Any]]:
@@ -139,7 +139,9 @@ def _read_picture(path: Path) -> NDArray[np.float32]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=("PNG", "JPEG")) as image:
                 image.load()
-                reduced = image.reduce(max(1, max(image.size) // LONGEST_SIDE)) if _has_bands(image) else image
+                # Colours of a palette cannot be averaged, nor, by Pillow, more than 8 bits.
+                has_bands = image.mode in ("L", "LA", "RGB", "RGBA", "CMYK")
+                reduced = image.reduce(max(1, max(image.size) // LONGEST_SIDE)) if has_bands else image
                 return _grey(ImageOps.exif_transpose(reduced))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise UnusableError(
@@ -148,11 +150,6 @@ def _read_picture(path: Path) -> NDArray[np.float32]:
     # Pillow's decoders raise all of these for damaged files.
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError, struct.error) as error:
         raise UnusableError(f"expected a whole PNG or JPEG picture, but it is damaged ({error}).") from None
-
-
-def _has_bands(image: Any) -> bool:
-    """Whether pixels can be averaged: not the colours of a palette, nor, by Pillow, more than 8 bits."""
-    return image.mode in ("L", "LA", "RGB", "RGBA", "CMYK")
 
 
 def _grey(image: Any) -> NDArray[np.float32]:
@@ -166,15 +163,6 @@ def _grey(image: Any) -> NDArray[np.float32]:
         white = Image.new("RGBA", coloured.size, "white")
         image = Image.alpha_composite(white, coloured)
     return np.asarray(image.convert("L"), np.float32)
-
-
-def _image_of(picture: NDArray[np.float32], expected: Expected) -> NDArray[np.uint8]:
-    if expected.picture_kind is None:
-        raise UnusableError(f"expected an array of {expected}, got a picture.")
-    try:
-        return pictures.as_dataset(picture, expected.picture_kind)
-    except pictures.BlankPictureError:
-        raise UnusableError("expected one digit or garment on a plain ground, got a blank picture.") from None
 
 
 def _read_npy(path: Path) -> NDArray[Any]:

@@ -105,7 +105,9 @@ def _background(picture: Grey) -> tuple[Grey | np.float32, float]:
     Ink may touch up to half of the border. If the border is not of one colour, a plane is fitted to it: paper is seldom
     lit evenly.
     """
-    rows, columns = _border(picture.shape[0], picture.shape[1])
+    is_border = np.ones(picture.shape, bool)
+    is_border[1:-1, 1:-1] = False
+    rows, columns = np.nonzero(is_border)
     levels = picture[rows, columns]
     level = np.median(levels)
     if np.median(np.abs(levels - level)) == 0:
@@ -118,14 +120,6 @@ def _background(picture: Grey) -> tuple[Grey | np.float32, float]:
         kept = np.abs(rest) <= 3 * _deviation(rest)
     y, x = np.ogrid[: picture.shape[0], : picture.shape[1]]
     return (plane[0] + plane[1] * y + plane[2] * x).astype(np.float32), _deviation(rest)
-
-
-def _border(height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of the outermost pixels."""
-    is_border = np.ones((height, width), bool)
-    is_border[1:-1, 1:-1] = False
-    rows, columns = np.nonzero(is_border)
-    return rows, columns
 
 
 def _deviation(values: NDArray[Any]) -> float:
@@ -149,11 +143,8 @@ def _without_dust(ink: Grey, faint: float) -> Grey:
 def _corner_level(picture: Grey) -> float:
     """The median grey level of the corners, each as large as a pixel of the resulting image."""
     size = max(1, max(picture.shape) // IMAGE_SIZE)
-    return float(np.median([picture[y, x] for y in _ends(size) for x in _ends(size)]))
-
-
-def _ends(size: int) -> tuple[slice, slice]:
-    return slice(None, size), slice(-size, None)
+    ends = (slice(None, size), slice(-size, None))
+    return float(np.median([picture[y, x] for y in ends for x in ends]))
 
 
 def _cropped(picture: Grey, shown: NDArray[np.bool_]) -> Grey:

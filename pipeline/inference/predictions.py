@@ -33,24 +33,17 @@ OUTPUT_KINDS = (".csv", ".json")
 
 
 @dataclass(frozen=True)
-class Timing:
-    """Seconds that each step took."""
-
-    reading: float
-    loading: float
-    predicting: float
-
-
-@dataclass(frozen=True)
 class FilePredictions:
-    """One row per example: its `file`, its `index` there from 0, and what the model says.
+    """One row per example: its `file`, its `index` there from 0, and what the model says; and the seconds of each step.
 
     Of a class that is `class`, its `probability`, and the `probability_<class>` of each; of a wave a, b, c and d.
     """
 
     model: str
     rows: pd.DataFrame
-    timing: Timing
+    reading: float
+    loading: float
+    predicting: float
 
 
 def predict(
@@ -63,7 +56,12 @@ def predict(
     dataset = require(params.tasks, task, "task").dataset
     found = loading.registered_version(workspace, params, task, version)
     started = time.perf_counter()
-    inputs = files.read_inputs(places, _expected(params, dataset))
+    if dataset in params.signals:
+        expected = Expected((params.signals[dataset].num_points,), is_image=False)
+    else:
+        shape = (pictures.IMAGE_SIZE, pictures.IMAGE_SIZE)
+        expected = Expected(shape, is_image=True, picture_kind=params.pictures.get(dataset))
+    inputs = files.read_inputs(places, expected)
     read = time.perf_counter()
     # The backend that the model is also served with; one that is fast for every family.
     backend.configure("tensorflow", threads=params.compute.threads)
@@ -71,19 +69,8 @@ def predict(
     loaded = time.perf_counter()
     outputs = model(np.concatenate([file.examples for file in inputs]))
     predicted = time.perf_counter()
-    return FilePredictions(
-        model=str(found),
-        rows=_rows(inputs, _columns(params, dataset, outputs, model=str(found))),
-        timing=Timing(read - started, loaded - read, predicted - loaded),
-    )
-
-
-def _expected(params: Params, dataset: str) -> Expected:
-    if dataset in params.signals:
-        return Expected((params.signals[dataset].num_points,), is_image=False)
-    return Expected(
-        (pictures.IMAGE_SIZE, pictures.IMAGE_SIZE), is_image=True, picture_kind=params.pictures.get(dataset)
-    )
+    rows = _rows(inputs, _columns(params, dataset, outputs, model=str(found)))
+    return FilePredictions(str(found), rows, read - started, loaded - read, predicted - loaded)
 
 
 def _columns(params: Params, dataset: str, outputs: NDArray[Any], *, model: str) -> dict[str, NDArray[Any]]:
@@ -139,20 +126,19 @@ def shown(predictions: FilePredictions, output: Path | None = None) -> Group:
     from rich.table import Table
     from rich.text import Text
 
-    rows, timing = predictions.rows, predictions.timing
+    rows = predictions.rows
     columns = [name for name in rows if not str(name).startswith("probability_")]
     table = Table()
     for name in columns:
-        is_number = rows[name].dtype.kind in "if"
-        table.add_column(str(name), justify="right" if is_number else "left", overflow="fold")
+        table.add_column(str(name), justify="right" if rows[name].dtype.kind in "if" else "left", overflow="fold")
     for row in rows[columns].head(SHOWN_ROWS).itertuples(index=False):
         table.add_row(*(Text(f"{cell:.4f}" if isinstance(cell, float | np.floating) else str(cell)) for cell in row))
     further = len(rows) - SHOWN_ROWS
     lines = [f"... and {further:,} more."] if further > 0 else []
-    lines += [
-        f"{len(rows):,} in {timing.predicting:.2f} s, {1000 * timing.predicting / len(rows):.2f} ms each; "
-        f"reading took {timing.reading:.2f} s, loading the model {timing.loading:.2f} s."
-    ]
+    lines.append(
+        f"{len(rows):,} in {predictions.predicting:.2f} s, {1000 * predictions.predicting / len(rows):.2f} ms each; "
+        f"reading took {predictions.reading:.2f} s, loading the model {predictions.loading:.2f} s."
+    )
     if output is not None:
         lines.append(f"All are in {output}.")
     elif further > 0:
