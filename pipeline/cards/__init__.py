@@ -3,8 +3,6 @@
 A card is a function of those outputs and the parameters alone, so that it can be rebuilt at any time, byte for byte.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

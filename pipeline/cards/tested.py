@@ -1,7 +1,5 @@
 """The test metrics of a card, from the evaluation of this very model."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, TypeVar
 

@@ -1,7 +1,5 @@
 """Sections about data: sources, weights, datasets and their splits, signals, features of a frozen network."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Literal
 

@@ -1,7 +1,5 @@
 """Read params.yaml and the files in params, and report what is wrong in them by file and key."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Sections about networks and how they are trained: layers, optimizers, variants, searches and sweeps."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from typing import Annotated, Literal, get_args

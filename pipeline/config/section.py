@@ -1,7 +1,5 @@
 """The base class of every section of the parameters, and the types of names and numbers that sections share."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, TypeVar

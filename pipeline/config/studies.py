@@ -1,7 +1,5 @@
 """Sections about what is compared: studies, contrasts, repeats, registered models and what they must meet."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat

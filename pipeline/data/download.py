@@ -3,8 +3,6 @@
 `pooch` would not do: it hashes the compressed file, knows one address per file, and sets a slow server no limit.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io

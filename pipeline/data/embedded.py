@@ -1,7 +1,5 @@
 """Demonstration data that needs no network: the real digits in scikit-learn, and drawn garments."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

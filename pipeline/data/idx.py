@@ -1,7 +1,5 @@
 """The IDX format of MNIST and its relatives: bytes in one dimension (labels) or three (images), gzipped on disk."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import io

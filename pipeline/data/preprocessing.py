@@ -1,7 +1,5 @@
 """Functions on arrays of images and labels: splits, counts, encodings and digests."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 

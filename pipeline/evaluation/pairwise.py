@@ -5,8 +5,6 @@ accuracies and losses are corrected separately. Intervals are of 95 % and not co
 examples, not the seed of the training, which evaluation/seeds.py compares.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

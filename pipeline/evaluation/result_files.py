@@ -1,7 +1,5 @@
 """The JSON files of training and evaluation as typed records: read here alone, so that damage names file and key."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 

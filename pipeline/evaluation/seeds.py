@@ -1,7 +1,5 @@
 """Repeats of a training under other seeds: means and intervals of their metrics, and significant differences."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which model to register: a rule on validation metrics, so that the choice does not use up the test set."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Confidence intervals, tests, calibration and errors by class of test metrics: NumPy arrays in, numbers out."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

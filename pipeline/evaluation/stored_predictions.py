@@ -1,7 +1,5 @@
 """What classifiers predict of the test set, example by example, as `evaluate` saved it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The tables that compare the variants of a study: metrics of training, test and source in, data frames out."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Read a user's pictures, NumPy arrays and IDX files as arrays that a model takes, and check each."""
 
-from __future__ import annotations
-
 import os
 import struct
 import warnings

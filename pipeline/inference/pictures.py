@@ -4,8 +4,6 @@ Pictures are grey levels from 0 (black) to 255 (white), of one digit or garment 
 dark on light.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """dvc.lock: which stages have run, by what command, from what and to what; and DVC's hashes of files and folders."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Ask git about the repository that a folder is in."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

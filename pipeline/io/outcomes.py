@@ -1,7 +1,5 @@
 """Outcomes of searches and sweeps: the hidden layers that a derived variant takes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pipeline.config.models import DenseLayer, DerivedVariant, MlpVariant

@@ -1,7 +1,5 @@
 """Where every file of a workspace lies, relative to its root: the twin of the paths in dvc.yaml."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

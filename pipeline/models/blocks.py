@@ -4,8 +4,6 @@ Every layer has an explicit name, because Keras's automatic names count up withi
 bytes. Only the scaling, an operation, has an automatic one: "multiply" in the first model of a process.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import keras

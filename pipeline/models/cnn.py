@@ -1,7 +1,5 @@
 """Convolutional networks: blocks of convolution and pooling, then dense layers."""
 
-from __future__ import annotations
-
 import keras
 
 from pipeline.config.models import CnnVariant

@@ -1,7 +1,5 @@
 """Multilayer perceptrons on flattened images."""
 
-from __future__ import annotations
-
 import keras
 
 from pipeline.config.models import MlpVariant

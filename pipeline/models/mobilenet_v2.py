@@ -1,7 +1,5 @@
 """Transfer from ImageNet: a frozen MobileNetV2 (Sandler et al., 2018, arXiv:1801.04381) and a head trained on it."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Dense networks from a signal to the parameters of its wave."""
 
-from __future__ import annotations
-
 import keras
 
 from pipeline.config.models import RegressorVariant

@@ -1,7 +1,5 @@
 """The training curves of one model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Plots of a dataset: an example of each class, the class counts, one example down to its pixels."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

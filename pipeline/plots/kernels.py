@@ -1,7 +1,5 @@
 """Plots of the weights of dense layers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

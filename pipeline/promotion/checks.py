@@ -3,8 +3,6 @@
 Every check states what was measured and what is required, so that a refusal explains itself.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

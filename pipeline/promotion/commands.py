@@ -4,8 +4,6 @@ A version is checked without a lock, because that takes seconds, and the decisio
 process changed the champion meanwhile, the version is checked again, against the new one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 

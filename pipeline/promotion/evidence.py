@@ -4,8 +4,6 @@ A promotion is the last look at the test set, after the choice: it reads the sto
 inputs to see whether the logged model still gives them.
 """
 
-from __future__ import annotations
-
 import statistics
 import sys
 import timeit

@@ -1,7 +1,5 @@
 """The findings, docs/findings.md: a template whose every number comes from the results."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The results tables of README.md."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any

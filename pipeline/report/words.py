@@ -1,7 +1,5 @@
 """Numbers and tables as text, for Markdown and the terminal."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

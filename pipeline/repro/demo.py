@@ -1,7 +1,5 @@
 """The demonstration: all stages on small embedded data, in a workspace of its own below the project."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -6,8 +6,6 @@ process that calls DVC's command line for one stage after the other, because DVC
 many a stage.
 """
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing
 import os

@@ -1,7 +1,5 @@
 """The compute backend of a process: chosen before Keras is imported, with a fixed number of threads."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

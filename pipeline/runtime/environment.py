@@ -1,7 +1,5 @@
 """The environment variables that must be set before MLflow is imported."""
 
-from __future__ import annotations
-
 import os
 
 # The run of `mlflow run`, moved here from MLFLOW_RUN_ID, which would make MLflow resume and rename that run.

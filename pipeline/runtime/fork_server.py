@@ -3,8 +3,6 @@
 docs/fork-server.md explains why there is one, how it works, and what it guarantees.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import importlib

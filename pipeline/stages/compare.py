@@ -1,7 +1,5 @@
 """Compare the variants of a study: a ranking, which differences are significant, and their curves in one plot."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping
 

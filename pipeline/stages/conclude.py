@@ -1,7 +1,5 @@
 """What the grid searches of a study and their refits show, and which conclusions of its source they support."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pandas as pd

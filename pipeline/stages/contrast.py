@@ -1,7 +1,5 @@
 """Compare the variants of a study with its baseline: what regularization gains, and whether the baseline overfits."""
 
-from __future__ import annotations
-
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.evaluation import result_files, stored_predictions

@@ -1,7 +1,5 @@
 """Score the variants of a study on the test set, which no other stage reads."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 

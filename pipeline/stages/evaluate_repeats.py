@@ -1,7 +1,5 @@
 """Score the repeats of a study on the test set, and compare variants over the seeds of their training."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from pipeline.config.params import Params

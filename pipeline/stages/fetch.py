@@ -1,7 +1,5 @@
 """Download and verify the four raw IDX files of a source, or draw images of its kind without an internet connection."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

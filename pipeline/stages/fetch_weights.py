@@ -1,7 +1,5 @@
 """Download and verify the weights of a frozen network, or draw them at random without an internet connection."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Generate a signal's training, validation, test and extended test rows, with statistics and plots."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Describe the weights of every dense layer of a derived variant: kernels, not biases nor batch normalization."""
 
-from __future__ import annotations
-
 import io
 import json
 import math

@@ -1,7 +1,5 @@
 """Make training, validation and test arrays of raw IDX files, with statistics and plots."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Select, by validation metrics alone, the variant that becomes a version of a task's registered model."""
 
-from __future__ import annotations
-
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.config.studies import Task

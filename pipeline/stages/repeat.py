@@ -1,7 +1,5 @@
 """Train one variant several times, each under another seed, watched on the validation images."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

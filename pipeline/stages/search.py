@@ -1,7 +1,5 @@
 """Search over the units of the hidden layers by cross-validation; an interrupted search goes on where it stopped."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 from concurrent.futures.process import BrokenProcessPool

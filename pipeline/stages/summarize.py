@@ -1,7 +1,5 @@
 """Write the table of all variants of all studies."""
 
-from __future__ import annotations
-
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.evaluation import result_files, tables

@@ -1,7 +1,5 @@
 """Choose among the variants of a sweep, by validation accuracy alone; a derived variant takes the winner's layers."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pipeline.config.models import SweptVariant

@@ -1,7 +1,5 @@
 """Write the table of all configurations of all searches."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from pipeline.config.params import Params

@@ -1,7 +1,5 @@
 """Train the head of one transfer variant on frozen features, and save the complete model."""
 
-from __future__ import annotations
-
 from pipeline import models
 from pipeline.config.params import Params
 from pipeline.config.section import require

@@ -1,7 +1,5 @@
 """The versions of a registered model with their aliases and decisions, and recording a decision about its champion."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Only MLflow holds them: they are made by people, and are no outputs of stages. E
 about, and an artifact of that version's run. They are numbered per registered model.
 """
 
-from __future__ import annotations
-
 import datetime
 import getpass
 import json

@@ -1,7 +1,5 @@
 """Nested values as the flat names, numbers and strings that MLflow shows side by side."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

@@ -8,8 +8,6 @@ answering, the process still had not ended after nine minutes (80 s with one wor
 thread, which gives up after the first request).
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib.metadata
 import os

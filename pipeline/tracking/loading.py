@@ -1,7 +1,5 @@
 """Find versions of registered models, and load them to predict with."""
 
-from __future__ import annotations
-
 import contextlib
 import tempfile
 import warnings

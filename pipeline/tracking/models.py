@@ -1,7 +1,5 @@
 """Logging a trained `.keras` file as an MLflow model, without loading it."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import tempfile
 import warnings

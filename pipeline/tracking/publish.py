@@ -3,8 +3,6 @@
 Runs and versions are created where they are missing, and else completed, so that publishing again changes nothing.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

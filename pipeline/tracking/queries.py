@@ -1,7 +1,5 @@
 """Runs and model versions as MLflow records them, with the outputs, data and commits that they are of."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

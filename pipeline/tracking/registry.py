@@ -3,8 +3,6 @@
 The card is the description of the version, and an artifact of its run.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """Upserts of runs: create or complete the run of a record, and write only what is missing or different."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math

@@ -4,8 +4,6 @@ MLflow copies this file beside the `.keras` file and runs it where the model is 
 project.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable

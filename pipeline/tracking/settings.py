@@ -1,7 +1,5 @@
 """The location of MLflow's store."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

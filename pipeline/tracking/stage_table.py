@@ -1,7 +1,5 @@
 """Which MLflow runs come of each stage: one table, for the runner of stages and for `python -m pipeline sync`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The connection to MLflow: its client, its experiments, the lock that guards upserts, and reports of failures."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import logging

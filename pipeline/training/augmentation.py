@@ -1,7 +1,5 @@
 """Random affine transforms of images, compiled together with the training step."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Optimizers, learning-rate schedules and the history, as Keras objects that both engines drive."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """Exhaustive search over the units of dense networks, by stratified k-fold cross-validation. No files."""
 
-from __future__ import annotations
-
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Training of dense networks: Keras layers on JAX, a whole epoch in one compiled scan."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Losses per example and the metrics that are reported with them, on any backend."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Training of convolutional networks: Keras's own `fit` on TensorFlow, with TensorFlow's fused batch normalization."""
 
-from __future__ import annotations
-
 import keras
 import tensorflow as tf
 

@@ -1,7 +1,5 @@
 """What regularization gains over a study's baseline: each variant's accuracy on the same test examples."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

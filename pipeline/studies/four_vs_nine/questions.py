@@ -1,7 +1,5 @@
 """Whether the baseline visibly overfits, and how far training and validation of each variant lie apart."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The closing table of a study of grid searches: what each refit is worth, and whether it overfits."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any

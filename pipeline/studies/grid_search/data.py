@@ -1,7 +1,5 @@
 """The searches of a study: the table of their scores, the refits of what they chose, and what an epoch costs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Paired differences of searches over folds and units and of refits over test images; agreement with the source."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The five conclusions of the source of the grid searches, each judged by a rule that the verdict comes with."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any

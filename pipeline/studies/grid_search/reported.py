@@ -1,7 +1,5 @@
 """What the sources report of grid searches and refits: shown beside our own results, never used."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

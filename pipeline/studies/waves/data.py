@@ -1,7 +1,5 @@
 """Waves a sin(b x) + c cos(d x), and rows of them with known parameters."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

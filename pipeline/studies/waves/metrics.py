@@ -4,8 +4,6 @@ Parameters are in the order a, b, c, d. They are not unique: (a, b) and (-a, -b)
 where a or c is 0 its frequency is free, and where b is 0 so is a. Curves are what the network sees.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

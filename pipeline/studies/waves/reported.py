@@ -1,7 +1,5 @@
 """What the source of a signal's study reports: shown beside our own results, never used."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path

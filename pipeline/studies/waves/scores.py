@@ -1,7 +1,5 @@
 """The test metrics of regressors of waves, as an evaluation stores them."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

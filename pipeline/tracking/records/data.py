@@ -1,7 +1,5 @@
 """Records of the data: raw files, weights, splits of datasets and signals, features."""
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Records of searches with their configurations, of sweeps, and of what the searches of a study say together."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from pipeline.config.params import Params

@@ -1,7 +1,5 @@
 """Records of what is made of the variants of a study together, of selections, and of the table of all variants."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Records of trained variants, and of their evaluation, which completes them."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import replace
 from pathlib import Path
