@@ -30,7 +30,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         scores={search: scores[scores["search"] == search] for search in searches},
         chosen=chosen,
         refits=read_refits(workspace, params, name, chosen),
-        block_costs=data.read_block_costs(workspace.root / "benchmarks" / "block_costs.csv"),
+        block_costs=data.read_block_costs(workspace.block_costs),
         reported_seconds={search: row.seconds for search, row in reported.items() if row.seconds},
     )
     table = closing_table(
@@ -46,11 +46,8 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
 
 def read_refits(workspace: Workspace, params: Params, study: str, chosen: Mapping[str, str]) -> dict[str, Refit]:
     """The variants under `derived` of a study that take their layers from one of its searches, in the file's order."""
-    derived = {
-        name: variant
-        for name, variant in params.derived.items()
-        if variant.study == study and variant.layers_from in chosen
-    }
+    variants = params.derived.items()
+    derived = {name: variant for name, variant in variants if variant.study == study and variant.layers_from in chosen}
     if not derived:
         return {}
     path = workspace.evaluation(study) / "metrics.json"
@@ -63,17 +60,12 @@ def read_refits(workspace: Workspace, params: Params, study: str, chosen: Mappin
         )
     refits = {}
     for name, variant in derived.items():
+        search = variant.layers_from
+        trained = result_files.read(workspace.training_results(name, variant) / "metrics.json", ClassifierTraining)
         predictions = stored_predictions.read(workspace.predictions(study) / f"{name}.npz")
-        refits[name] = Refit(
-            name=name,
-            search=variant.layers_from,
-            units=chosen[variant.layers_from],
-            trained=result_files.read(workspace.training_results(name, variant) / "metrics.json", ClassifierTraining),
-            tested=tested[name],
-            correct=predictions.correct,
-            # The softmax of a search's network: what `test` measures as its cross-entropy.
-            test_losses=predictions.losses("categorical_crossentropy"),
-        )
+        # The softmax of a search's network: what `test` measures as its cross-entropy.
+        losses = predictions.losses("categorical_crossentropy")
+        refits[name] = Refit(name, search, chosen[search], trained, tested[name], predictions.correct, losses)
     return refits
 
 

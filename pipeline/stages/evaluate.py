@@ -3,13 +3,11 @@
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pipeline.config.params import Params
 from pipeline.config.section import require
-from pipeline.data.examples import read_images
+from pipeline.data.examples import Examples, read_images
 from pipeline.evaluation import classification, scoring, statistics
 from pipeline.evaluation.classification import Evaluation
 from pipeline.io import storage
@@ -29,25 +27,24 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     backend.configure(chosen, threads=params.compute.threads)
     classes = params.datasets[study.dataset].classes
     examples = read_images(workspace.prepared(study.dataset, "test"), num_classes=len(classes))
-    images, labels = examples.inputs, examples.targets
+    labels = examples.targets
     scores = {}
     for variant_name, variant in variants.items():
         path = workspace.model(variant_name, variant)
         result = classification.evaluate(
             storage.read_model(path),
-            images=images,
+            images=examples.inputs,
             labels=labels,
             num_classes=len(classes),
             objective=variant.objective,
             batch_size=BATCH_SIZES.get(variant.family, scoring.BATCH_SIZE),
         )
         scores[variant_name] = {**result.scores.model_dump(), "model_sha256": storage.sha256(path)}
-        storage.write_arrays(
-            workspace.predictions(name) / f"{variant_name}.npz", probabilities=result.probabilities, labels=labels
-        )
+        predictions = workspace.predictions(name) / f"{variant_name}.npz"
+        storage.write_arrays(predictions, probabilities=result.probabilities, labels=labels)
         folder = workspace.evaluation_details(name, variant_name)
         _save_tables(folder, result, classes)
-        _save_plots(folder, result, images, labels, classes, variant_name)
+        _save_plots(folder, result, examples, classes, variant_name)
     storage.write_json(workspace.evaluation(name) / "metrics.json", scores)
 
 
@@ -59,36 +56,15 @@ def _save_tables(folder: Path, result: Evaluation, classes: tuple[str, ...]) -> 
     storage.write_table(folder / "reliability.csv", classification.reliability_table(result.calibration))
 
 
-def _save_plots(
-    folder: Path,
-    result: Evaluation,
-    images: NDArray[np.uint8],
-    labels: NDArray[np.uint8],
-    classes: tuple[str, ...],
-    name: str,
-) -> None:
-    num_wrong = len(labels) - result.scores.num_correct
-    share = f"{num_wrong:,} of {len(labels):,} test images misclassified"
-    storage.write_figure(
-        folder / "confusion_matrix.png",
-        plots.confusion_matrix(result.confusion, classes, title=f"{name}: {share}"),
-    )
-    error = 100 * result.calibration.expected_calibration_error
-    storage.write_figure(
-        folder / "reliability.png",
-        plots.reliability(
-            classification.reliability_table(result.calibration),
-            title=f"{name}\nexpected calibration error {error:.2f} points",
-        ),
-    )
-    wrong = statistics.most_confidently_wrong(result.probabilities, labels, plots.NUM_MISTAKES)
-    storage.write_figure(
-        folder / "most_wrong.png",
-        plots.most_wrong(
-            images[wrong],
-            labels[wrong],
-            result.probabilities[wrong],
-            classes,
-            title=f"{name}: {share}, the most confident first",
-        ),
-    )
+def _save_plots(folder: Path, result: Evaluation, examples: Examples, classes: tuple[str, ...], name: str) -> None:
+    images, labels, probabilities = examples.inputs, examples.targets, result.probabilities
+    share = f"{len(labels) - result.scores.num_correct:,} of {len(labels):,} test images misclassified"
+    figure = plots.confusion_matrix(result.confusion, classes, title=f"{name}: {share}")
+    storage.write_figure(folder / "confusion_matrix.png", figure)
+    title = f"{name}\nexpected calibration error {100 * result.calibration.expected_calibration_error:.2f} points"
+    figure = plots.reliability(classification.reliability_table(result.calibration), title=title)
+    storage.write_figure(folder / "reliability.png", figure)
+    wrong = statistics.most_confidently_wrong(probabilities, labels, plots.NUM_MISTAKES)
+    title = f"{name}: {share}, the most confident first"
+    figure = plots.most_wrong(images[wrong], labels[wrong], probabilities[wrong], classes, title=title)
+    storage.write_figure(folder / "most_wrong.png", figure)

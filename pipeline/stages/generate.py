@@ -53,7 +53,5 @@ def _draw(folder: Path, signal: Signal, train: data.Rows) -> None:
     (points,), _ = data.rows([signal.example], x)
     fine_x = np.linspace(x[0], x[-1], FINENESS * len(x))
     (curve,) = data.waves([signal.example], fine_x)
-    storage.write_figure(
-        folder / "example.png",
-        plots.example(x, points, fine_x=fine_x, formula_curve=curve, wave=signal.example),
-    )
+    figure = plots.example(x, points, fine_x=fine_x, formula_curve=curve, wave=signal.example)
+    storage.write_figure(folder / "example.png", figure)

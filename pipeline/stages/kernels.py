@@ -36,14 +36,8 @@ class DenseKernel:
     @property
     def initial_std(self) -> float | None:
         """The standard deviation that the initializer aims at; None for one that is neither He nor Glorot."""
-        num_inputs, num_outputs = self.values.shape
-        match self.initializer:
-            case "HeNormal":
-                return math.sqrt(2 / num_inputs)
-            case "GlorotUniform":
-                return math.sqrt(2 / (num_inputs + num_outputs))
-            case _:
-                return None
+        divisor = {"HeNormal": self.values.shape[0], "GlorotUniform": sum(self.values.shape)}.get(self.initializer)
+        return None if divisor is None else math.sqrt(2 / divisor)
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
@@ -98,18 +92,20 @@ def statistics(kernels: Mapping[str, NDArray[Any]], initial: Mapping[str, float]
 
     `share_near_zero` are the weights within NEAR_ZERO of that standard deviation; both are empty where it is not known.
     """
-    return pd.DataFrame([_row(name, kernel.astype(np.float64), initial.get(name)) for name, kernel in kernels.items()])
-
-
-def _row(name: str, kernel: NDArray[np.float64], initial: float | None) -> dict[str, Any]:
-    return {
-        "layer": name,
-        "shape": "x".join(map(str, kernel.shape)),
-        "num_weights": kernel.size,
-        "mean": float(kernel.mean()),
-        "std": float(kernel.std()),
-        "min": float(kernel.min()),
-        "max": float(kernel.max()),
-        "initial_std": initial,
-        "share_near_zero": None if initial is None else float(np.mean(np.abs(kernel) < NEAR_ZERO * initial)),
-    }
+    rows = []
+    for name, kernel in kernels.items():
+        values, std = kernel.astype(np.float64), initial.get(name)
+        rows.append(
+            {
+                "layer": name,
+                "shape": "x".join(map(str, kernel.shape)),
+                "num_weights": kernel.size,
+                "mean": float(values.mean()),
+                "std": float(values.std()),
+                "min": float(values.min()),
+                "max": float(values.max()),
+                "initial_std": std,
+                "share_near_zero": None if std is None else float(np.mean(np.abs(values) < NEAR_ZERO * std)),
+            }
+        )
+    return pd.DataFrame(rows)

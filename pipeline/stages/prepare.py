@@ -26,7 +26,11 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     raw = workspace.raw(dataset.source)
     published = _read(raw, idx.TRAIN_IMAGES, idx.TRAIN_LABELS, dataset)
     test = _read(raw, idx.TEST_IMAGES, idx.TEST_LABELS, dataset)
-    _check_example(dataset.example, len(published[0]), f"datasets.{name}.example")
+    if dataset.example >= len(published[0]):
+        raise PipelineError(
+            f"params/data.yaml: datasets.{name}.example: expected a training image's index, below "
+            f"{len(published[0]):,}, got {dataset.example:,}. Lower it."
+        )
     splits = {**_split(published, dataset, f"datasets.{name}"), "test": test}
     for split, (images, labels) in splits.items():
         storage.write_arrays(workspace.prepared(name, split), images=images, labels=labels)
@@ -83,14 +87,6 @@ def _check_labels(labels: np.ndarray, path: Path, dataset: Dataset, remedy: str)
         raise PipelineError(
             f"{path}: expected every label from 0 to {len(dataset.classes) - 1} (the classes in params/data.yaml), "
             f"no other, {received}"
-        )
-
-
-def _check_example(example: int, num_images: int, key: str) -> None:
-    if example >= num_images:
-        raise PipelineError(
-            f"params/data.yaml: {key}: expected a training image's index, below {num_images:,}, got {example:,}. "
-            "Lower it."
         )
 
 

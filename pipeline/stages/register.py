@@ -34,10 +34,10 @@ def record(name: str, task: Task, candidates: list[selection.Candidate]) -> dict
         tolerance=task.tolerance,
         prefer_fewer_parameters=task.prefer_fewer_parameters,
     )
-    alternatives = [
-        selection.select(candidates, metric=task.metric, tolerance=tolerance, prefer_fewer_parameters=True)
+    alternatives = {
+        tolerance: selection.select(candidates, metric=task.metric, tolerance=tolerance, prefer_fewer_parameters=True)
         for tolerance in ALTERNATIVE_TOLERANCES
-    ]
+    }
     return {
         "task": name,
         "metric": task.metric,
@@ -45,7 +45,10 @@ def record(name: str, task: Task, candidates: list[selection.Candidate]) -> dict
         "prefer_fewer_parameters": task.prefer_fewer_parameters,
         "selected": chosen.selected.variant,
         "reason": chosen.reason,
-        "candidates": [_as_record(candidate) for candidate in chosen.ranked],
+        "candidates": [
+            {"variant": item.variant, "study": item.study, "parameters": item.parameters, **item.metrics}
+            for item in chosen.ranked
+        ],
         "alternatives": [
             {
                 "tolerance": tolerance,
@@ -53,11 +56,6 @@ def record(name: str, task: Task, candidates: list[selection.Candidate]) -> dict
                 "selected": alternative.selected.variant,
                 "reason": alternative.reason,
             }
-            for tolerance, alternative in zip(ALTERNATIVE_TOLERANCES, alternatives, strict=True)
+            for tolerance, alternative in alternatives.items()
         ],
     }
-
-
-def _as_record(candidate: selection.Candidate) -> dict[str, object]:
-    fields = {"variant": candidate.variant, "study": candidate.study, "parameters": candidate.parameters}
-    return {**fields, **candidate.metrics}

@@ -34,20 +34,19 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         Examples(*data.read(workspace.prepared(regressor.dataset, split), num_points=num_points))
         for split in ("train", "validation")
     )
-    model = models.build(
-        regressor, input_shape=(num_points,), num_outputs=len(data.PARAMETERS), seed=params.compute.seed
-    )
+    seed = params.compute.seed
+    model = models.build(regressor, input_shape=(num_points,), num_outputs=len(data.PARAMETERS), seed=seed)
     from pipeline.tracking import live
 
     with live.training_run(workspace, params, name) as run:
         history = fitting.fit(
             model,
             regressor,
+            examples,
+            validation,
             key=f"regressors.{name}",
             title=name,
-            examples=examples,
-            validation=validation,
-            seed=params.compute.seed,
+            seed=seed,
             watched=WATCHED,
             on_epoch=run.log_epoch,
         )

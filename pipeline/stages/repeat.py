@@ -26,22 +26,14 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     examples, validation = read_training_images(train, held_out)
     import keras
 
+    input_shape = examples.inputs.shape[1:]
     rows = []
     for seed in params.seeds_of(item.study):
         # Keras numbers what it names by itself: without this, the next model's file would count on from the last one's.
         keras.backend.clear_session()
-        model = models.build(
-            variant, input_shape=examples.inputs.shape[1:], num_outputs=examples.num_classes, seed=seed
-        )
-        history = fitting.fit(
-            model,
-            variant,
-            key=f"variants.{name}",
-            title=f"{name}, seed {seed}",
-            examples=examples,
-            validation=validation,
-            seed=seed,
-        )
+        model = models.build(variant, input_shape=input_shape, num_outputs=examples.num_classes, seed=seed)
+        title = f"{name}, seed {seed}"
+        history = fitting.fit(model, variant, examples, validation, key=f"variants.{name}", title=title, seed=seed)
         storage.write_model(workspace.repeated_model(item.study, name, seed), model)
         trained = summary.classifier_metrics(history, model, model, examples, variant.objective)
         rows.append({"seed": seed, **row(trained)})

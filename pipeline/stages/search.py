@@ -50,10 +50,9 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
             ):
                 finished[configuration.units] = configuration
                 done.write(configuration)
-                run.log_configuration(
-                    units_text(configuration.units), seconds, {"mean_accuracy": configuration.mean_accuracy}
-                )
-                advance(f"{units_text(configuration.units)}: accuracy {configuration.mean_accuracy:.4f}")
+                units, accuracy = units_text(configuration.units), configuration.mean_accuracy
+                run.log_configuration(units, seconds, {"mean_accuracy": accuracy})
+                advance(f"{units}: accuracy {accuracy:.4f}")
         except BrokenProcessPool:
             raise PipelineError(
                 f"searches.{name}: a worker process died, probably for want of memory. Free some, or lower "
@@ -128,9 +127,7 @@ def _all_training_examples(workspace: Workspace, spec: Search) -> Examples:
 def _key(spec: Search, params: Params, examples: Examples) -> str:
     """A hash of all that the scores of a configuration depend on beside its units."""
     package = Path(__file__).parents[1]
-    code = [
-        path for part in CODE for path in sorted([package / part, *(package / part).rglob("*.py")]) if path.is_file()
-    ]
+    code = [path for part in CODE for path in sorted((package / part).rglob("*.py"))]
     facts = [
         spec.model_dump_json(),
         str(params.compute.seed),

@@ -15,12 +15,10 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     """Save which member of a sweep has the best validation accuracy, and its hidden layers."""
     require(params.sweeps, name, "sweep")
     members = params.members_of(name)
-    paths = {
-        member: workspace.training_results(member, variant) / "metrics.json" for member, variant in members.items()
-    }
-    accuracies = {
-        member: result_files.read(path, ClassifierTraining).validation.last.accuracy for member, path in paths.items()
-    }
+    accuracies = {}
+    for member, variant in members.items():
+        path = workspace.training_results(member, variant) / "metrics.json"
+        accuracies[member] = result_files.read(path, ClassifierTraining).validation.last.accuracy
     storage.write_json(workspace.outcome(name), outcome(name, members, accuracies))
 
 

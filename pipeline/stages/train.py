@@ -30,19 +30,13 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     backend.configure(variant.engine, threads=params.compute.threads)
     train, held_out = (workspace.prepared(variant.dataset, split) for split in ("train", "validation"))
     examples, validation = read_training_images(train, held_out)
-    model = initial_model(workspace, params, variant, examples)
+    model, seed = initial_model(workspace, params, variant, examples), params.compute.seed
     from pipeline.tracking import live
 
     with live.training_run(workspace, params, name) as run:
+        key = f"{params.variant_group(name)}.{name}"
         history = fitting.fit(
-            model,
-            variant,
-            key=f"{params.variant_group(name)}.{name}",
-            title=name,
-            examples=examples,
-            validation=validation,
-            seed=params.compute.seed,
-            on_epoch=run.log_epoch,
+            model, variant, examples, validation, key=key, title=name, seed=seed, on_epoch=run.log_epoch
         )
         results = workspace.training_results(name, variant)
         storage.write_model(workspace.model(name, variant), model)
@@ -69,12 +63,8 @@ def initial_model(
     """The model before training: fresh, or with the weights of the variant that it starts from."""
     if variant.start_from is not None:
         return storage.read_model(workspace.model(variant.start_from, params.classifiers[variant.start_from]))
-    return models.build(
-        variant,
-        input_shape=examples.inputs.shape[1:],
-        num_outputs=examples.num_classes,
-        seed=params.compute.seed,
-    )
+    input_shape, num_classes = examples.inputs.shape[1:], examples.num_classes
+    return models.build(variant, input_shape=input_shape, num_outputs=num_classes, seed=params.compute.seed)
 
 
 def check_reload(path: Path, model: keras.Model, examples: Examples) -> None:

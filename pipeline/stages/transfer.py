@@ -27,19 +27,12 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     features = params.features[variant.features]
     # Before the training, which would be for nothing without the weights.
     extractor = mobilenet_v2.build_extractor(features, workspace.weights(features.weights), image_shape=IMAGE_SHAPE)
-    head = models.build(
-        variant, input_shape=examples.inputs.shape[1:], num_outputs=examples.num_classes, seed=params.compute.seed
-    )
+    input_shape, num_classes, seed = examples.inputs.shape[1:], examples.num_classes, params.compute.seed
+    head = models.build(variant, input_shape=input_shape, num_outputs=num_classes, seed=seed)
     with live.training_run(workspace, params, name) as run:
+        key = f"transfers.{name}"
         history = fitting.fit(
-            head,
-            variant,
-            key=f"transfers.{name}",
-            title=name,
-            examples=examples,
-            validation=validation,
-            seed=params.compute.seed,
-            on_epoch=run.log_epoch,
+            head, variant, examples, validation, key=key, title=name, seed=seed, on_epoch=run.log_epoch
         )
         model = mobilenet_v2.complete(extractor, head)
         results = workspace.training_results(name, variant)

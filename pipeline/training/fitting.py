@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 def fit(
     model: keras.Model,
     variant: Trainable,
+    examples: Examples,
+    validation: Examples,
     *,
     key: str,
     title: str,
-    examples: Examples,
-    validation: Examples,
     seed: int,
     watched: str = "val_accuracy",
     on_epoch: progress.EpochListener | None = None,
