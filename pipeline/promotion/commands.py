@@ -62,7 +62,10 @@ def promote(
 
     Raises PipelineError when the task or version is unknown, its data are missing, or MLflow does not answer.
     """
-    gate = _gate(params, task)
+    data = require(params.tasks, task, "task").dataset
+    if task not in params.gates:
+        raise PipelineError(f"params/studies.yaml: gates.{task}: required to promote, but missing. Add its thresholds.")
+    gate, classes = params.gates[task], None if data in params.signals else params.datasets[data].classes
     if override is not None and not override.strip():
         raise PipelineError("--override: expected a reason, got none. Say why the checks do not count.")
     for _ in range(MAX_ATTEMPTS):
@@ -79,7 +82,8 @@ def promote(
         )
         if result.was_champion and not dry_run:
             return result
-        result = replace(result, checks=judge(workspace, params, task, gate, state, number))
+        found = evidence.gather(workspace, params, task, state, number)
+        result = replace(result, checks=tuple(checks.all_checks(gate, found, classes)))
         result = replace(result, is_champion=override is not None or not result.failed)
         if dry_run:
             return result
@@ -89,16 +93,6 @@ def promote(
     raise PipelineError(
         f"{task}: the champion was changed by others {MAX_ATTEMPTS} times while this version was judged. Try again."
     )
-
-
-def judge(
-    workspace: Workspace, params: Params, task: str, gate: Gate, state: ModelState, number: int
-) -> tuple[Check, ...]:
-    """The checks of a version against the present champion."""
-    found = evidence.gather(workspace, params, task, state, number)
-    data = params.tasks[task].dataset
-    classes = None if data in params.signals else params.datasets[data].classes
-    return tuple(checks.all_checks(gate, found, classes))
 
 
 def rollback(workspace: Workspace, params: Params, task: str, reason: str | None = None) -> Decision:
@@ -142,13 +136,6 @@ def history(workspace: Workspace, params: Params, task: str) -> Sequence[Decisio
     """Every decision about a task's model, the first one first. Raises PipelineError for an unknown task."""
     require(params.tasks, task, "task")
     return champions.model_state(workspace, params, task).history
-
-
-def _gate(params: Params, task: str) -> Gate:
-    require(params.tasks, task, "task")
-    if task not in params.gates:
-        raise PipelineError(f"params/studies.yaml: gates.{task}: required to promote, but missing. Add its thresholds.")
-    return params.gates[task]
 
 
 def _wanted(state: ModelState, version: str) -> int:

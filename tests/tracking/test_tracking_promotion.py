@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from pipeline.config.load import load_params
 from pipeline.data import preprocessing
 from pipeline.errors import PipelineError
-from pipeline.promotion import commands
+from pipeline.promotion import commands, evidence
 from pipeline.tracking import champions, loading, publish, store
 
 TASK = "mnist-classifier"
@@ -261,16 +261,16 @@ def test_a_decision_on_a_champion_that_has_changed_is_judged_again(
     ready: Any, served: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    judge = commands.judge
+    gather = evidence.gather
 
     def slow(*arguments: Any) -> Any:
-        seen.append(arguments[4].champion)
-        checks = judge(*arguments)
+        seen.append(arguments[3].champion)
+        found = gather(*arguments)
         if len(seen) == 1:
             ready.view.client.delete_registered_model_alias(TASK, "champion")
-        return checks
+        return found
 
-    monkeypatch.setattr(commands, "judge", slow)
+    monkeypatch.setattr(evidence, "gather", slow)
     assert promote(ready).champion_before is None
     assert seen == [1, None]
     assert history(ready) == [FIRST, ("promoted", 2, None, 2)]
