@@ -59,26 +59,28 @@ def log_model(client: MlflowClient, run: Run, model: ModelFile, tags: dict[str, 
         )
         client.log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, step=0)])
     signature = ModelSignature(inputs=schema(model.inputs), outputs=schema(model.outputs))
-    description = {
-        "artifact_path": logged.artifact_location,
-        "model_uuid": logged.model_id,
-        "run_id": run.info.run_id,
-        "model_id": logged.model_id,
-        "mlflow_version": mlflow.__version__,
-        "signature": signature.to_dict(),
-        # The model checks its input itself, like one with type hints. MLflow's own check of a tensor signature
-        # refuses every number type but the one declared, and lists; and over HTTP it would cut 12.7 to 12.
-        "is_signature_from_type_hint": True,
-    }
+    description = Model.from_dict(
+        {
+            "artifact_path": logged.artifact_location,
+            "model_uuid": logged.model_id,
+            "run_id": run.info.run_id,
+            "model_id": logged.model_id,
+            "mlflow_version": mlflow.__version__,
+            "signature": signature.to_dict(),
+            # The model checks its input itself, like one with type hints. MLflow's own check of a tensor signature
+            # refuses every number type but the one declared, and lists; and over HTTP it would cut 12.7 to 12.
+            "is_signature_from_type_hint": True,
+        }
+    )
     with tempfile.TemporaryDirectory() as folder:
         saved = str(Path(folder) / "model")
         mlflow.pyfunc.save_model(
             saved,
-            mlflow_model=Model.from_dict(description),
+            mlflow_model=description,
             python_model=str(SERVED_MODEL),
             model_config={"kind": model.kind},
             artifacts={"model": str(model.path)},
-            signature=signature,
+            signature=description.signature,
             input_example=np.zeros((1, *model.inputs.shape), model.inputs.dtype),
             # Without them MLflow would load the model in a subprocess to find out.
             pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS],
