@@ -357,8 +357,8 @@ def test_a_users_own_files_are_no_part_of_what_was_committed_but_those_of_the_st
 def test_a_store_that_dies_while_a_model_is_fetched_decides_nothing(
     ready: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # For the state of the model, for the model itself, and to see what went wrong.
-    connect, answers = store.connect, iter([True, True, False])
+    # For the state of the model, for the model itself, to see what went wrong, and for the history below.
+    connect, answers = store.connect, iter([True, True, False, True])
 
     def connect_once(workspace: Any) -> Any:
         if next(answers):
