@@ -58,6 +58,7 @@ def shot(copy_study: Callable[[], Study]) -> Shot:
                 # It was quicker than the one before.
                 seconds = ended
             outcome.kills.append((step, how))
+            restore_lock(study)
         seconds = finish(study, step)
     outcome.last_sync = study.sync()
     look(outcome)
@@ -67,6 +68,15 @@ def shot(copy_study: Callable[[], Study]) -> Shot:
 def look(outcome: Shot) -> None:
     outcome.seen.append(summary(outcome.study))
     outcome.statuses.append(Counter(run.info.status for _, run in outcome.study.runs()))
+
+
+def restore_lock(study: Study) -> None:
+    """Take dvc.lock from Git if it was cut: DVC writes it in place, so a kill in that moment leaves its beginning."""
+    left, whole = (study.root / "dvc.lock").read_text(), study.git("show", "HEAD:dvc.lock")
+    if not whole.startswith(left):
+        raise RuntimeError(f"dvc.lock is another than that of the commit:\n{left}")
+    if left != whole:
+        study.git("checkout", "--quiet", "dvc.lock")
 
 
 def finish(study: Study, step: str) -> float:
