@@ -200,12 +200,13 @@ def test_several_run_at_once(start: Start) -> None:
 def test_a_stage_runs_the_code_of_its_own_folder(tmp_path: Path, repository: Path, environment: dict[str, str]) -> None:
     """As in the demonstration's workspace, which has a copy of the package."""
     shutil.copytree(repository / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "pipeline" / "stages" / "greet.py").write_text(
+    # A stage that records its runs itself, so that nothing is published after it.
+    (tmp_path / "pipeline" / "stages" / "train.py").write_text(
         "import sys\nfrom pipeline.config import params\n"
         "def main(*_): print('mlflow' in sys.modules, params.__file__)\n"
     )
     params_files.copy(repository / "demo", tmp_path)
-    command = [sys.executable, "-m", "pipeline.stages", "greet", "all"]
+    command = [sys.executable, "-m", "pipeline.stages", "train", "all"]
     finished = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=LIMIT
     )
