@@ -76,8 +76,9 @@ SYNC_THAT_HEARS_CTRL_C = """
 import signal
 import sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from pipeline.cli import app
-app(["sync"])
+from pipeline.cli import main
+sys.argv = ["pipeline", "sync"]
+main()
 """
 
 
