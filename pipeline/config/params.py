@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 from pydantic import model_validator
@@ -82,9 +83,18 @@ class Params(Section):
         """The variants that a study repeats, in the order of the file."""
         return {name: self.variants[name] for name, item in self.repeated.items() if item.study == study}
 
-    def seeds_of(self, study: str) -> range:
-        """The seeds of a study's repeats: the seed of all other trainings, and the integers that follow it."""
-        return range(self.compute.seed, self.compute.seed + self.repeats[study].repeats)
+    def seed_of(self, variant: str, repeat: int = 0) -> int:
+        """The seed (32 bits) of a variant's training, of `compute.seed` and its name; repeats from 1 on have others.
+
+        With one seed for all, networks of other sizes see the same batches in the same order, and their results are not
+        independent. Searches take `compute.seed` itself.
+        """
+        text = f"{self.compute.seed}/{variant}/{repeat}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
+
+    def seeds_of(self, variant: str) -> list[int]:
+        """The seeds of a repeated variant: first that of its own training."""
+        return [self.seed_of(variant, repeat) for repeat in range(self.repeats[self.repeated[variant].study].repeats)]
 
     def candidates_for(self, task: str) -> dict[str, models.Classifier | models.RegressorVariant]:
         """The variants that compete for a registered model."""

@@ -50,7 +50,7 @@ def trained_rows(workspace: Workspace, params: Params, study: str, name: str) ->
     """The training metrics of a repeated variant, a row per seed. Raises PipelineError when the seeds are others."""
     path = workspace.repeated_training(study, name)
     table = storage.read_table(path)
-    expected, found = list(params.seeds_of(study)), list(table.get("seed", ()))
+    expected, found = list(params.seeds_of(name)), list(table.get("seed", ()))
     if found != expected:
         raise PipelineError(f"{path}: expected the seeds {expected}, got {found}. Run `dvc repro repeat@{name}`.")
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]

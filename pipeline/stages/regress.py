@@ -34,7 +34,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         Examples(*data.read(workspace.prepared(regressor.dataset, split), num_points=num_points))
         for split in ("train", "validation")
     )
-    seed = params.compute.seed
+    seed = params.seed_of(name)
     model = models.build(regressor, input_shape=(num_points,), num_outputs=len(data.PARAMETERS), seed=seed)
     from pipeline.tracking import live
 

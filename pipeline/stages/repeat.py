@@ -28,7 +28,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
 
     input_shape = examples.inputs.shape[1:]
     rows = []
-    for seed in params.seeds_of(item.study):
+    for seed in params.seeds_of(name):
         # Keras numbers what it names by itself: without this, the next model's file would count on from the last one's.
         keras.backend.clear_session()
         model = models.build(variant, input_shape=input_shape, num_outputs=examples.num_classes, seed=seed)

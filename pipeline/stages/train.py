@@ -30,7 +30,8 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     backend.configure(variant.engine, threads=params.compute.threads)
     train, held_out = (workspace.prepared(variant.dataset, split) for split in ("train", "validation"))
     examples, validation = read_training_images(train, held_out)
-    model, seed = initial_model(workspace, params, variant, examples), params.compute.seed
+    seed = params.seed_of(name)
+    model = initial_model(workspace, params, variant, examples, seed=seed)
     from pipeline.tracking import live
 
     with live.training_run(workspace, params, name) as run:
@@ -58,13 +59,13 @@ def resolved(workspace: Workspace, variant: Classifier, name: str) -> MlpVariant
 
 
 def initial_model(
-    workspace: Workspace, params: Params, variant: MlpVariant | CnnVariant, examples: Examples
+    workspace: Workspace, params: Params, variant: MlpVariant | CnnVariant, examples: Examples, *, seed: int
 ) -> keras.Model:
     """The model before training: fresh, or with the weights of the variant that it starts from."""
     if variant.start_from is not None:
         return storage.read_model(workspace.model(variant.start_from, params.classifiers[variant.start_from]))
     input_shape, num_classes = examples.inputs.shape[1:], examples.num_classes
-    return models.build(variant, input_shape=input_shape, num_outputs=num_classes, seed=params.compute.seed)
+    return models.build(variant, input_shape=input_shape, num_outputs=num_classes, seed=seed)
 
 
 def check_reload(path: Path, model: keras.Model, examples: Examples) -> None:

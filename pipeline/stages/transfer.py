@@ -27,7 +27,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     features = params.features[variant.features]
     # Before the training, which would be for nothing without the weights.
     extractor = mobilenet_v2.build_extractor(features, workspace.weights(features.weights), image_shape=IMAGE_SHAPE)
-    input_shape, num_classes, seed = examples.inputs.shape[1:], examples.num_classes, params.compute.seed
+    input_shape, num_classes, seed = examples.inputs.shape[1:], examples.num_classes, params.seed_of(name)
     head = models.build(variant, input_shape=input_shape, num_outputs=num_classes, seed=seed)
     with live.training_run(workspace, params, name) as run:
         key = f"transfers.{name}"

@@ -1,8 +1,12 @@
 """Training of convolutional networks: Keras's own `fit` on TensorFlow, with TensorFlow's fused batch normalization."""
 
+from collections.abc import Iterator
+
 import keras
+import numpy as np
 import tensorflow as tf
 
+from pipeline.data.examples import Examples
 from pipeline.training.data import Fit
 
 # Steps per call into TensorFlow; more saves nothing measurable.
@@ -23,16 +27,35 @@ def run(model: keras.Model, fit: Fit) -> None:
         jit_compile=False,
     )
     twin.fit(
-        fit.training.inputs,
-        fit.training.targets,
+        shuffled_batches(fit.training, batch_size=fit.batch_size, seed=fit.seed),
         validation_data=(fit.validation.inputs, fit.validation.targets),
         validation_batch_size=1000,
-        batch_size=fit.batch_size,
         epochs=fit.epochs,
+        shuffle=False,
         callbacks=list(fit.callbacks),
         verbose=0,
     )
     model.set_weights(twin.get_weights())
+
+
+def shuffled_batches(examples: Examples, *, batch_size: int, seed: int) -> tf.data.Dataset:
+    """Batches (inputs, targets) of all examples, in a new order each time that the dataset is iterated over.
+
+    `Model.fit` on arrays does not do so once Keras is seeded: the seed of its shuffling starts again with every epoch,
+    which then sees the same batches in the same order as the one before (TensorFlow issues 35682 and 44195).
+    """
+    random = np.random.default_rng(seed)
+    num_batches = -(-len(examples) // batch_size)
+
+    def order() -> Iterator[np.ndarray]:
+        yield random.permutation(len(examples))
+
+    # Copied into TensorFlow once; a batch is gathered from there.
+    inputs, targets = tf.constant(examples.inputs), tf.constant(examples.targets)
+    orders = tf.data.Dataset.from_generator(order, output_signature=tf.TensorSpec((len(examples),), tf.int64))
+    batches = orders.flat_map(tf.data.Dataset.from_tensor_slices).batch(batch_size)
+    batches = batches.map(lambda batch: (tf.gather(inputs, batch), tf.gather(targets, batch)))
+    return batches.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(tf.data.AUTOTUNE)
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):

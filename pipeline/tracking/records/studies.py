@@ -73,7 +73,7 @@ def repeat_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     item = StageItem(workspace, params, "repeat", name, spec.dataset, spec.study)
     record = item.record(
         [path],
-        outputs=[workspace.repeated_model(spec.study, name, params.compute.seed).parent, path],
+        outputs=[workspace.repeated_model(spec.study, name, params.seed_of(name)).parent, path],
         tags={"repeated": name},
         params={
             **flatten.section_params(params.variants[name], without=("study",)),
