@@ -13,7 +13,7 @@ from benchmarks import comparing, floor, idle, overhead, pipeline_costs, report
 from benchmarks.bench import Bench
 from benchmarks.workers import measure
 from pipeline.config.models import CnnVariant, MlpVariant, Search
-from pipeline.stages import train
+from pipeline.io import outcomes
 
 STUDY = """## The whole study
 
@@ -106,7 +106,7 @@ def _configuration(bench: Bench, spec: Search, units: tuple[int, ...]) -> float:
 def _trainings(bench: Bench) -> Iterator[Part]:
     """One part for each study and family, and one for the trainings that are repeated under other seeds."""
     variants = {
-        name: train.resolved(bench.workspace, variant, name)
+        name: outcomes.of_variant(bench.workspace, variant, name)
         for name, variant in bench.params.classifiers.items()
         if name not in bench.params.transfers
         and (bench.plan.study_variants is None or name in bench.plan.study_variants)
@@ -118,10 +118,12 @@ def _trainings(bench: Bench) -> Iterator[Part]:
 
     for (home, kind), names in itertools.groupby(sorted(costs, key=group), key=group):
         yield _sum(f"{home}, {kind}", [costs[name] for name in names])
-    for home, repeats in bench.params.repeats.items():
-        repeated = [costs[name] for name in bench.params.repeated_in(home) if name in costs]
+    for home in bench.params.repeats:
+        # The first seed is that of the training itself.
+        names = [name for name in bench.params.repeated_in(home) if name in costs]
+        repeated = [costs[name] for name in names for _ in bench.params.seeds_of(name)[1:]]
         if repeated:
-            yield _sum(f"{home}, under {repeats.repeats} seeds each", repeated * repeats.repeats)
+            yield _sum(f"{home}, under other seeds", repeated)
 
 
 def _sum(name: str, parts: Sequence[Part]) -> Part:

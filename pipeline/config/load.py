@@ -21,7 +21,17 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "params/data.yaml": ("sources", "weights", "datasets", "pictures", "signals", "features"),
     "params/derived.yaml": ("sweeps", "swept", "derived"),
     "params/searches.yaml": ("searches",),
-    "params/studies.yaml": ("studies", "conclusions", "contrasts", "repeats", "repeated", "tasks", "gates"),
+    "params/studies.yaml": (
+        "studies",
+        "conclusions",
+        "contrasts",
+        "repeats",
+        "repeated",
+        "repeated_swept",
+        "repeated_derived",
+        "tasks",
+        "gates",
+    ),
 }
 
 FILE_OF = {section: file for file, sections in FILES.items() for section in sections}

@@ -10,7 +10,17 @@ from pydantic import model_validator
 from pipeline.config import models, references
 from pipeline.config.data import Dataset, EmbeddedImages, Features, IdxFiles, PictureKind, Signal, Source, Weights
 from pipeline.config.section import Name, Section
-from pipeline.config.studies import Conclusions, Contrast, Gate, RepeatedVariant, Repeats, Study, Task
+from pipeline.config.studies import (
+    Conclusions,
+    Contrast,
+    Gate,
+    RepeatedDerived,
+    RepeatedSwept,
+    RepeatedVariant,
+    Repeats,
+    Study,
+    Task,
+)
 
 
 class Params(Section):
@@ -36,6 +46,8 @@ class Params(Section):
     contrasts: Mapping[Name, Contrast] = {}
     repeats: Mapping[Name, Repeats] = {}
     repeated: Mapping[Name, RepeatedVariant] = {}
+    repeated_swept: Mapping[Name, RepeatedSwept] = {}
+    repeated_derived: Mapping[Name, RepeatedDerived] = {}
     tasks: Mapping[Name, Task]
     gates: Mapping[Name, Gate] = {}
     searches: Mapping[Name, models.Search] = {}
@@ -79,9 +91,19 @@ class Params(Section):
         """The variants that a sweep chooses from, in the order of the file."""
         return {name: variant for name, variant in self.swept.items() if variant.sweep == sweep}
 
-    def repeated_in(self, study: str) -> dict[str, models.MlpVariant | models.CnnVariant]:
-        """The variants that a study repeats, in the order of the file."""
-        return {name: self.variants[name] for name, item in self.repeated.items() if item.study == study}
+    @property
+    def all_repeated(self) -> dict[str, RepeatedVariant]:
+        """Every variant that is trained under several seeds, in groups like those of the variants."""
+        return {**self.repeated, **self.repeated_swept, **self.repeated_derived}
+
+    def repeated_in(self, study: str) -> dict[str, models.Classifier]:
+        """The variants that a study compares over seeds, in the order of its list."""
+        repeated = self.all_repeated
+        return {
+            name: variant
+            for name, variant in self.variants_of(study).items()
+            if name in repeated and repeated[name].repeats == study
+        }
 
     def seed_of(self, variant: str, repeat: int = 0) -> int:
         """The seed (32 bits) of a variant's training, of `compute.seed` and its name; repeats from 1 on have others.
@@ -94,7 +116,7 @@ class Params(Section):
 
     def seeds_of(self, variant: str) -> list[int]:
         """The seeds of a repeated variant: first that of its own training."""
-        return [self.seed_of(variant, repeat) for repeat in range(self.repeats[self.repeated[variant].study].repeats)]
+        return [self.seed_of(variant, repeat) for repeat in range(self.all_repeated[variant].seeds)]
 
     def candidates_for(self, task: str) -> dict[str, models.Classifier | models.RegressorVariant]:
         """The variants that compete for a registered model."""

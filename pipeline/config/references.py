@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from pipeline.config.params import Params
 
 # Sections whose items are named after items of another section.
-NAMED_AFTER = {"pictures": "datasets", "gates": "tasks", "repeated": "variants"}
+NAMED_AFTER = {
+    "pictures": "datasets",
+    "gates": "tasks",
+    "repeated": "variants",
+    "repeated_swept": "swept",
+    "repeated_derived": "derived",
+}
 NAMED_AFTER |= dict.fromkeys(("conclusions", "contrasts", "repeats"), "studies")
 
 # What a gate states of the two kinds of models.
@@ -170,19 +176,25 @@ def _choice_problems(params: Params) -> Iterator[str]:
 
 def _repeats_problems(params: Params) -> Iterator[str]:
     """Repeats, and what they say of the variants that are repeated."""
-    for study in params.repeats:
-        if not any(item.study == study for item in params.repeated.values()):
+    repeated = params.all_repeated
+    for study, spec in params.repeats.items():
+        members = [name for name, item in repeated.items() if item.repeats == study]
+        if not members:
             yield f"repeats.{study}: expected a variant under repeated that names it, got none. Add one."
-    for name, item in params.repeated.items():
-        if name not in params.variants or item.study not in params.repeats:
-            continue
-        variant, studies = params.variants[name], params.studies_of(name)
-        if item.study not in studies:
-            yield f"repeated.{name}.study: expected one of {', '.join(studies)}, got {item.study!r}."
-        for field in ("dataset", "family", "engine"):
-            stated, expected = getattr(item, field), getattr(variant, field)
-            if stated != expected:
-                yield f"repeated.{name}.{field}: expected {expected!r}, as variants.{name} has it, got {stated!r}."
+        elif spec.baseline and spec.baseline not in members:
+            yield f"repeats.{study}.baseline: expected one of {', '.join(members)}, got {spec.baseline!r}."
+    for group in ("repeated", "repeated_swept", "repeated_derived"):
+        section = NAMED_AFTER[group]
+        for name, item in getattr(params, group).items():
+            variant = getattr(params, section).get(name)
+            if variant is None or item.repeats not in params.repeats:
+                continue
+            if item.repeats not in (studies := params.studies_of(name)):
+                yield f"{group}.{name}.repeats: expected one of {', '.join(studies)}, got {item.repeats!r}."
+            for field in type(item).model_fields.keys() - {"repeats", "seeds"}:
+                stated, expected = getattr(item, field), getattr(variant, field)
+                if stated != expected:
+                    yield f"{group}.{name}.{field}: expected {expected!r}, as {section}.{name} has it, got {stated!r}."
 
 
 def _variant_problems(params: Params) -> Iterator[str]:

@@ -39,19 +39,36 @@ class Contrast(Section):
 
 
 class Repeats(Section):
-    """A study some of whose variants are trained `repeats` times each, under different seeds."""
+    """A study some of whose variants are trained under several seeds: compared with the baseline, or each with each."""
 
     dataset: Name
-    repeats: Annotated[int, Field(ge=2)]
+    baseline: Name | None = None
 
 
 class RepeatedVariant(Section):
-    """A variant that is repeated, by its name under `variants`; DVC needs its dataset, family and engine here too."""
+    """A variant that is trained under `seeds` seeds in all, the first that of its own training.
 
-    study: Annotated[Name, NameIn(("repeats",))]
+    `repeats` is the study that compares it. The rest is the variant's own, which DVC needs here too.
+    """
+
+    repeats: Annotated[Name, NameIn(("repeats",))]
+    seeds: Annotated[int, Field(ge=2)]
+    study: Name
     dataset: Name
     family: Literal["mlp", "cnn"]
     engine: Engine
+
+
+class RepeatedSwept(RepeatedVariant):
+    """A repeated member of a sweep."""
+
+    sweep: Name
+
+
+class RepeatedDerived(RepeatedVariant):
+    """A repeated variant whose layers are the outcome of a search or a sweep."""
+
+    layers_from: Name
 
 
 class Task(Section):

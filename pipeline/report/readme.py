@@ -18,6 +18,8 @@ from pipeline.studies.waves.scores import RegressorTest
 BEGIN = "<!-- results:begin -->"
 END = "<!-- results:end -->"
 ACCURACIES = ("val_accuracy", "test_accuracy")
+# So many differences between repeated variants are listed; of more the number is told.
+MAX_PAIRS = 6
 
 
 def results(workspace: Workspace, params: Params) -> str:
@@ -30,7 +32,7 @@ def results(workspace: Workspace, params: Params) -> str:
             remarks={
                 study: [
                     differences_text(workspace, params, study),
-                    *([repeats_text(workspace, params, study)] if study in params.repeats else []),
+                    *([repeats_text(workspace, study)] if study in params.repeats else []),
                 ]
                 for study in params.studies
             },
@@ -79,34 +81,36 @@ def differences_text(workspace: Workspace, params: Params, study: str) -> str:
     return f"{pairwise.summary(table)} No significant difference from the best, `{best}`: {equals}."
 
 
-def repeats_text(workspace: Workspace, params: Params, study: str) -> str:
+def repeats_text(workspace: Workspace, study: str) -> str:
     """Markdown: of each repeated variant of a study the mean over its seeds, with its interval, and their differences.
 
-    The standard deviations are in points.
+    The standard deviations of accuracies are in points.
     """
     folder = workspace.repeats(study)
     rows = [
         [
             f"`{row['variant']}`",
+            str(row["num_seeds"]),
             *(f"{percent(row[f'{name}_mean'])} ± {100 * row[f'{name}_std']:.2f}" for name in ACCURACIES),
             f"{100 * row['test_accuracy_low']:.2f}–{100 * row['test_accuracy_high']:.2f}",
+            f"{row['test_cross_entropy_mean']:.4f} ± {row['test_cross_entropy_std']:.4f}",
         ]
         for row in storage.read_table(folder / "summary.csv").to_dict("records")
     ]
-    header = ["variant", "validation ± standard deviation", "test ± standard deviation", "95 % interval of the mean"]
-    pairs = storage.read_table(folder / "differences.csv").to_dict("records")
+    header = ["variant", "seeds", "validation", "test", "95 % interval of the test mean", "test cross-entropy"]
+    pairs = storage.read_table(folder / "differences.csv")
     texts = [
-        f"`{row['first']}` against `{row['second']}` {points(row['test_accuracy_difference'])}, {row['verdict']}"
-        for row in pairs
+        f"`{row['first']}` against `{row['second']}` {points(row['accuracy_difference'])}, {row['accuracy_verdict']}"
+        for row in pairs.to_dict("records")
     ]
+    listed = f" Test accuracy, in points: {'; '.join(texts)}." if 0 < len(texts) <= MAX_PAIRS else ""
     return "\n".join(
         [
-            f"Trained under {params.repeats[study].repeats} seeds each:",
+            "Trained under several seeds, mean ± standard deviation:",
             "",
             *table(header, rows),
             "",
-            "Differences in the mean test accuracy, in points (Welch's t test over the seeds, Holm's correction): "
-            f"{'; '.join(texts) or 'none'}.",
+            f"{pairwise.summary(pairs)} Both the seeds and the test images are taken as a sample.{listed}",
         ]
     )
 

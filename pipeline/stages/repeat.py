@@ -1,5 +1,6 @@
-"""Train one variant several times, each under another seed, watched on the validation images."""
+"""Train one variant again under other seeds, watched on the validation images."""
 
+import shutil
 from typing import Any
 
 import pandas as pd
@@ -8,36 +9,44 @@ from pipeline import models
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.data.examples import read_training_images
-from pipeline.io import storage
+from pipeline.evaluation import result_files
+from pipeline.evaluation.result_files import ClassifierTraining
+from pipeline.io import outcomes, storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
 from pipeline.training import fitting, summary
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
-    """Train a variant under every seed of its study's repeats; save the models and a table of their metrics.
+    """Train a variant under all of its seeds but the first; save the models and a table of their metrics.
 
-    The first seed is that of the variant's own training, whose model this one equals.
+    Of the first seed, that of the variant's own training, the model and the metrics are taken from there.
     """
-    item = require(params.repeated, name, "repeated variant")
-    variant = params.variants[name]
+    item = require(params.all_repeated, name, "repeated variant")
+    classifier = params.classifiers[name]
+    variant = outcomes.of_variant(workspace, classifier, name)
     backend.configure(variant.engine, threads=params.compute.threads)
     train, held_out = (workspace.prepared(variant.dataset, split) for split in ("train", "validation"))
     examples, validation = read_training_images(train, held_out)
     import keras
 
-    input_shape = examples.inputs.shape[1:]
-    rows = []
-    for seed in params.seeds_of(name):
+    own, *others = params.seeds_of(name)
+    trained = result_files.read(workspace.training_results(name, classifier) / "metrics.json", ClassifierTraining)
+    rows = [{"seed": own, **row(trained.model_dump())}]
+    copy = workspace.repeated_model(item.repeats, name, own)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(workspace.model(name, classifier), copy)
+    input_shape, group = examples.inputs.shape[1:], params.variant_group(name)
+    for seed in others:
         # Keras numbers what it names by itself: without this, the next model's file would count on from the last one's.
         keras.backend.clear_session()
         model = models.build(variant, input_shape=input_shape, num_outputs=examples.num_classes, seed=seed)
         title = f"{name}, seed {seed}"
-        history = fitting.fit(model, variant, examples, validation, key=f"variants.{name}", title=title, seed=seed)
-        storage.write_model(workspace.repeated_model(item.study, name, seed), model)
-        trained = summary.classifier_metrics(history, model, model, examples, variant.objective)
-        rows.append({"seed": seed, **row(trained)})
-    storage.write_table(workspace.repeated_training(item.study, name), pd.DataFrame(rows))
+        history = fitting.fit(model, variant, examples, validation, key=f"{group}.{name}", title=title, seed=seed)
+        storage.write_model(workspace.repeated_model(item.repeats, name, seed), model)
+        metrics = summary.classifier_metrics(history, model, model, examples, variant.objective)
+        rows.append({"seed": seed, **row(metrics)})
+    storage.write_table(workspace.repeated_training(item.repeats, name), pd.DataFrame(rows))
 
 
 def row(trained: dict[str, Any]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline import models
-from pipeline.config.models import Classifier, CnnVariant, MlpVariant, MobileNetVariant
+from pipeline.config.models import CnnVariant, MlpVariant
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.data.examples import Examples, read_training_images
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Train one variant; save its model, history, metrics and curves."""
-    variant = resolved(workspace, require(params.classifiers, name, "variant"), name)
+    variant = outcomes.of_variant(workspace, require(params.classifiers, name, "variant"), name)
     backend.configure(variant.engine, threads=params.compute.threads)
     train, held_out = (workspace.prepared(variant.dataset, split) for split in ("train", "validation"))
     examples, validation = read_training_images(train, held_out)
@@ -47,15 +47,6 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         storage.write_json(results / "metrics.json", metrics)
         figure = curves.training_curves(history, title=name, active=summary.active_in_training(variant))
         storage.write_figure(results / "curves.png", figure)
-
-
-def resolved(workspace: Workspace, variant: Classifier, name: str) -> MlpVariant | CnnVariant:
-    """The variant with its layers, which may be the outcome of a search or a sweep."""
-    if isinstance(variant, MlpVariant | CnnVariant):
-        return variant
-    if isinstance(variant, MobileNetVariant):
-        raise PipelineError(f"transfers.{name}: expected a variant trained on images. Run `dvc repro transfer@{name}`.")
-    return outcomes.resolved(workspace.outcome(variant.layers_from), variant)
 
 
 def initial_model(

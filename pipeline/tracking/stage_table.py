@@ -49,7 +49,7 @@ STAGES: Mapping[str, StageRuns] = {
     ),
     "transfer": StageRuns(lambda params: params.transfers, variants.variant_records, logs_live=True),
     "regress": StageRuns(lambda params: params.regressors, variants.variant_records, logs_live=True),
-    "repeat": StageRuns(lambda params: params.repeated, _one(studies.repeat_record)),
+    "repeat": StageRuns(lambda params: params.all_repeated, _one(studies.repeat_record)),
     "kernels": StageRuns(lambda params: params.derived, completes=variants.kernels_records),
     "evaluate": StageRuns(
         lambda params: params.studies,
@@ -74,7 +74,9 @@ STAGES: Mapping[str, StageRuns] = {
 
 
 def address(params: Params, stage: str, item: str) -> str:
-    """DVC's name of a stage's item. It names the stages that train a variant by the group that the variant is in."""
+    """DVC's name of a stage's item. The stages that train or repeat a variant are named by the variant's group."""
     if STAGES[stage].records is variants.variant_records:
         stage = variants.STAGE_OF_GROUP[params.variant_group(item)]
+    elif stage == "repeat":
+        stage = studies.REPEATED_BY[params.variant_group(item)]
     return stage_name(stage, item)

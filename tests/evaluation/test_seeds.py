@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
-from statsmodels.stats.weightstats import ttest_ind
 
-from pipeline.evaluation import seeds
+from pipeline.evaluation import pairwise, seeds
 
 FIRST, SECOND, THIRD = (0.981, 0.984, 0.983, 0.985, 0.982), (0.9805, 0.984, 0.983, 0.9845, 0.9825), (0.94, 0.941, 0.943)
 
@@ -57,30 +59,86 @@ def test_the_summary_has_a_row_per_variant() -> None:
     assert (table["test_accuracy_low"] < table["test_accuracy_mean"]).all()
 
 
-def test_what_seeds_alone_can_make_is_no_difference() -> None:
-    table = seeds.differences(TABLE)
-    assert list(table.columns) == [
-        "first",
-        "second",
-        "test_accuracy_difference",
-        "p_value",
-        "holm_p_value",
-        "verdict",
-    ]
-    assert list(table["verdict"]) == ["no significant difference", "first is better", "second is better"]
-    for row, (one, other) in zip(
-        table.to_dict("records"), ((FIRST, SECOND), (FIRST, THIRD), (SECOND, THIRD)), strict=True
-    ):
-        assert row["test_accuracy_difference"] == pytest.approx(np.mean(one) - np.mean(other))
-        assert row["p_value"] == pytest.approx(float(ttest_ind(one, other, usevar="unequal")[1]))
-        assert row["holm_p_value"] >= row["p_value"]
+def outputs(rng: np.random.Generator, num_seeds: int, images: np.ndarray, *, better: float = 0.0) -> np.ndarray:
+    """Values (num_seeds, n): each is an effect of the image, shared by all models, one of the seed, and noise."""
+    noise = rng.normal(0, 0.5, (num_seeds, len(images)))
+    return better + images + rng.normal(0, 0.3, (num_seeds, 1)) + noise
+
+
+def test_where_examples_change_nothing_it_is_welchs_test_over_seeds() -> None:
+    rng = np.random.default_rng(1)
+    first, second = (np.repeat(rng.normal(0, 1, (size, 1)), 50, axis=1) for size in (5, 3))
+    difference, low, high, p_value = seeds.crossed_difference(first, second)
+    expected = scipy.stats.ttest_ind(first[:, 0], second[:, 0], equal_var=False)
+    assert (difference, p_value) == pytest.approx((first.mean() - second.mean(), float(expected.pvalue)))
+    assert (low, high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+
+
+def test_where_seeds_change_nothing_it_is_the_paired_test_over_examples() -> None:
+    rng = np.random.default_rng(2)
+    first, second = (np.repeat(rng.normal(0, 1, (1, 40)), 4, axis=0) for _ in range(2))
+    found = seeds.crossed_difference(first, second)
+    expected = scipy.stats.ttest_rel(first[0], second[0])
+    assert found[3] == pytest.approx(float(expected.pvalue))
+    assert found[1:3] == pytest.approx(tuple(expected.confidence_interval(0.95)))
+
+
+def test_equal_models_are_found_different_in_at_most_one_of_twenty() -> None:
+    rng = np.random.default_rng(3)
+    p_values = []
+    for _ in range(1000):
+        images = rng.normal(0, 2, 100)
+        first, second = outputs(rng, 5, images), outputs(rng, 5, images)
+        p_values.append(seeds.crossed_difference(first, second)[3])
+    # Two standard errors above a twentieth.
+    assert np.mean(np.array(p_values) < 0.05) < 0.05 + 2 * np.sqrt(0.05 * 0.95 / 1000)
+
+
+@given(st.integers(2, 6), st.integers(2, 6), st.integers(0, 2**32 - 1))
+def test_the_other_way_round_only_the_sign_changes(num_first: int, num_second: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    images = rng.normal(0, 1, 20)
+    first, second = outputs(rng, num_first, images), outputs(rng, num_second, images)
+    difference, low, high, p_value = seeds.crossed_difference(first, second)
+    assert seeds.crossed_difference(second, first) == pytest.approx((-difference, -high, -low, p_value))
+    assert low <= difference <= high
+    assert (p_value < 0.05) == (not low <= 0 <= high)
 
 
 def test_seeds_that_change_nothing_are_equal_or_not() -> None:
-    table = seeds.differences(table_of(first=(0.9, 0.9), same=(0.9, 0.9), other=(0.8, 0.8)))
-    assert list(table["p_value"]) == [1.0, 0.0, 0.0]
-    assert list(table["verdict"]) == ["no significant difference", "first is better", "same is better"]
+    same, other = np.ones((2, 3), dtype=bool), np.zeros((2, 3), dtype=bool)
+    assert seeds.crossed_difference(same, same) == (0, 0, 0, 1)
+    assert seeds.crossed_difference(same, other) == (1, 1, 1, 0)
+
+
+def model_of(rng: np.random.Generator, images: np.ndarray, *, better: float, objective: str) -> pairwise.Tested:
+    values = outputs(rng, 4, images, better=better)
+    return pairwise.Tested(values > 0, -values, objective)
+
+
+def test_a_row_per_pair_in_accuracy_and_in_cross_entropies_of_one_kind() -> None:
+    rng = np.random.default_rng(4)
+    images = rng.normal(0, 1, 200)
+    models = {
+        "first": model_of(rng, images, better=3, objective="categorical_crossentropy"),
+        "second": model_of(rng, images, better=0, objective="categorical_crossentropy"),
+        "third": model_of(rng, images, better=0, objective="binary_crossentropy"),
+    }
+    pairs = list(itertools.combinations(models, 2))
+    table = seeds.differences(models, pairs)
+    assert list(zip(table["first"], table["second"], strict=True)) == pairs
+    assert list(table["accuracy_verdict"]) == ["first is better", "first is better", "no significant difference"]
+    # Of a loss less is better.
+    assert table["cross_entropy_difference"].iloc[0] < 0
+    assert table["cross_entropy_verdict"].iloc[0] == "first is better"
+    assert table["cross_entropy_verdict"].iloc[1:].isna().all()
+    for row in table.to_dict("records"):
+        first, second = models[row["first"]], models[row["second"]]
+        assert row["accuracy_difference"] == pytest.approx(first.correct.mean() - second.correct.mean())
+        assert row["accuracy_holm_p_value"] >= row["accuracy_p_value"]
 
 
 def test_one_variant_has_no_pair() -> None:
-    assert len(seeds.differences(table_of(first=FIRST))) == 0
+    rng = np.random.default_rng(5)
+    one = model_of(rng, rng.normal(0, 1, 10), better=0, objective="categorical_crossentropy")
+    assert len(seeds.differences({"first": one}, [])) == 0

@@ -72,9 +72,10 @@ def places(workspace: Workspace, params: Params) -> Iterator[tuple[str, set[Path
         yield f"contrast@{name}", {workspace.contrast(name)}
     for name in params.conclusions:
         yield f"conclude@{name}", {workspace.conclusions(name)}
-    for name, item in params.repeated.items():
-        models = workspace.repeated_model(item.study, name, 1).parent
-        yield f"repeat@{name}", {models, workspace.repeated_training(item.study, name)}
+    for name, item in params.all_repeated.items():
+        models = workspace.repeated_model(item.repeats, name, 1).parent
+        stage = {"variants": "repeat", "swept": "repeat_swept", "derived": "repeat_derived"}[params.variant_group(name)]
+        yield f"{stage}@{name}", {models, workspace.repeated_training(item.repeats, name)}
     for name in params.repeats:
         yield f"evaluate_repeats@{name}", {workspace.repeats(name)}
     for name in params.tasks:

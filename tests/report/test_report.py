@@ -267,23 +267,27 @@ def test_a_lone_regressor_is_compared_with_always_the_mean(workspace: Workspace)
 
 
 def test_repeats_are_told_with_their_spread_and_what_remains_real(workspace: Workspace) -> None:
-    content = PARAMS.model_dump(exclude_defaults=True)
-    item = {"study": "first", "dataset": "shapes", "family": "mlp", "engine": "jax"}
-    repeats = {"repeats": {"first": {"dataset": "shapes", "repeats": 5}}, "repeated": {"narrow": item}}
-    params = Params.model_validate({**content, **repeats})
     figures = {"val_accuracy_mean": 0.98, "val_accuracy_std": 0.0015, "test_accuracy_mean": 0.97}
-    row = {"variant": "narrow", **figures, "test_accuracy_std": 0.001}
+    figures |= {"test_cross_entropy_mean": 0.1, "test_cross_entropy_std": 0.002}
+    row = {"variant": "narrow", "num_seeds": 5, **figures, "test_accuracy_std": 0.001}
     summary = pd.DataFrame([{**row, "test_accuracy_low": 0.965, "test_accuracy_high": 0.975}])
     storage.write_table(workspace.repeats("first") / "summary.csv", summary)
-    pair = {"first": "narrow", "second": "wide", "test_accuracy_difference": 0.002, "verdict": "narrow is better"}
+    pair = {
+        "first": "narrow",
+        "second": "wide",
+        "accuracy_difference": 0.002,
+        "accuracy_verdict": "narrow is better",
+        "cross_entropy_verdict": "no significant difference",
+    }
     storage.write_table(workspace.repeats("first") / "differences.csv", pd.DataFrame([pair]))
-    assert readme.repeats_text(workspace, params, "first").splitlines() == [
-        "Trained under 5 seeds each:",
+    assert readme.repeats_text(workspace, "first").splitlines() == [
+        "Trained under several seeds, mean ± standard deviation:",
         "",
-        "| variant | validation ± standard deviation | test ± standard deviation | 95 % interval of the mean |",
-        "| --- | --: | --: | --: |",
-        "| `narrow` | 98.00 % ± 0.15 | 97.00 % ± 0.10 | 96.50–97.50 |",
+        "| variant | seeds | validation | test | 95 % interval of the test mean | test cross-entropy |",
+        "| --- | --: | --: | --: | --: | --: |",
+        "| `narrow` | 5 | 98.00 % ± 0.15 | 97.00 % ± 0.10 | 96.50–97.50 | 0.1000 ± 0.0020 |",
         "",
-        "Differences in the mean test accuracy, in points (Welch's t test over the seeds, Holm's correction): "
+        "Significant differences between variants: 1 of 1 in test accuracy, 0 of 1 in test cross-entropy (Holm's "
+        "correction, 5 %). Both the seeds and the test images are taken as a sample. Test accuracy, in points: "
         "`narrow` against `wide` +0.20, narrow is better.",
     ]

@@ -25,9 +25,9 @@ FILES = {"seeds.csv", "summary.csv", "differences.csv", "accuracy.png"}
 @pytest.fixture
 def params(content: dict[str, Any]) -> Params:
     """Two seeds for `wide`, which the second study shares, and for its own `deep`."""
-    item = {"study": "second", "dataset": "shapes", "family": "mlp", "engine": "jax"}
-    content["repeats"] = {"second": {"dataset": "shapes", "repeats": 2}}
-    content["repeated"] = {"wide": item, "deep": item}
+    item = {"repeats": "second", "seeds": 2, "dataset": "shapes", "family": "mlp", "engine": "jax"}
+    content["repeats"] = {"second": {"dataset": "shapes"}}
+    content["repeated"] = {"wide": {**item, "study": "first"}, "deep": {**item, "study": "second"}}
     content["variants"]["deep"]["layers"] = [{"units": 6, "dropout": 0.2}]
     return Params.model_validate(content)
 
@@ -54,69 +54,97 @@ def keras_of_a_new_process() -> None:
     keras.backend.clear_session()
 
 
-def repeat_all(workspace: Workspace, params: Params) -> Workspace:
-    for name in params.repeated:
-        repeat.main(workspace, params, name)
-    return workspace
-
-
-def test_every_seed_has_a_model_and_a_row_without_the_test_set(prepared: Workspace, params: Params) -> None:
-    repeat.main(prepared, params, "deep")
-    table = storage.read_table(prepared.repeated_training("second", "deep"))
-    assert list(table["seed"]) == [1, 2]
-    figures = [f"{split}_{figure}" for split in ("val", "train") for figure in ("loss", "cross_entropy", "accuracy")]
-    assert list(table.columns) == ["seed", "epochs", *figures]
-    assert table["val_cross_entropy"].nunique() == 2
-    first, second = (prepared.repeated_model("second", "deep", seed).read_bytes() for seed in (1, 2))
-    assert first != second
-
-
-def test_the_first_seed_gives_the_model_of_the_variants_own_training(
-    prepared: Workspace, params: Params, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def trained(prepared: Workspace, params: Params, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """With what the variants' own trainings leave."""
     silent = SimpleNamespace(log_epoch=lambda *_: None)
     monkeypatch.setattr("pipeline.tracking.live.training_run", lambda *_: contextlib.nullcontext(silent))
     # As in the process of its own that a stage has.
     keras_of_a_new_process()
-    train.main(prepared, params, "deep")
-    repeat.main(prepared, params, "deep")
-    own = prepared.model("deep", params.variants["deep"]).read_bytes()
-    assert prepared.repeated_model("second", "deep", params.compute.seed).read_bytes() == own
-    metrics = storage.read_json(prepared.training_results("deep", params.variants["deep"]) / "metrics.json")
-    row = storage.read_table(prepared.repeated_training("second", "deep")).iloc[0]
+    for name in params.all_repeated:
+        train.main(prepared, params, name)
+    return prepared
+
+
+def repeat_all(workspace: Workspace, params: Params) -> Workspace:
+    for name in params.all_repeated:
+        repeat.main(workspace, params, name)
+    return workspace
+
+
+def test_every_seed_has_a_model_and_a_row_without_the_test_set(trained: Workspace, params: Params) -> None:
+    repeat.main(trained, params, "deep")
+    table = storage.read_table(trained.repeated_training("second", "deep"))
+    assert list(table["seed"]) == params.seeds_of("deep")
+    figures = [f"{split}_{figure}" for split in ("val", "train") for figure in ("loss", "cross_entropy", "accuracy")]
+    assert list(table.columns) == ["seed", "epochs", *figures]
+    assert table["val_cross_entropy"].nunique() == 2
+    models = {trained.repeated_model("second", "deep", seed).read_bytes() for seed in params.seeds_of("deep")}
+    assert len(models) == 2
+
+
+def test_the_first_seed_is_the_variants_own_training(trained: Workspace, params: Params) -> None:
+    repeat.main(trained, params, "deep")
+    own = trained.model("deep", params.variants["deep"]).read_bytes()
+    assert trained.repeated_model("second", "deep", params.seed_of("deep")).read_bytes() == own
+    metrics = storage.read_json(trained.training_results("deep", params.variants["deep"]) / "metrics.json")
+    row = storage.read_table(trained.repeated_training("second", "deep")).iloc[0]
     assert row["val_accuracy"] == metrics["validation"]["last"]["accuracy"]
     assert row["train_loss"] == metrics["train_evaluated"]["loss"]
 
 
-def test_repeats_are_scored_and_summarized(prepared: Workspace, params: Params) -> None:
-    repeat_all(prepared, params)
-    save_split(prepared, "test", 7)
-    evaluate_repeats.main(prepared, params, "second")
-    folder = prepared.repeats("second")
+def test_another_seed_trains_as_a_training_of_that_seed_does(
+    trained: Workspace, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be the same model, were the seed the variant's own."""
+    repeat.main(trained, params, "deep")
+    other = params.seeds_of("deep")[1]
+    repeated = trained.repeated_model("second", "deep", other).read_bytes()
+    monkeypatch.setattr(Params, "seed_of", lambda *_: other)
+    keras_of_a_new_process()
+    train.main(trained, params, "deep")
+    assert trained.model("deep", params.variants["deep"]).read_bytes() == repeated
+
+
+def test_repeats_are_scored_and_summarized(trained: Workspace, params: Params) -> None:
+    repeat_all(trained, params)
+    save_split(trained, "test", 7)
+    evaluate_repeats.main(trained, params, "second")
+    folder = trained.repeats("second")
     assert {path.name for path in folder.iterdir()} == {*FILES, "training"}
-    seeds = storage.read_table(folder / "seeds.csv")
-    assert list(zip(seeds["variant"], seeds["seed"], strict=True)) == [
-        ("wide", 1),
-        ("wide", 2),
-        ("deep", 1),
-        ("deep", 2),
-    ]
-    test = read_images(prepared.prepared("shapes", "test"), num_classes=3)
-    model = storage.read_model(prepared.repeated_model("second", "deep", 2))
+    table = storage.read_table(folder / "seeds.csv")
+    expected = [(name, seed) for name in ("wide", "deep") for seed in params.seeds_of(name)]
+    assert list(zip(table["variant"], table["seed"], strict=True)) == expected
+    test = read_images(trained.prepared("shapes", "test"), num_classes=3)
+    model = storage.read_model(trained.repeated_model("second", "deep", params.seeds_of("deep")[1]))
     correct = np.asarray(model(test.inputs, training=False)).argmax(axis=1) == test.targets
-    assert seeds["test_accuracy"].iloc[3] == correct.mean()
+    assert table["test_accuracy"].iloc[3] == correct.mean()
     summary = storage.read_table(folder / "summary.csv").set_index("variant")
-    assert summary.loc["deep", "test_accuracy_mean"] == pytest.approx(seeds["test_accuracy"].iloc[2:].mean())
-    assert len(storage.read_table(folder / "differences.csv")) == 1
+    assert summary.loc["deep", "test_accuracy_mean"] == pytest.approx(table["test_accuracy"].iloc[2:].mean())
+    (pair,) = storage.read_table(folder / "differences.csv").to_dict("records")
+    assert (pair["first"], pair["second"]) == ("wide", "deep")
+    means = [summary.loc[name, "test_accuracy_mean"] for name in ("wide", "deep")]
+    assert pair["accuracy_difference"] == pytest.approx(means[0] - means[1])
 
 
-def test_the_same_bytes_twice(prepared: Workspace, params: Params) -> None:
-    save_split(prepared, "test", 7)
+def test_every_other_variant_is_compared_with_the_baseline(
+    trained: Workspace, params: Params, content: dict[str, Any]
+) -> None:
+    repeat_all(trained, params)
+    save_split(trained, "test", 7)
+    content["repeats"]["second"]["baseline"] = "wide"
+    evaluate_repeats.main(trained, Params.model_validate(content), "second")
+    (pair,) = storage.read_table(trained.repeats("second") / "differences.csv").to_dict("records")
+    assert (pair["first"], pair["second"]) == ("deep", "wide")
+
+
+def test_the_same_bytes_twice(trained: Workspace, params: Params) -> None:
+    save_split(trained, "test", 7)
 
     def run() -> dict[Path, bytes]:
-        repeat_all(prepared, params)
-        evaluate_repeats.main(prepared, params, "second")
-        folders = (prepared.repeats("second"), prepared.root / "models")
+        repeat_all(trained, params)
+        evaluate_repeats.main(trained, params, "second")
+        folders = (trained.repeats("second"), trained.root / "models" / "repeats")
         return {path: path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
 
     first = run()
@@ -124,14 +152,12 @@ def test_the_same_bytes_twice(prepared: Workspace, params: Params) -> None:
     assert run() == first
 
 
-def test_repeats_of_other_seeds_are_refused(prepared: Workspace, params: Params, content: dict[str, Any]) -> None:
-    repeat_all(prepared, params)
-    save_split(prepared, "test", 7)
-    content["repeats"]["second"]["repeats"] = 3
-    with pytest.raises(
-        PipelineError, match=r"wide\.csv: expected the seeds \[1, 2, 3\], got \[1, 2\]\. Run `dvc repro"
-    ):
-        evaluate_repeats.main(prepared, Params.model_validate(content), "second")
+def test_repeats_of_other_seeds_are_refused(trained: Workspace, params: Params, content: dict[str, Any]) -> None:
+    repeat_all(trained, params)
+    save_split(trained, "test", 7)
+    content["repeated"]["wide"]["seeds"] = 3
+    with pytest.raises(PipelineError, match=r"wide\.csv: expected the seeds \[.*, .*, .*\], got \[.*, .*\]\. Run `dvc"):
+        evaluate_repeats.main(trained, Params.model_validate(content), "second")
 
 
 def test_what_is_not_repeated_is_named(workspace: Workspace, params: Params) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.io import storage
+from pipeline.io import outcomes, storage
 from pipeline.io.paths import Workspace
 from pipeline.stages import sweep
 
@@ -63,7 +63,6 @@ def test_of_equals_the_first_is_chosen_and_said_so(workspace: Workspace, swept: 
 
 
 def test_a_derived_variant_takes_the_chosen_layers(workspace: Workspace, swept: Params) -> None:
-    from pipeline.stages import train
 
     save(workspace, swept, rate_a=0.9, rate_b=0.8, rate_c=0.85)
     sweep.main(workspace, swept, "rates")
@@ -72,7 +71,7 @@ def test_a_derived_variant_takes_the_chosen_layers(workspace: Workspace, swept: 
     content["derived"] = {"augmented": {**derived, "layers_from": "rates"}}
     content["studies"]["first"]["variants"] += ("augmented",)
     spec = Params.model_validate(content).derived["augmented"]
-    assert train.resolved(workspace, spec, "augmented").layers == swept.swept["rate_a"].layers
+    assert outcomes.of_variant(workspace, spec, "augmented").layers == swept.swept["rate_a"].layers
 
 
 @pytest.mark.parametrize(

@@ -316,11 +316,12 @@ class FakeStages:
         self.write(folder / "overfitting.png", "curves")
 
     def repeat(self, name: str = "small") -> None:
-        study = self.params.repeated[name].study
-        for seed in (7, 8):
+        study = self.params.all_repeated[name].repeats
+        own, other = self.params.seeds_of(name)
+        for seed in (own, other):
             self.write(self.workspace.repeated_model(study, name, seed), f"model of seed {seed}")
         path = self.workspace.repeated_training(study, name)
-        self.write(path, "seed,epochs,val_accuracy\n7,3,0.75\n8,3,0.25\n")
+        self.write(path, f"seed,epochs,val_accuracy\n{own},3,0.75\n{other},3,0.25\n")
 
     def evaluate_repeats(self, study: str = "digits") -> None:
         folder = self.workspace.repeats(study)
@@ -560,8 +561,17 @@ def whole_params(*, embedded: bool = False, num_epochs: int = 3, num_searches: i
         },
         "conclusions": {"digits": {"dataset": "mnist"}},
         "contrasts": {"digits": {"dataset": "mnist", "baseline": "small"}},
-        "repeats": {"digits": {"dataset": "mnist", "repeats": 2}},
-        "repeated": {"small": {"study": "digits", "dataset": "mnist", "family": "mlp", "engine": "jax"}},
+        "repeats": {"digits": {"dataset": "mnist"}},
+        "repeated": {
+            "small": {
+                "repeats": "digits",
+                "seeds": 2,
+                "study": "digits",
+                "dataset": "mnist",
+                "family": "mlp",
+                "engine": "jax",
+            }
+        },
         "tasks": {**raw["tasks"], "wave-regressor": task},
         "searches": {f"grid_{number}": search for number in range(1, num_searches + 1)},
         "sweeps": {"rates": {"study": "digits", "dataset": "mnist"}},

@@ -185,7 +185,7 @@ def test_repeats_have_a_run_per_seed_below_one(whole: Any) -> None:
         publish.publish(whole.workspace, whole.params, "repeat", "small")
     run = whole.view.run("digits", "repeat@small")
     assert run.data.metrics == {"num_seeds": 2, "mean_epochs": 3, "mean_val_accuracy": 0.5}
-    assert (run.data.params["repeats"], run.data.params["epochs"]) == ("2", "3")
+    assert (run.data.params["seeds"], run.data.params["epochs"]) == ("2", "3")
     assert whole.view.files(run, "repeats") == {"small.csv"}
     children = [whole.view.run("digits", f"seed {seed}") for seed in (7, 8)]
     assert [child.data.tags["mlflow.parentRunId"] for child in children] == [run.info.run_id] * 2

@@ -27,6 +27,8 @@ from pipeline.tracking.records.record import (
     table_metrics,
 )
 
+# DVC's name of the stage that repeats a variant, by the variant's group.
+REPEATED_BY = {"variants": "repeat", "swept": "repeat_swept", "derived": "repeat_derived"}
 # How the verdict on a pair ends if its difference is significant.
 IS_BETTER = " is better"
 
@@ -67,17 +69,18 @@ def contrast_record(workspace: Workspace, params: Params, study: str) -> RunReco
 
 def repeat_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     """The repeats of a variant in its study, and below it a run per seed, of validation metrics alone."""
-    spec = require(params.repeated, name, "repeated variant")
-    path = workspace.repeated_training(spec.study, name)
+    spec = require(params.all_repeated, name, "repeated variant")
+    path = workspace.repeated_training(spec.repeats, name)
     table = _read_repeats(path, "seed")
-    item = StageItem(workspace, params, "repeat", name, spec.dataset, spec.study)
+    stage = REPEATED_BY[params.variant_group(name)]
+    item = StageItem(workspace, params, stage, name, spec.dataset, spec.repeats)
     record = item.record(
         [path],
-        outputs=[workspace.repeated_model(spec.study, name, params.seed_of(name)).parent, path],
+        outputs=[workspace.repeated_model(spec.repeats, name, params.seed_of(name)).parent, path],
         tags={"repeated": name},
         params={
-            **flatten.section_params(params.variants[name], without=("study",)),
-            "repeats": str(params.repeats[spec.study].repeats),
+            **flatten.section_params(params.classifiers[name], without=("study",)),
+            "seeds": str(spec.seeds),
         },
         metrics={
             "num_seeds": float(len(table)),
@@ -101,7 +104,7 @@ def repeats_evaluation_record(workspace: Workspace, params: Params, study: str) 
     item = StageItem(workspace, params, "evaluate_repeats", study, spec.dataset, study)
     return item.record(
         paths,
-        params={"repeats": str(spec.repeats)},
+        params={} if spec.baseline is None else {"baseline": spec.baseline},
         metrics=table_metrics(_read_repeats(results / "summary.csv", "variant")),
         attachments=item.attached("repeats", paths),
         datasets=dataset_versions(workspace, params, spec.dataset, ("test",)),
