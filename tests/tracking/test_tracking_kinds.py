@@ -187,9 +187,10 @@ def test_repeats_have_a_run_per_seed_below_one(whole: Any) -> None:
     assert run.data.metrics == {"num_seeds": 2, "mean_epochs": 3, "mean_val_accuracy": 0.5}
     assert (run.data.params["seeds"], run.data.params["epochs"]) == ("2", "3")
     assert whole.view.files(run, "repeats") == {"small.csv"}
-    children = [whole.view.run("digits", f"seed {seed}") for seed in (7, 8)]
+    seeds = whole.params.seeds_of("small")
+    children = [whole.view.run("digits", f"seed {seed}") for seed in seeds]
     assert [child.data.tags["mlflow.parentRunId"] for child in children] == [run.info.run_id] * 2
-    assert [child.data.params for child in children] == [{"seed": "7"}, {"seed": "8"}]
+    assert [child.data.params for child in children] == [{"seed": str(seed)} for seed in seeds]
     assert [child.data.metrics for child in children] == [
         {"epochs": 3, "val_accuracy": 0.75},
         {"epochs": 3, "val_accuracy": 0.25},
