@@ -17,6 +17,7 @@ from pipeline.evaluation import statistics
 
 LEVEL = 0.05
 NO_DIFFERENCE = "no significant difference"
+IS_BETTER = " is better"
 Pair = tuple[str, str]
 
 
@@ -83,7 +84,7 @@ def verdict(first: str, second: str, advantage: float, holm_p_value: float) -> s
     """Which of two is significantly better, if any; `advantage` is by how much the first is."""
     if holm_p_value >= LEVEL or advantage == 0:
         return NO_DIFFERENCE
-    return f"{first if advantage > 0 else second} is better"
+    return f"{first if advantage > 0 else second}{IS_BETTER}"
 
 
 def summary(table: pd.DataFrame) -> str:
@@ -105,3 +106,10 @@ def level_with(table: pd.DataFrame, name: str) -> list[str]:
         for first, second in zip(level["first"], level["second"], strict=True)
         if name in (first, second)
     ]
+
+
+def better_than(table: pd.DataFrame, name: str) -> list[str]:
+    """The models whose accuracy is significantly better than that of `name`, in the order of the table."""
+    pairs = table[(table["first"] == name) | (table["second"] == name)]
+    verdicts = pairs["accuracy_verdict"].str.removesuffix(IS_BETTER)
+    return [str(other) for other in verdicts if other not in (name, NO_DIFFERENCE)]

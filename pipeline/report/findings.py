@@ -4,9 +4,11 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.evaluation import tables
+from pipeline.evaluation import pairwise, tables
 from pipeline.evaluation.reported import ReportedAccuracies, reported_accuracies
 from pipeline.io import history, storage
 from pipeline.io.paths import Workspace
@@ -21,13 +23,18 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
     frame of all configurations), `closing[study]`, `conclusions[study]`, `gains[study]`, `overfitting[study]`,
     `signals[signal]` (its metrics.json), `answers[signal]`, `extended[regressor]`, `benchmark[name]`, `judged` (rows of
     the table of all variants with a reported accuracy to compare with; `reproduced` says whether they reproduce it),
-    and the filters `percent`, `points` and `nats`. Tables are lists of rows.
+    `repeated[study][variant]` (its means over seeds), `compared(study, first, second)` and `across_seeds(study, first,
+    second)` (the difference of two variants trained once or under several seeds, the first less the second, with its
+    interval and verdict), and the filters `percent`, `points`, `nats`, `verdict` and `by_search`. Tables are lists of
+    rows.
     Raises PipelineError when a result is missing, or when the template asks for what is not there.
     """
     from jinja2 import Environment, StrictUndefined, TemplateError
 
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    environment.filters.update(percent=percent, points=unsigned_points, nats=nats)
+    environment.filters.update(
+        percent=percent, points=unsigned_points, nats=nats, verdict=_marked, by_search=_of_search
+    )
     variants = params.all_variants.items()
     reported = reported_accuracies(workspace.reported_results, params)
     try:
@@ -63,6 +70,9 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
             tested={study: storage.read_json(workspace.evaluation(study) / "metrics.json") for study in params.studies},
             selected={task: storage.read_json(workspace.selection(task)) for task in params.tasks},
             reported=reported,
+            repeated={study: _by_variant(workspace.repeats(study) / "summary.csv") for study in params.repeats},
+            compared=lambda study, *pair: _difference(workspace.comparison(study) / "differences.csv", *pair),
+            across_seeds=lambda study, *pair: _difference(workspace.repeats(study) / "differences.csv", *pair),
             judged=_judged(_rows(workspace.variants_table), params, reported),
         )
     except TemplateError as error:
@@ -77,6 +87,34 @@ def _judged(rows: list[dict[Hashable, Any]], params: Params, reported: ReportedA
         if is_reproduced is not None:
             found.append({**row, "reproduced": is_reproduced})
     return found
+
+
+def _difference(path: Path, first: str, second: str) -> dict[str, Any]:
+    """The row of a table of pairs about two variants: the first less the second, whichever order the table has."""
+    table = storage.read_table(path).set_index(["first", "second"])
+    if (first, second) in table.index:
+        return dict(table.loc[(first, second)])
+    if (second, first) not in table.index:
+        raise PipelineError(f"{path}: expected a row about {first} and {second}, got none.")
+    row = dict(table.loc[(second, first)])
+    for metric in ("accuracy", "cross_entropy"):
+        low, high = row[f"{metric}_low"], row[f"{metric}_high"]
+        row |= {f"{metric}_difference": -row[f"{metric}_difference"], f"{metric}_low": -high, f"{metric}_high": -low}
+    return row
+
+
+def _marked(verdict: str) -> str:
+    """A verdict on a pair, with the variant's name as code."""
+    better = verdict.removesuffix(pairwise.IS_BETTER)
+    return verdict if better == verdict else f"`{better}`{pairwise.IS_BETTER}"
+
+
+def _of_search(searches: pd.DataFrame, name: str) -> pd.DataFrame:
+    return searches[searches["search"] == name]
+
+
+def _by_variant(path: Path) -> dict[Hashable, dict[Hashable, Any]]:
+    return {row["variant"]: row for row in _rows(path)}
 
 
 def _rows(path: Path) -> list[dict[Hashable, Any]]:

@@ -66,7 +66,8 @@ def results_table(
 def differences_text(workspace: Workspace, params: Params, study: str) -> str:
     """Which differences between the variants of a study are significant, in a few sentences.
 
-    They name the best of the study's own variants by test accuracy, and those that do not differ significantly from it.
+    They name the best of the study's own variants by test accuracy, those of them that do not differ significantly from
+    it, and those shown beside the study that are significantly better.
     """
     folder = workspace.comparison(study)
     table = storage.read_table(folder / "differences.csv")
@@ -77,8 +78,14 @@ def differences_text(workspace: Workspace, params: Params, study: str) -> str:
     best = str(max(own, key=lambda row: row["test_accuracy"])["variant"])
     names = {row["variant"] for row in own}
     level = [f"`{name}`" for name in pairwise.level_with(table, best) if name in names]
-    equals = ", ".join(level) if level else "none: it is better than every other"
-    return f"{pairwise.summary(table)} No significant difference from the best, `{best}`: {equals}."
+    parts = [pairwise.summary(table)]
+    if level:
+        parts.append(f"The best of the study, `{best}`, cannot be told in test accuracy from {', '.join(level)}.")
+    else:
+        parts.append(f"The best of the study, `{best}`, is better in test accuracy than every other of its variants.")
+    if better := [f"`{name}`" for name in pairwise.better_than(table, best)]:
+        parts.append(f"Better than it, of those shown beside: {', '.join(better)}.")
+    return " ".join(parts)
 
 
 def repeats_text(workspace: Workspace, study: str) -> str:

@@ -28,7 +28,9 @@ def outcome(name: str, members: dict[str, SweptVariant], accuracies: dict[str, f
     num_equal = sum(accuracy == accuracies[best] for accuracy in accuracies.values())
     reason = f"It has the best validation accuracy of {len(members)} members."
     if num_equal > 1:
-        reason = f"It is the first of {num_equal} with the best validation accuracy of {len(members)} members."
+        reason = (
+            f"{num_equal} of the {len(members)} members share the best validation accuracy; it is the first of those."
+        )
     return {
         "sweep": name,
         "selected": best,

@@ -231,16 +231,19 @@ def test_the_readme_tells_whom_the_best_cannot_be_told_from(workspace: Workspace
         {"first": "wide", "second": "narrow", **PAIR},
         {"first": "narrow", "second": "flat", **PAIR, "accuracy_verdict": "narrow is better"},
         # Of another study: better than all, and not the best of this one.
-        {"first": "beside", "second": "narrow", **PAIR},
+        {"first": "beside", "second": "narrow", **PAIR, "accuracy_verdict": "beside is better"},
     ]
     save_comparison(workspace, pairs, accuracies)
     assert readme.differences_text(workspace, params_with("narrow", "wide", "flat"), "first") == (
-        "Significant differences between variants: 1 of 3 in test accuracy, 3 of 3 in test cross-entropy (Holm's "
-        "correction, 5 %). No significant difference from the best, `narrow`: `wide`."
+        "Significant differences between variants: 2 of 3 in test accuracy, 3 of 3 in test cross-entropy (Holm's "
+        "correction, 5 %). The best of the study, `narrow`, cannot be told in test accuracy from `wide`. Better than "
+        "it, of those shown beside: `beside`."
     )
     save_comparison(workspace, pairs[1:2], accuracies)
     told = readme.differences_text(workspace, params_with("narrow", "flat"), "first")
-    assert told.endswith("from the best, `narrow`: none: it is better than every other.")
+    assert told.endswith(
+        "The best of the study, `narrow`, is better in test accuracy than every other of its variants."
+    )
 
 
 def test_a_study_of_one_variant_says_so(workspace: Workspace) -> None:
