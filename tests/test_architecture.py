@@ -186,13 +186,13 @@ def code_that_runs(stage_module: str, choices: Collection[str] | None) -> set[st
 
 
 def code_that_dvc_watches(stage: Any, root: Path) -> set[str]:
-    """The files of the package among a stage's dependencies; a folder stands for all modules in it."""
+    """The modules of the package among a stage's dependencies; a folder stands for all modules in it."""
     watched: set[str] = set()
     for dependency in stage.deps:
         path = root / dependency.def_path
         if dependency.def_path.split("/")[0] == "pipeline":
-            files = path.rglob("*.py") if path.is_dir() else [path]
-            watched |= {str(file.relative_to(root)) for file in files}
+            files = path.rglob("*") if path.is_dir() else [path]
+            watched |= {str(file.relative_to(root)) for file in files if file.suffix == ".py"}
     return watched
 
 

@@ -18,10 +18,10 @@ class IdxFiles(Section):
 
 
 class EmbeddedImages(Section):
-    """Small images made without a network, for demonstration: real bundled digits or drawn garments."""
+    """Small images made without a network, for demonstration: bundled digits, or a sample of Fashion-MNIST."""
 
     kind: Literal["embedded"]
-    images: Literal["digits", "garments"]
+    images: Literal["digits", "fashion"]
     train_size: PositiveInt
     test_size: PositiveInt
     seed: NonNegativeInt

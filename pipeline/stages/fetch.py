@@ -10,7 +10,7 @@ from pipeline.data import download, embedded, idx
 from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
 
-EMBEDDED_IMAGES = {"digits": embedded.digits, "garments": embedded.garments}
+EMBEDDED_IMAGES = {"digits": embedded.digits, "fashion": embedded.fashion}
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:

@@ -64,7 +64,7 @@ CONTENT: dict[str, Any] = {
             "urls": ["https://x.test/"],
             "sha256": {"a.gz": "0" * 64},
         },
-        "drawn": {"kind": "embedded", "images": "garments", "train_size": 20, "test_size": 10, "seed": 1},
+        "drawn": {"kind": "embedded", "images": "fashion", "train_size": 20, "test_size": 10, "seed": 1},
     },
     "weights": {
         "published": {
@@ -557,7 +557,7 @@ def test_numbers_are_read_as_dvc_reads_them(root: Path, text: str) -> None:
         ("variants.deep.optimizer.name", "adamw", "expected 'adam', 'rmsprop' or 'sgd', got 'adamw'."),
         ("variants.conv.blocks.0.padding", "full", "expected 'same' or 'valid', got 'full'."),
         ("sources.digit-files.kind", "web", "expected one of 'idx_files', 'embedded', got 'web'."),
-        ("sources.drawn.images", "cats", "expected 'digits' or 'garments', got 'cats'."),
+        ("sources.drawn.images", "cats", "expected 'digits' or 'fashion', got 'cats'."),
         (
             "tasks.digit-classifier.metric",
             "test_accuracy",

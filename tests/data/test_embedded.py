@@ -1,19 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.linear_model import RidgeClassifier
-from sklearn.metrics import confusion_matrix
+from sklearn.model_selection import train_test_split
 
-from pipeline.data import embedded
+from pipeline.data import embedded, idx
 from pipeline.errors import PipelineError
 
-T_SHIRT, TROUSER, PULLOVER, DRESS, COAT, SANDAL, SHIRT, SNEAKER, BAG, ANKLE_BOOT = range(10)
-
 Maker = Callable[[int, int, int], embedded.Images]
-both = pytest.mark.parametrize("make", [embedded.digits, embedded.garments])
+both = pytest.mark.parametrize("make", [embedded.digits, embedded.fashion])
 
 
 @both
@@ -26,7 +25,7 @@ def test_layout(make: Maker) -> None:
     assert {array.dtype for array in (train_images, train_labels, test_images, test_labels)} == {np.dtype(np.uint8)}
     # Bright strokes or cloth on black, in every single image.
     assert train_images.max(axis=(1, 2)).min() > 80
-    assert np.median(train_images[:, :2], axis=(1, 2)).max() == 0
+    assert np.median(train_images[:, [0, 0, -1, -1], [0, -1, 0, -1]]) == 0
 
 
 @both
@@ -87,28 +86,40 @@ def test_impossible_numbers_of_digits(train_size: int, test_size: int, message: 
         embedded.digits(train_size, test_size, 0)
 
 
-def test_garments_have_their_shapes() -> None:
-    images, labels, _, _ = embedded.garments(600, 10, 0)
-    mean = np.stack([images[labels == label].mean(axis=0) for label in range(10)])
-    cloth = mean > 20
-    heights, widths = cloth.any(axis=2).sum(axis=1), cloth.any(axis=1).sum(axis=1)
-    assert heights[DRESS] > 2 * widths[DRESS] * 0.8
-    assert heights[TROUSER] > 1.5 * widths[TROUSER]
-    assert widths[SNEAKER] > 1.5 * heights[SNEAKER]
-    assert heights[ANKLE_BOOT] > heights[SNEAKER]
-    # Legs apart, sleeves long or short, holes between the straps, a shaft above the heel and not above the toes.
-    assert mean[TROUSER, 24, 14] < 0.75 * mean[TROUSER, 24, 10]
-    assert mean[PULLOVER, 18, 2:6].mean() > 3 * mean[T_SHIRT, 18, 2:6].mean()
-    assert mean[SANDAL].sum() < mean[SNEAKER].sum() / 1.5
-    assert mean[ANKLE_BOOT, 8, 20] > 10 * max(1, mean[ANKLE_BOOT, 8, 5])
-    assert mean[BAG, 20].mean() > mean[BAG, 6].mean()
+@pytest.mark.parametrize(
+    ("train_size", "test_size", "message"),
+    [
+        (1_501, 10, r"source\.train_size: expected 10 to 1,500 images .*, got 1,501\. Correct it"),
+        (10, 501, r"source\.test_size: expected 10 to 500 images .*, got 501\."),
+        (9, 10, r"source\.train_size: expected 10 to 1,500 images .*, got 9\."),
+    ],
+)
+def test_impossible_numbers_of_fashion_images(train_size: int, test_size: int, message: str) -> None:
+    with pytest.raises(PipelineError, match=message):
+        embedded.fashion(train_size, test_size, 0)
 
 
-def test_garments_are_learnable_but_not_trivial() -> None:
-    train_images, train_labels, test_images, test_labels = embedded.garments(400, 400, 0)
-    model = RidgeClassifier(alpha=10).fit(train_images.reshape(400, -1) / 255, train_labels)
-    predicted = model.predict(test_images.reshape(400, -1) / 255)
-    assert 0.6 < (predicted == test_labels).mean() < 0.97
-    confusions = confusion_matrix(test_labels, predicted)
-    tops = [T_SHIRT, PULLOVER, COAT]
-    assert confusions[SHIRT, tops].sum() + confusions[tops, SHIRT].sum() > 10
+def test_the_whole_sample_of_fashion_images_can_be_used() -> None:
+    train_images, train_labels, test_images, test_labels = embedded.fashion(1_500, 500, 0)
+    assert len({image.tobytes() for image in np.concatenate([train_images, test_images])}) == 2_000
+    assert (np.bincount(train_labels), np.bincount(test_labels)) == (pytest.approx(150), pytest.approx(50))
+
+
+def test_fashion_images_are_learnable_but_not_trivial() -> None:
+    train_images, train_labels, test_images, test_labels = embedded.fashion(1_500, 500, 0)
+    model = RidgeClassifier(alpha=1e4).fit(train_images.reshape(len(train_images), -1), train_labels)
+    predicted = model.predict(test_images.reshape(len(test_images), -1))
+    assert 0.6 < (predicted == test_labels).mean() < 0.9
+
+
+def test_the_sample_is_drawn_from_fashion_mnist(dataset_mirror: Path) -> None:
+    """As fashion_mnist_sample.md says."""
+    folder = dataset_mirror / "fashion-mnist"
+    with np.load(embedded.FASHION_SAMPLE) as sample:
+        for split, stem in (("train", "train"), ("test", "t10k")):
+            images = idx.read(folder / f"{stem}-images-idx3-ubyte.gz", rank=3)
+            labels = idx.read(folder / f"{stem}-labels-idx1-ubyte.gz", rank=1)
+            size = len(sample[f"{split}_labels"])
+            drawn, _ = train_test_split(np.arange(len(labels)), train_size=size, stratify=labels, random_state=0)
+            np.testing.assert_array_equal(sample[f"{split}_images"], images[np.sort(drawn)])
+            np.testing.assert_array_equal(sample[f"{split}_labels"], labels[np.sort(drawn)])

@@ -54,7 +54,7 @@ def test_a_file_that_cannot_be_had_is_named(tmp_path: Path, monkeypatch: pytest.
     assert not (Workspace(tmp_path).raw("tiny") / idx.TEST_LABELS).exists()
 
 
-@pytest.mark.parametrize("images", ["digits", "garments"])
+@pytest.mark.parametrize("images", ["digits", "fashion"])
 def test_embedded_images_have_the_same_layout(tmp_path: Path, images: str) -> None:
     source = {"kind": "embedded", "images": images, "train_size": 30, "test_size": 20, "seed": 1}
     workspace = Workspace(tmp_path)
