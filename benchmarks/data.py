@@ -40,3 +40,18 @@ def drawn(number: int, seed: int) -> Examples:
 def one_hot(labels: np.ndarray[Any, Any], num_classes: int) -> np.ndarray[Any, Any]:
     """Labels (n,) as rows (n, num_classes) float32."""
     return np.eye(num_classes, dtype=np.float32)[labels]
+
+
+def shuffled(inputs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any], *, batch_size: int, seed: int) -> Any:
+    """A `tf.data.Dataset` of batches, as `Model.fit` makes one of arrays, but in a new order in each epoch.
+
+    On arrays a seeded Keras takes the same order in every epoch (TensorFlow issues 35682 and 44195).
+    """
+    import tensorflow as tf
+
+    order = tf.data.Dataset.range(len(inputs)).shuffle(len(inputs), seed=seed, reshuffle_each_iteration=True)
+    arrays = tf.constant(inputs), tf.constant(targets)
+    batches = order.batch(batch_size).map(
+        lambda batch: tuple(tf.gather(array, batch) for array in arrays), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    return batches.prefetch(tf.data.AUTOTUNE)

@@ -1,6 +1,6 @@
 """Training as the sources wrote it: scaled, one-hot arrays, a Sequential model, `Model.fit` on TensorFlow.
 
-All settings are Keras's own, but for the progress bar, which is off.
+All settings are Keras's own, but for the progress bar, which is off, and the order of each epoch, which is a new one.
 """
 
 from __future__ import annotations
@@ -31,11 +31,16 @@ def train(
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )
     fitted = model.fit(
-        training.inputs.astype("float32") / 255,
-        data.one_hot(training.targets, num_classes),
+        data.shuffled(
+            training.inputs.astype("float32") / 255,
+            data.one_hot(training.targets, num_classes),
+            batch_size=variant.batch_size,
+            seed=seed,
+        ),
         validation_data=(validation.inputs.astype("float32") / 255, data.one_hot(validation.targets, num_classes)),
-        batch_size=variant.batch_size,
+        validation_batch_size=variant.batch_size,
         epochs=variant.epochs,
+        shuffle=False,
         callbacks=[clock],
         verbose=0,
     )

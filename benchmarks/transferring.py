@@ -47,11 +47,16 @@ def plain(
         metrics=["accuracy"],
     )
     fitted = model.fit(
-        training.inputs.astype("float32"),
-        data.one_hot(training.targets, num_classes),
+        data.shuffled(
+            training.inputs.astype("float32"),
+            data.one_hot(training.targets, num_classes),
+            batch_size=head.batch_size,
+            seed=seed,
+        ),
         validation_data=(validation.inputs.astype("float32"), data.one_hot(validation.targets, num_classes)),
-        batch_size=head.batch_size,
+        validation_batch_size=head.batch_size,
         epochs=head.epochs,
+        shuffle=False,
         callbacks=[clock],
         verbose=0,
     )
