@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console, RenderableType
 
 from pipeline.errors import PipelineError
+from pipeline.runtime.environment import prepare_environment
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from pipeline.config.params import Params
     from pipeline.io.paths import Workspace
 
@@ -27,8 +27,6 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pret
 @app.callback()
 def prepare() -> None:
     """Set what MLflow reads from the environment when it is imported, which some commands do."""
-    from pipeline.runtime.environment import prepare_environment
-
     prepare_environment()
 
 
@@ -40,7 +38,7 @@ def main() -> None:
         sys.exit(f"error: {error}")
 
 
-# Packages are imported in the command that needs them: all of them take seconds.
+# Other packages are imported in the command that needs them: all of them take seconds.
 
 
 def _here() -> tuple[Workspace, Params]:
@@ -54,8 +52,6 @@ def _here() -> tuple[Workspace, Params]:
 
 def _show(shown: RenderableType, *, soft_wrap: bool = False) -> None:
     """Print a table or a text; with `soft_wrap`, each line is whole however narrow the terminal."""
-    from rich.console import Console
-
     Console().print(shown, soft_wrap=soft_wrap)
 
 
@@ -195,8 +191,6 @@ def verify(
     seed: Annotated[int | None, typer.Option(min=0, metavar="S", help="Of the sample; without it another one.")] = None,
 ) -> None:
     """Run stages again in a clean copy, and compare every output with dvc.lock; without STAGE all, for hours."""
-    from rich.console import Console
-
     from pipeline.io.paths import Workspace
     from pipeline.repro import verify as verification
 

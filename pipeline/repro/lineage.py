@@ -4,14 +4,16 @@ MLflow's runs carry DVC's hashes of the outputs that they are about; dvc.lock, t
 history, says what these outputs were made from.
 """
 
-from __future__ import annotations
-
 import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.console import Group
+from rich.table import Column, Table
+from rich.text import Text
 
 from pipeline.errors import PipelineError
 from pipeline.io import dvc_lock, git
@@ -19,10 +21,6 @@ from pipeline.io.dvc_lock import LockedStage
 from pipeline.io.paths import Workspace
 from pipeline.tracking import queries
 from pipeline.tracking.queries import TrackedRun, TrackedVersion
-
-if TYPE_CHECKING:
-    from rich.console import Group
-    from rich.table import Table
 
 MODEL = re.compile(r"models:/(?P<name>[^/@]+)(?P<version>@[^/@]+|/[0-9]+)")
 Lock = Mapping[str, LockedStage]
@@ -200,9 +198,6 @@ def _descent(
 
 
 def _origin_text(origin: Origin) -> Group:
-    from rich.console import Group
-    from rich.text import Text
-
     run, version = origin.run, origin.version
     aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
     facts = {
@@ -231,9 +226,6 @@ def _origin_text(origin: Origin) -> Group:
 
 
 def _grid(entries: Mapping[str, str]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
     grid = Table.grid(padding=(0, 2))
     for name, value in entries.items():
         grid.add_row(Text(f"  {name}"), Text(value, overflow="fold"))
@@ -241,9 +233,6 @@ def _grid(entries: Mapping[str, str]) -> Table:
 
 
 def _descent_text(descent: Descent) -> Group:
-    from rich.console import Group
-    from rich.text import Text
-
     what = f"{descent.output} ({descent.asked})" if descent.output else descent.asked
     states = {run.run_id: "now" if run.run_id in descent.current else "before" for run in descent.runs}
     runs = _table(
@@ -265,9 +254,6 @@ def _descent_text(descent: Descent) -> Group:
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    from rich.table import Column, Table
-    from rich.text import Text
-
     table = Table(*(Column(name, overflow="fold") for name in columns), title=title, title_justify="left")
     for row in rows:
         table.add_row(*map(Text, row))

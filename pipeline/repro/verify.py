@@ -4,8 +4,6 @@ The copy lies in the system's temporary folder and has an MLflow store of its ow
 its cache. Nothing of the workspace is written, however this ends.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -18,9 +16,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from filelock import FileLock, Timeout
+from rich.table import Column, Table
+from rich.text import Text
 from ruamel.yaml import YAML
 
 from pipeline.errors import PipelineError
@@ -29,9 +29,6 @@ from pipeline.io.dvc_lock import LockedStage
 from pipeline.io.paths import Workspace
 from pipeline.repro.demo import copy
 from pipeline.runtime import process
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 # Copied whole: of the package, DVC only watches the modules that can change a result.
 COPIED = ("pipeline", "dvc.yaml", dvc_lock.NAME, "params.yaml", "params")
@@ -133,9 +130,6 @@ def verify(project: Project, addresses: Sequence[str]) -> Iterator[Rerun]:
 
 def table(reruns: Sequence[Rerun]) -> Table:
     """The stages that were run again, as a table for a terminal."""
-    from rich.table import Column, Table
-    from rich.text import Text
-
     shown = Table(
         Column("stage", overflow="fold"),
         Column("outputs", justify="right"),
