@@ -1,16 +1,12 @@
 """Read and check history.csv of a trained variant: a row per epoch, numbers only."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from pipeline.errors import PipelineError
 from pipeline.io import storage
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def read(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from pipeline.errors import PipelineError
 from pipeline.io import initialization
 
 if TYPE_CHECKING:
     import keras
-    import pandas as pd
     from matplotlib.figure import Figure
 
 # The first moment that a zip archive can state.
@@ -98,8 +98,6 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read CSV. Raises PipelineError when the file is missing or damaged."""
-    import pandas as pd
-
     with _explained(path, "a CSV table"):
         # A variant may be named `nan`.
         return pd.read_csv(path, keep_default_na=False, na_values=[""])

@@ -1,12 +1,11 @@
 """Plots that compare the variants of a study."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.container import Container
@@ -15,9 +14,6 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pipeline.plots import style
 from pipeline.plots.style import percent
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # How the series look, by turns.
 STYLES = tuple(itertools.product(("-", "--", ":", "-."), style.COLOURS))

@@ -1,18 +1,14 @@
 """Plots of what one model gets wrong on the test set."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pipeline.plots import style
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # Up to this many mistakes are shown, in rows of six.
 NUM_MISTAKES = 24

@@ -1,15 +1,9 @@
 """Plots of how much the accuracies of a variant change with the seed of its training."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.plots import style
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PANELS = (("val_accuracy", "validation accuracy (%)"), ("test_accuracy", "test accuracy (%)"))
 

@@ -1,16 +1,12 @@
 """Colours and drawing that several plots share."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.container import Container
 from matplotlib.ticker import MaxNLocator
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # The palette of Okabe and Ito, which colour-blind people can tell apart, without its yellow, too pale on white.
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"

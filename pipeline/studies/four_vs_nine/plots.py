@@ -1,18 +1,14 @@
 """Plots that compare the variants of a study with its baseline."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.plots import style
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # One per kind; the baseline is black.
 COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.SKY_BLUE, style.VERMILION)

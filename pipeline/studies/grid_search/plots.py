@@ -1,12 +1,11 @@
 """Plots of grid searches: cross-validated accuracies against those of the source, and over the grid."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
@@ -16,9 +15,6 @@ from matplotlib.ticker import MultipleLocator, NullLocator, PercentFormatter
 
 from pipeline.config.models import units_text
 from pipeline.plots.style import COLOURS, VERMILION
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 # The smallest part of the scale, in fractions, that holds this share of the configurations is enlarged.

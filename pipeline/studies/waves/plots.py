@@ -1,20 +1,16 @@
 """Plots of waves a sin(b x) + c cos(d x), of what a network predicts from them, and of its training."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from pipeline.plots import style
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 TRUE_COLOUR, IMPLIED_COLOUR, REFERENCE_COLOUR = style.BLUE, style.VERMILION, style.BLACK
 # Of the rows whose errors are drawn, those between these percentiles lie in the shaded band.
