@@ -73,9 +73,8 @@ def accuracy_chart(ranking: pd.DataFrame, *, title: str) -> Figure:
     (fractions, the last one may be empty).
     """
     table = ranking.sort_values(["test_accuracy", "variant"], ascending=[True, False]).reset_index(drop=True)
-    figure = Figure(figsize=(11, 1.9 + 0.38 * len(table)), layout="constrained")
-    bars, enlarged = figure.subplots(1, 2, sharey=True, width_ratios=(2, 3))
-    figure.suptitle(title)
+    height = 1.9 + 0.38 * len(table)
+    figure, (bars, enlarged) = style.panels(11, height, 1, 2, title=title, sharey=True, width_ratios=(2, 3))
 
     bars.barh(table["variant"], 100 * table["test_accuracy"], color=style.SKY_BLUE, height=0.65)
     for row, accuracy in enumerate(table["test_accuracy"]):
@@ -109,8 +108,8 @@ def difference_matrix(differences: pd.DataFrame, names: Sequence[str], *, title:
     `differences` has the columns of pipeline.evaluation.pairwise; what it does not compare stays empty.
     """
     size = max(4.5, 1.5 + 0.62 * len(names))
-    figure = Figure(figsize=(size + 2.5, size), layout="constrained")
-    axes = figure.subplots()
+    # The title over the whole figure: the matrix of a few variants is narrower.
+    figure, axes = style.panels(size + 2.5, size, title=title)
     # Differences in points, NaN where there are none, and which of them are significant.
     points = np.full((len(names), len(names)), np.nan)
     is_real = np.zeros_like(points, dtype=bool)
@@ -129,8 +128,6 @@ def difference_matrix(differences: pd.DataFrame, names: Sequence[str], *, title:
         axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color=colour)
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
-    # Over the whole figure: the matrix of a few variants is narrower than its title.
-    figure.suptitle(title)
     figure.supxlabel(
         "row less column; coloured: significant (exact McNemar test, Holm's correction, 5 %); grey: not", fontsize=9
     )
@@ -138,8 +135,7 @@ def difference_matrix(differences: pd.DataFrame, names: Sequence[str], *, title:
 
 
 def _over_epochs(title: str, ylabel: str, *, in_percent: bool) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(10, 5.5), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = style.panels(10, 5.5)
     axes.set(title=title, xlabel="epoch", ylabel=ylabel)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if in_percent:

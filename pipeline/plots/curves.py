@@ -14,9 +14,7 @@ def training_curves(history: pd.DataFrame, *, title: str, active: Sequence[str] 
     `active` names what changes images or activations in training only, such as dropout, so that validation may look
     better. Where penalties make the training objective larger than the cross-entropy, it is drawn too, dashed.
     """
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    figure.suptitle(title)
-    loss, accuracy = figure.subplots(1, 2)
+    figure, (loss, accuracy) = style.panels(10, 4, 1, 2, title=title)
     label = f"training ({' and '.join(active)} active)" if active else "training"
     style.draw_history(loss, history, "cross_entropy", training=label)
     style.draw_history(accuracy, history, "accuracy", training=label)

@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
+from pipeline.plots import style
+
 COLUMNS = 5
 # One per split, distinguishable in grey and by the colour-blind.
 BAR_COLORS = ("#1b4f72", "#e08214", "#9dc3e6")
@@ -16,11 +18,10 @@ BAR_COLORS = ("#1b4f72", "#e08214", "#9dc3e6")
 def examples(images: np.ndarray, names: Sequence[str]) -> Figure:
     """One image per class, shape (n, height, width), each under its class's name."""
     rows = math.ceil(len(images) / COLUMNS)
-    figure = Figure(figsize=(1.8 * COLUMNS, 2.1 * rows), layout="constrained")
-    all_axes = list(figure.subplots(rows, COLUMNS, squeeze=False).flat)
-    for axes in all_axes:
+    figure, grid = style.panels(1.8 * COLUMNS, 2.1 * rows, rows, COLUMNS, squeeze=False)
+    for axes in grid.flat:
         axes.axis("off")
-    for axes, image, name in zip(all_axes, images, names, strict=False):
+    for axes, image, name in zip(grid.flat, images, names, strict=False):
         _show(axes, image)
         axes.set_title(name)
     return figure
@@ -31,9 +32,7 @@ def class_counts(counts: Mapping[str, np.ndarray], names: Sequence[str]) -> Figu
 
     `counts` maps a split's name to its counts, shape (num_classes,).
     """
-    height = 0.6 + len(names) * 0.22 * len(counts)
-    figure = Figure(figsize=(9, height), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = style.panels(9, 0.6 + len(names) * 0.22 * len(counts))
     places = np.arange(len(names))
     thickness = 0.84 / len(counts)
     for index, (split, values) in enumerate(counts.items()):
@@ -53,8 +52,7 @@ def class_counts(counts: Mapping[str, np.ndarray], names: Sequence[str]) -> Figu
 
 def example(image: np.ndarray, *, title: str, caption: str) -> Figure:
     """An image (height, width) of uint8 as a picture, and beside it the same with every pixel's value written on it."""
-    figure = Figure(figsize=(15, 9.6), layout="constrained")
-    picture, pixels = figure.subplots(1, 2, width_ratios=(1, 2))
+    figure, (picture, pixels) = style.panels(15, 9.6, 1, 2, width_ratios=(1, 2))
     _show(picture, image)
     picture.set_title(title, fontsize=16)
     picture.set_xlabel(caption, fontsize=11)

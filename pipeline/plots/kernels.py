@@ -19,11 +19,9 @@ def violins(kernels: Mapping[str, NDArray[Any]], initial_std: Mapping[str, float
     """
     import seaborn as sns
 
-    figure = Figure(figsize=(1 + 2.3 * len(kernels), 5), layout="constrained")
-    figure.suptitle(title)
-    all_axes = figure.subplots(1, len(kernels), squeeze=False).ravel()
+    figure, grid = style.panels(1 + 2.3 * len(kernels), 5, 1, len(kernels), title=title, squeeze=False)
     lines = []
-    for axes, (name, kernel) in zip(all_axes, kernels.items(), strict=True):
+    for axes, (name, kernel) in zip(grid.flat, kernels.items(), strict=True):
         sns.violinplot(y=kernel.ravel(), ax=axes, color=style.SKY_BLUE, inner="quart", cut=0, linewidth=1)
         axes.set_title(f"{name}\n{' × '.join(map(str, kernel.shape))}", fontsize=10)
         axes.set(xlabel="", ylabel="")
@@ -32,7 +30,7 @@ def violins(kernels: Mapping[str, NDArray[Any]], initial_std: Mapping[str, float
                 lines.append(axes.axhline(value, color=style.VERMILION, ls="--", lw=1.2, label=INITIAL))
         axes.tick_params(axis="x", length=0, labelbottom=False)
         axes.grid(axis="y", alpha=0.3)
-    all_axes[0].set_ylabel("weight")
+    grid[0, 0].set_ylabel("weight")
     if lines:
         figure.legend(handles=lines[-1:], loc="outside lower center", frameon=False)
     return figure

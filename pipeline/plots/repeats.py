@@ -13,9 +13,8 @@ def accuracy_over_seeds(seeds: pd.DataFrame, summary: pd.DataFrame, *, title: st
 
     `seeds` has a row per variant and seed, `summary` the columns of pipeline.evaluation.seeds.
     """
-    figure = Figure(figsize=(10, 1.6 + 1.1 * len(summary)), layout="constrained")
-    figure.suptitle(title)
-    grid = figure.subplots(len(summary), len(PANELS), squeeze=False)
+    height = 1.6 + 1.1 * len(summary)
+    figure, grid = style.panels(10, height, len(summary), len(PANELS), title=title, squeeze=False)
     for panels, (name, label) in zip(grid.T, PANELS, strict=True):
         means = summary.set_index("variant")[f"{name}_mean"]
         # Half the range of every panel, in points: what the most spread-out variant needs.

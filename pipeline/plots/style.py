@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.container import Container
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 # The palette of Okabe and Ito, which colour-blind people can tell apart, without its yellow, too pale on white.
@@ -14,6 +15,16 @@ SKY_BLUE, ORANGE, BLACK = "#56B4E9", "#E69F00", "#000000"
 # In the order in which series take them.
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, SKY_BLUE, ORANGE, BLACK)
 TRAINING_COLOUR, VALIDATION_COLOUR = BLUE, VERMILION
+
+
+def panels(
+    width: float, height: float, num_rows: int = 1, num_columns: int = 1, *, title: str = "", **options: Any
+) -> tuple[Figure, Any]:
+    """A figure of this size in inches under its title, and its panels as `Figure.subplots` gives them."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    if title:
+        figure.suptitle(title)
+    return figure, figure.subplots(num_rows, num_columns, **options)
 
 
 def draw_history(

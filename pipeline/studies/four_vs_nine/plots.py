@@ -26,9 +26,8 @@ def accuracy_bars(table: pd.DataFrame, *, baseline: str, title: str) -> Figure:
     the enlarged part shows the intervals, and a mark at the edge for what lies further left.
     """
     others, reference = _without(table, baseline)
-    figure = Figure(figsize=(11, 1.8 + 0.36 * len(others)), layout="constrained")
-    bars, enlarged = figure.subplots(1, 2, sharey=True, width_ratios=(2, 3))
-    figure.suptitle(title)
+    height = 1.8 + 0.36 * len(others)
+    figure, (bars, enlarged) = style.panels(11, height, 1, 2, title=title, sharey=True, width_ratios=(2, 3))
     places = _draw_bars(bars, others, "val_accuracy", scale=100, text="{:.2f} %")
     accuracy = 100 * reference["val_accuracy"]
     bars.axvline(accuracy, label=f"{baseline}: {accuracy:.2f} %", **BASELINE_LINE)
@@ -46,8 +45,7 @@ def cross_entropy_bars(table: pd.DataFrame, *, baseline: str, title: str) -> Fig
     `table` has the columns `variant`, `kind` and `val_cross_entropy`.
     """
     others, reference = _without(table, baseline)
-    figure = Figure(figsize=(9, 1.8 + 0.36 * len(others)), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = style.panels(9, 1.8 + 0.36 * len(others))
     axes.set_title(title)
     _draw_bars(axes, others, "val_cross_entropy", scale=1, text="{:.3f}")
     value = reference["val_cross_entropy"]
@@ -64,9 +62,9 @@ def learning_curves(histories: Mapping[str, pd.DataFrame], *, title: str) -> Fig
     `histories` holds a table per variant with the columns `epoch`, `cross_entropy`, `val_cross_entropy`, `accuracy` and
     `val_accuracy`. All columns have the same scales; a dot marks the lowest validation cross-entropy.
     """
-    figure = Figure(figsize=(2.2 + 2.9 * len(histories), 6.4), layout="constrained")
-    figure.suptitle(title)
-    grid = figure.subplots(2, len(histories), sharex="col", sharey="row", squeeze=False)
+    figure, grid = style.panels(
+        2.2 + 2.9 * len(histories), 6.4, 2, len(histories), title=title, sharex="col", sharey="row", squeeze=False
+    )
     for (entropy, accuracy), (name, history) in zip(grid.T, histories.items(), strict=True):
         style.draw_history(entropy, history, "cross_entropy", max_ticks=4, lw=1)
         style.draw_history(accuracy, history, "accuracy", max_ticks=4, lw=1)

@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MultipleLocator, NullLocator, PercentFormatter
 
 from pipeline.config.models import units_text
-from pipeline.plots.style import COLOURS, VERMILION
+from pipeline.plots import style
 
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 # The smallest part of the scale, in fractions, that holds this share of the configurations is enlarged.
@@ -39,9 +39,8 @@ def reported_against_measured(
     reported = scores.dropna(subset=["reported_cv_accuracy"]).astype({"reported_cv_accuracy": float})
     if reported.empty:
         return _measured_only(scores, title=title)
-    figure = Figure(figsize=(13, 6.6), layout="constrained")
-    figure.suptitle(f"{title}\n{len(reported)} configurations, Spearman's rank correlation {_correlation(correlation)}")
-    whole, enlarged = figure.subplots(1, 2)
+    title = f"{title}\n{len(reported)} configurations, Spearman's rank correlation {_correlation(correlation)}"
+    figure, (whole, enlarged) = style.panels(13, 6.6, 1, 2, title=title)
     pairs = reported[["mean_accuracy", "reported_cv_accuracy"]].to_numpy()
     part = _limits(pairs[pairs.min(axis=1) >= np.quantile(pairs.min(axis=1), 1 - ENLARGED_SHARE)])
     for axes, limits in ((whole, _limits(pairs)), (enlarged, part)):
@@ -65,8 +64,8 @@ def reported_against_measured(
     whole.add_patch(Rectangle((part[0], part[0]), part[1] - part[0], part[1] - part[0], fill=False, ec="0.4", lw=0.8))
     # The line last: searches are read more often.
     handles = [*whole.containers, whole.lines[-1]]
-    title = "search, its rank correlation"
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, title=title)
+    heading = "search, its rank correlation"
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, title=heading)
     return figure
 
 
@@ -85,19 +84,18 @@ def heat_map(scores: pd.DataFrame, grid: Sequence[Sequence[int]], *, title: str)
     is_beside = len(columns) <= NUM_COLUMNS_BESIDE
     shape = (1, len(panels)) if is_beside else (len(panels), 1)
     width, height = 1.6 + 1.05 * len(columns), 1.5 + 0.62 * len(rows)
-    figure = Figure(figsize=(max(6.5, width * shape[1] + 1.2), height * shape[0] + 0.6), layout="constrained")
-    figure.suptitle(title)
-    all_axes = figure.subplots(*shape, squeeze=False).ravel()
+    width, height = max(6.5, width * shape[1] + 1.2), height * shape[0] + 0.6
+    figure, all_axes = style.panels(width, height, *shape, title=title, squeeze=False)
     shown = scores[list(panels.values())].to_numpy(dtype=float)
     errors = 100 * (1 - shown[np.isfinite(shown)])
     lowest = max(float(errors.min()), 0.01)
     # Logarithmic, because the best accuracies differ by tenths of a point and the worst by tens.
     norm = LogNorm(lowest, max(float(errors.max()), 1.05 * lowest))
-    for axes, (name, column) in zip(all_axes, panels.items(), strict=True):
+    for axes, (name, column) in zip(all_axes.flat, panels.items(), strict=True):
         image = _draw_grid(axes, scores, column, rows, columns, norm)
         axes.set_title(name, fontsize=10)
         axes.set(xlabel=f"units of {_layers(split, len(grid))}", ylabel=f"units of {_layers(0, split)}")
-    scale = figure.colorbar(image, ax=list(all_axes), label="error: what lacks to 100 % accuracy", shrink=0.9)
+    scale = figure.colorbar(image, ax=all_axes, label="error: what lacks to 100 % accuracy", shrink=0.9)
     scale.ax.yaxis.set_minor_locator(NullLocator())
     ticks = np.geomspace(*image.get_clim(), NUM_TICKS).tolist()
     scale.set_ticks(ticks, labels=[f"{tick:.3g} %" for tick in ticks])
@@ -123,7 +121,7 @@ def _draw_grid(
             axes.text(place, row, text, ha="center", va="center", fontsize=9, color="white" if is_dark else "black")
     if np.isfinite(accuracies).any():
         row, place = np.unravel_index(np.nanargmax(accuracies), accuracies.shape)
-        axes.add_patch(Rectangle((place - 0.5, row - 0.5), 1, 1, fill=False, ec=VERMILION, lw=3, clip_on=False))
+        axes.add_patch(Rectangle((place - 0.5, row - 0.5), 1, 1, fill=False, ec=style.VERMILION, lw=3, clip_on=False))
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(len(rows)), rows)
     axes.tick_params(length=0)
@@ -132,14 +130,13 @@ def _draw_grid(
 
 def _measured_only(scores: pd.DataFrame, *, title: str) -> Figure:
     """Every configuration with the spread of its folds, in the order of the table."""
-    figure = Figure(figsize=(max(7.0, min(16.0, 3 + 0.32 * len(scores))), 5), layout="constrained")
-    axes = figure.subplots()
+    title = f"{title}\nno source reports figures on this data"
+    figure, axes = style.panels(max(7.0, min(16.0, 3 + 0.32 * len(scores))), 5, title=title)
     start = 0
     for (name, table), marks in zip(scores.groupby("search", sort=False), _styles(), strict=False):
         places, deviations = np.arange(start, start + len(table)), table["std_accuracy"]
         axes.errorbar(places, table["mean_accuracy"], yerr=deviations, capsize=2, label=str(name), **marks)
         start += len(table)
-    figure.suptitle(f"{title}\nno source reports figures on this data")
     axes.set(ylabel="measured (%)", xlabel="units")
     if len(scores) <= NUM_LABELLED:
         axes.set_xticks(range(len(scores)), scores["units"], rotation=60, ha="right", rotation_mode="anchor")
@@ -154,7 +151,7 @@ def _measured_only(scores: pd.DataFrame, *, title: str) -> Figure:
 def _styles() -> Iterator[dict[str, Any]]:
     """49 pairs of colour and marker, of which neighbours differ in both, again and again."""
     for shift in itertools.cycle(range(len(MARKERS))):
-        for place, colour in enumerate(COLOURS):
+        for place, colour in enumerate(style.COLOURS):
             yield {"color": colour, "marker": MARKERS[(place + shift) % len(MARKERS)], "mfc": "none", "ls": "none"}
 
 

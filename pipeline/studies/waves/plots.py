@@ -51,8 +51,7 @@ def example(
     Of many points some are drawn, evenly spread.
     """
     step = max(1, len(x) // NUM_MARKS)
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = style.panels(9, 4.5)
     label = f"points of the row, {len(x[::step]):,} of {len(x):,}"
     axes.plot(x[::step] / np.pi, points[::step], ls="none", marker="o", mfc="none", color=TRUE_COLOUR, label=label)
     axes.plot(fine_x / np.pi, formula_curve, color=IMPLIED_COLOUR, label=formula(wave))
@@ -74,8 +73,7 @@ def true_and_implied(
 
     `curves` are both (n, num_points), `parameters` both (n, 4), the true ones first; x is (num_points,) in radians.
     """
-    figure, grid = _grid(len(curves[0]), num_columns=num_columns)
-    figure.suptitle(title)
+    figure, grid = _grid(len(curves[0]), num_columns=num_columns, title=title)
     for axes, true, implied, wave, predicted in zip(grid, *curves, *parameters, strict=True):
         axes.plot(x / np.pi, true, color=TRUE_COLOUR, label="true")
         axes.plot(x / np.pi, implied, color=IMPLIED_COLOUR, ls="--", label="implied by the prediction")
@@ -91,9 +89,8 @@ def curve_error(
 
     `errors` are (n, num_points) for each set, `always_mean` those of always predicting the mean parameters.
     """
-    figure = Figure(figsize=(5.5 * len(errors), 4.5), layout="constrained")
-    figure.suptitle(title)
-    for axes, (name, of_rows) in zip(figure.subplots(1, len(errors), squeeze=False).flat, errors.items(), strict=True):
+    figure, grid = style.panels(5.5 * len(errors), 4.5, 1, len(errors), title=title, squeeze=False)
+    for axes, (name, of_rows) in zip(grid.flat, errors.items(), strict=True):
         low, high = np.percentile(of_rows, BAND, axis=0)
         axes.fill_between(x / np.pi, low, high, color=IMPLIED_COLOUR, alpha=0.2, lw=0, label="8 of 10 rows")
         axes.plot(x / np.pi, of_rows.mean(axis=0), color=IMPLIED_COLOUR, label="mean")
@@ -112,8 +109,7 @@ def training_curves(history: pd.DataFrame, *, title: str) -> Figure:
 
     Where penalties make the training objective larger than the error, it is drawn too, dashed.
     """
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = style.panels(8, 4.5)
     has_penalties = (history["loss"] - history["mean_absolute_error"]).abs().max() > 1e-6
     for prefix, name, colour in (("", "training", TRUE_COLOUR), ("val_", "validation", IMPLIED_COLOUR)):
         axes.plot(history["epoch"], history[f"{prefix}mean_absolute_error"], color=colour, label=name)
@@ -130,18 +126,19 @@ def training_curves(history: pd.DataFrame, *, title: str) -> Figure:
     return figure
 
 
-def _grid(num_panels: int, *, num_columns: int) -> tuple[Figure, list[Axes]]:
+def _grid(num_panels: int, *, num_columns: int, title: str = "") -> tuple[Figure, list[Axes]]:
     """Panels for curves against x / π, row by row; places left over stay empty."""
     num_rows = -(-num_panels // num_columns)
     width = 9 if num_columns == 1 else 4.6 * num_columns
-    figure = Figure(figsize=(width, 1 + 2.2 * num_rows), layout="constrained")
-    grid = list(figure.subplots(num_rows, num_columns, sharex=True, squeeze=False).flat)
-    for axes in grid[num_panels:]:
+    figure, grid = style.panels(
+        width, 1 + 2.2 * num_rows, num_rows, num_columns, title=title, sharex=True, squeeze=False
+    )
+    for axes in grid.flat[num_panels:]:
         axes.set_axis_off()
-    for axes in grid[:num_panels]:
+    for axes in grid.flat[:num_panels]:
         axes.grid(alpha=0.3)
-    for axes in grid[max(0, num_panels - num_columns) : num_panels]:
+    for axes in grid.flat[max(0, num_panels - num_columns) : num_panels]:
         # The lowest of its column, which a shared axis labels in the last row only.
         axes.tick_params(labelbottom=True)
         axes.set_xlabel("x / π")
-    return figure, grid[:num_panels]
+    return figure, list(grid.flat[:num_panels])
