@@ -92,8 +92,6 @@ def accuracy_chart(ranking: pd.DataFrame, *, title: str) -> Figure:
     )
     handles: list[Artist | Container] = [measured]
     enlarged.set(xlim=(low, high), xlabel="test accuracy (%), enlarged")
-    enlarged.tick_params(axis="y", length=0)
-    enlarged.grid(axis="x", alpha=0.3)
     if table["reported_test_accuracy"].notna().any():
         handles.append(_draw_reported(bars, table))
         _draw_reported(enlarged, table)

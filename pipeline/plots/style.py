@@ -47,6 +47,8 @@ def draw_accuracies(
     axes: Axes, table: pd.DataFrame, column: str, places: Sequence[Any] | Any, *, label: str
 ) -> Container:
     """Accuracies in percent with their intervals, from a column and those that end in `_low` and `_high`."""
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", alpha=0.3)
     accuracy, low, high = (100 * table[f"{column}{end}"] for end in ("", "_low", "_high"))
     return axes.errorbar(
         accuracy,

@@ -110,8 +110,6 @@ def _draw_enlarged(axes: Axes, table: pd.DataFrame, reference: pd.Series, places
     highest = max(100 * table["val_accuracy_high"].max(), high)
     axes.set(xlim=(limit, min(100.0, highest + 0.5)))
     axes.set_xlabel("validation accuracy (%), enlarged; shaded: the baseline's interval")
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", alpha=0.3)
     for place, value in zip(places, 100 * table["val_accuracy"], strict=True):
         if value < limit:
             axes.text(limit, place, f" \N{BLACK LEFT-POINTING SMALL TRIANGLE} {value:.2f} %", va="center", fontsize=8)
