@@ -7,6 +7,7 @@ started it shows it.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import time
@@ -45,11 +46,7 @@ def epochs(name: str, num_epochs: int, *, metric: str = "val_accuracy") -> Itera
     """
     shown = metric.replace("val_", "validation_").replace("_", " ")
     with _task(name, num_epochs) as update:
-
-        def listener(epoch: int, values: Mapping[str, float]) -> None:
-            update(epoch, f"{name}: {shown} {values[metric]:.4f}")
-
-        yield listener
+        yield lambda epoch, values: update(epoch, f"{name}: {shown} {values[metric]:.4f}")
 
 
 @contextlib.contextmanager
@@ -58,15 +55,9 @@ def steps(name: str, num_steps: int, *, done: int = 0) -> Iterator[StepListener]
 
     The first `done` steps were made before; they do not count for the estimate of the time left.
     """
+    completed = itertools.count(done + 1)
     with _task(name, num_steps, done=done) as update:
-        completed = done
-
-        def listener(text: str) -> None:
-            nonlocal completed
-            completed += 1
-            update(completed, f"{name}: {text}")
-
-        yield listener
+        yield lambda text: update(next(completed), f"{name}: {text}")
 
 
 @contextlib.contextmanager
