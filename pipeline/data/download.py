@@ -3,14 +3,13 @@
 `pooch` would not do: it hashes the compressed file, knows one address per file, and sets a slow server no limit.
 """
 
-import contextlib
 import hashlib
 import io
 import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -54,10 +53,6 @@ class SourceError(Exception):
     """Why one source did not serve a file; the next one is tried."""
 
 
-class NoSourceError(PipelineError):
-    """No source serves a file."""
-
-
 class Offer(NamedTuple):
     """A file as one source has it: its name in a folder or below an http(s) address, and the SHA-256 of its content."""
 
@@ -66,19 +61,20 @@ class Offer(NamedTuple):
     sha256: str
 
 
-def sources_of(files: IdxFiles, mirror: str | None) -> tuple[str, ...]:
-    """Folders and URL prefixes that may hold the files, in the order to try: the mirror's first, if there is one."""
-    return (f"{mirror.rstrip('/')}/{files.folder}", *files.urls) if mirror else files.urls
-
-
 def fetch_files(files: IdxFiles, folder: Path, *, mirror: str | None, limits: Limits = DEFAULT_LIMITS) -> None:
-    """Fetch every file of a dataset into a folder.
+    """Place every IDX file of a dataset, gzipped, into a folder: from the mirror, or else the first source that has it.
 
-    Raises PipelineError when a file cannot be had from any source, with each source's reason and what to do.
+    A source is a folder or an http(s) address that holds files. Publishers compress the same content differently, so it
+    is compressed anew, and the bytes in the folder are the same from every source. What fails the check is neither
+    written to disk nor held decompressed in memory.
+    Raises PipelineError when no source serves a file, with each source's reason and what to do.
     """
+    mirrored = [f"{mirror.rstrip('/')}/{files.folder}"] if mirror else []
     for name, sha256 in files.sha256.items():
-        with _advice(f"{files.folder}/{name} and the dataset's other files beside it", mirror):
-            fetch_file(name, sources_of(files, mirror), sha256, folder / name, limits=limits)
+        offers = [Offer(source, name, sha256) for source in (*mirrored, *files.urls)]
+        wanted = f"{files.folder}/{name} and the dataset's other files beside it"
+        _, content = _first_served(name, offers, _hash_of_idx, limits, _advice(wanted, mirror))
+        storage.write_bytes(folder / name, idx.compress(idx.decompress(content, max_size=limits.max_size)))
 
 
 def fetch_weights(
@@ -92,32 +88,16 @@ def fetch_weights(
     mirrored = [(f"{mirror.rstrip('/')}/{weights.mirrored.url}", weights.mirrored.sha256)] if mirror else []
     addresses = [*mirrored, *((file.url, file.sha256) for file in weights.published)]
     offers = [Offer(*url.rpartition("/")[::2], sha256) for url, sha256 in addresses]
-    with _advice(weights.mirrored.url, mirror):
-        title = weights.mirrored.url.rpartition("/")[2]
-        offer, content = _first_served(title, offers, lambda content, _: hashlib.sha256(content).hexdigest(), limits)
+    title, advice = weights.mirrored.url.rpartition("/")[2], _advice(weights.mirrored.url, mirror)
+    offer, content = _first_served(title, offers, lambda whole, _: hashlib.sha256(whole).hexdigest(), limits, advice)
     storage.write_bytes(folder / offer.name, content)
     return folder / offer.name
 
 
-def fetch_file(
-    name: str, sources: Sequence[str], sha256: str, destination: Path, *, limits: Limits = DEFAULT_LIMITS
-) -> None:
-    """Place the gzipped IDX file `name` at `destination`, from the first source whose content has the SHA-256.
-
-    A source is a folder or an http(s) address that holds files. Publishers compress the same content differently, so it
-    is compressed anew, and the bytes at `destination` are the same from every source. What fails the check is neither
-    written to disk nor held decompressed in memory.
-    Raises NoSourceError, with each source's reason, when none serves; PipelineError when `name` is no plain file name.
-    """
-    offers = [Offer(source, name, sha256) for source in sources]
-    _, content = _first_served(name, offers, _hash_of_idx, limits)
-    storage.write_bytes(destination, idx.compress(idx.decompress(content, max_size=limits.max_size)))
-
-
 def _first_served(
-    title: str, offers: Sequence[Offer], digest: Callable[[bytes, Limits], str], limits: Limits
+    title: str, offers: Sequence[Offer], digest: Callable[[bytes, Limits], str], limits: Limits, advice: str
 ) -> tuple[Offer, bytes]:
-    """The first offer whose bytes have its SHA-256 by `digest`, and these bytes. Raises NoSourceError if none has."""
+    """The first offer whose bytes have its SHA-256 by `digest`, and these bytes. Raises PipelineError if none has."""
     if unsafe := [offer.name for offer in offers if not SAFE_NAME.fullmatch(offer.name)]:
         expected = "expected a plain file name to fetch (letters, digits, '.', '_', '-')"
         raise PipelineError(f"{expected}, got {unsafe[0]!r}.")
@@ -135,20 +115,16 @@ def _first_served(
             reasons.append(f"  {source}: {error}")
         else:
             return offer, content
-    raise NoSourceError("\n".join([f"{title}: none of {len(offers)} sources serves it.", *reasons]))
+    raise PipelineError("\n".join([f"{title}: none of {len(offers)} sources serves it.", *reasons, advice]))
 
 
-@contextlib.contextmanager
-def _advice(wanted: str, mirror: str | None) -> Iterator[None]:
-    """Say what to do where no source serves the file that is `wanted`."""
-    try:
-        yield
-    except NoSourceError as error:
-        setting = f"it is {mirror!r} now" if mirror else "it is not set now"
-        raise PipelineError(
-            f"{error}\nCheck the network, or a damaged file, or work offline: set {MIRROR_VARIABLE} ({setting}) to a "
-            f"folder, or the http(s) address of one, that holds {wanted}. Then run the command again."
-        ) from None
+def _advice(wanted: str, mirror: str | None) -> str:
+    """What to do where no source serves the file that is `wanted`."""
+    setting = f"it is {mirror!r} now" if mirror else "it is not set now"
+    return (
+        f"Check the network, or a damaged file, or work offline: set {MIRROR_VARIABLE} ({setting}) to a folder, or the "
+        f"http(s) address of one, that holds {wanted}. Then run the command again."
+    )
 
 
 def _hash_of_idx(content: bytes, limits: Limits) -> str:

@@ -170,8 +170,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "raw"
 
 
+def idx_files(*sources: str) -> IdxFiles:
+    return IdxFiles(kind="idx_files", folder="mnist", urls=sources, sha256={NAME: SHA256})
+
+
 def fetch(sources: list[str], folder: Path) -> None:
-    download.fetch_file(NAME, sources, SHA256, folder / NAME, limits=IMPATIENT)
+    download.fetch_files(idx_files(*sources), folder, mirror=None, limits=IMPATIENT)
 
 
 @pytest.mark.parametrize("behaviour", ["good", "chunked", "redirects", "puzzles"])
@@ -218,7 +222,7 @@ def test_a_bad_answer_is_named_and_the_next_source_tried(
 
 @pytest.mark.parametrize("behaviour", [behaviour for behaviour, _ in BAD_ANSWERS])
 def test_a_bad_answer_leaves_no_file(server: Server, folder: Path, behaviour: str) -> None:
-    with pytest.raises(download.NoSourceError):
+    with pytest.raises(PipelineError, match="none of 1 sources serves it"):
         fetch([server.url(behaviour)], folder)
     assert list(folder.iterdir()) == []
 
@@ -230,8 +234,8 @@ def test_a_bomb_costs_neither_memory_nor_disk(server: Server, folder: Path) -> N
     assert len(server.bomb) < 250_000
     tracemalloc.start()
     try:
-        with pytest.raises(download.NoSourceError, match="expected content with SHA-256"):
-            download.fetch_file(NAME, [server.url("great-bomb")], SHA256, folder / NAME)
+        with pytest.raises(PipelineError, match="expected content with SHA-256"):
+            download.fetch_files(idx_files(server.url("great-bomb")), folder, mirror=None)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -240,7 +244,7 @@ def test_a_bomb_costs_neither_memory_nor_disk(server: Server, folder: Path) -> N
 
 
 def test_unreachable_server_is_named_with_the_cause(folder: Path) -> None:
-    with pytest.raises(download.NoSourceError, match=r"transfer failed: \[Errno \d+\] Connection refused"):
+    with pytest.raises(PipelineError, match=r"transfer failed: \[Errno \d+\] Connection refused"):
         fetch(["http://127.0.0.1:1/mnist"], folder)
 
 
@@ -271,7 +275,7 @@ def test_a_bad_file_in_a_folder_is_named(
 ) -> None:
     if content is not None:
         (tmp_path / NAME).write_bytes(content)
-    with pytest.raises(download.NoSourceError, match=reason):
+    with pytest.raises(PipelineError, match=reason):
         fetch([str(tmp_path)], folder)
     fetch([str(tmp_path), server.url("good")], folder)
     assert idx.decompress((folder / NAME).read_bytes()) == PLAIN
@@ -281,28 +285,25 @@ def test_a_folder_and_a_pipe_in_a_files_place_are_no_files(folder: Path, tmp_pat
     (tmp_path / "a" / NAME).mkdir(parents=True)
     (tmp_path / "b").mkdir()
     os.mkfifo(tmp_path / "b" / NAME)
-    with pytest.raises(download.NoSourceError) as caught:
+    with pytest.raises(PipelineError) as caught:
         fetch([str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path / "c")], folder)
-    reasons = [line.rpartition(": ")[2] for line in str(caught.value).splitlines()[1:]]
+    reasons = [line.rpartition(": ")[2] for line in str(caught.value).splitlines()[1:-1]]
     assert reasons == ["no such file in this folder", "no such file in this folder", "no such folder"]
 
 
 @pytest.mark.parametrize("source", ["ftp://127.0.0.1/mnist", "file:///tmp"])
 def test_other_kinds_of_address_are_refused(folder: Path, source: str) -> None:
-    with pytest.raises(download.NoSourceError, match="expected a folder or an http:// or https:// address"):
+    with pytest.raises(PipelineError, match="expected a folder or an http:// or https:// address"):
         fetch([source], folder)
 
 
 @pytest.mark.parametrize("name", ["../evil.gz", "/etc/passwd", "a/b.gz", "..", ".hidden", "", "a\\b", "a\n", "a?b"])
 def test_names_with_path_tricks_are_refused(server: Server, folder: Path, name: str) -> None:
+    files = idx_files(server.url("good")).model_copy(update={"sha256": {name: SHA256}})
     with pytest.raises(PipelineError, match="expected a plain file name to fetch"):
-        download.fetch_file(name, [server.url("good")], SHA256, folder / "file", limits=IMPATIENT)
+        download.fetch_files(files, folder, mirror=None, limits=IMPATIENT)
     assert server.paths == []
     assert list(folder.iterdir()) == []
-
-
-def idx_files(*urls: str) -> IdxFiles:
-    return IdxFiles(kind="idx_files", folder="mnist", urls=urls, sha256={NAME: SHA256})
 
 
 def test_the_mirror_comes_before_the_public_sources(server: Server, folder: Path, tmp_path: Path) -> None:
@@ -316,14 +317,17 @@ def test_the_mirror_comes_before_the_public_sources(server: Server, folder: Path
 @pytest.mark.parametrize(
     ("mirror", "expected"),
     [
-        (None, ("https://a.example/",)),
-        ("", ("https://a.example/",)),
-        ("../mirror/", ("../mirror/mnist", "https://a.example/")),
-        ("https://m.example/data", ("https://m.example/data/mnist", "https://a.example/")),
+        (None, ["ftp://a.example/"]),
+        ("", ["ftp://a.example/"]),
+        ("../mirror/", ["../mirror/mnist", "ftp://a.example/"]),
+        ("ftp://m.example/data", ["ftp://m.example/data/mnist", "ftp://a.example/"]),
     ],
 )
-def test_sources_in_order(mirror: str | None, expected: tuple[str, ...]) -> None:
-    assert download.sources_of(idx_files("https://a.example/"), mirror) == expected
+def test_sources_in_order(folder: Path, mirror: str | None, expected: list[str]) -> None:
+    """By the errors about addresses and a folder that nothing can be read from."""
+    with pytest.raises(PipelineError) as caught:
+        download.fetch_files(idx_files("ftp://a.example/"), folder, mirror=mirror)
+    assert [line.split(": ")[0].strip() for line in str(caught.value).splitlines()[1:-1]] == expected
 
 
 def test_when_all_fail_one_error_lists_the_reasons_and_the_way_out(
@@ -366,10 +370,12 @@ def test_interrupt_while_placing_leaves_nothing(server: Server, folder: Path, mo
 
 
 def test_interrupt_while_transferring_leaves_nothing(server: Server, folder: Path) -> None:
-    call = f"download.fetch_file({NAME!r}, [{server.url('stalls')!r}], {SHA256!r}, Path({str(folder / NAME)!r}))"
+    files = f"IdxFiles.model_validate_json({idx_files(server.url('stalls')).model_dump_json()!r})"
+    call = f"download.fetch_files({files}, Path({str(folder)!r}), mirror=None)"
     # Whoever runs the tests in the background has Ctrl-C ignored, and so would what they start.
     hears = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"{hears}; from pathlib import Path; from pipeline.data import download; {call}"
+    imports = "from pathlib import Path; from pipeline.config.data import IdxFiles; from pipeline.data import download"
+    code = f"{hears}; {imports}; {call}"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, stderr=subprocess.DEVNULL)
     try:
         assert server.requested.wait(30)
@@ -500,7 +506,8 @@ PUBLISHED = [
 def test_published_files_decode(
     dataset_mirror: Path, tmp_path: Path, dataset: str, name: str, shape: tuple[int, ...], sha256: str
 ) -> None:
-    download.fetch_file(name, [str(dataset_mirror / dataset)], sha256, tmp_path / name)
+    files = IdxFiles(kind="idx_files", folder=dataset, urls=(), sha256={name: sha256})
+    download.fetch_files(files, tmp_path, mirror=str(dataset_mirror))
     array = idx.read(tmp_path / name, rank=len(shape))
     assert array.shape == shape
     if array.ndim == 1:
