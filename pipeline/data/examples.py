@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,18 +41,12 @@ def read_images(path: Path, *, num_classes: int | None = None) -> Examples:
     Raises PipelineError when the file is missing, damaged or empty, or when a label is not below the number of classes;
     without that number, when a class below the highest label has no example.
     """
-    images, labels = storage.read_arrays(path, "images", "labels")
-    is_valid = images.ndim == 3 and images.dtype == np.uint8 and len(images) > 0
-    shape = f"images (n, height, width) of uint8, got {images.shape} of {images.dtype}"
-    return _checked(path, images, labels, None if is_valid else shape, "image", num_classes)
+    return _read(path, "images", ("n", "height", "width"), "uint8", "image", num_classes)
 
 
 def read_features(path: Path, *, num_classes: int | None = None) -> Examples:
     """Read the features of a split (n, channels) float32, and labels (n,) uint8. Raises as `read_images` does."""
-    features, labels = storage.read_arrays(path, "features", "labels")
-    is_valid = features.ndim == 2 and features.dtype == np.float32 and len(features) > 0
-    shape = f"features (n, channels) of float32, got {features.shape} of {features.dtype}"
-    return _checked(path, features, labels, None if is_valid else shape, "row", num_classes)
+    return _read(path, "features", ("n", "channels"), "float32", "row", num_classes)
 
 
 def read_training_images(train: Path, validation: Path) -> tuple[Examples, Examples]:
@@ -63,13 +58,15 @@ def read_training_images(train: Path, validation: Path) -> tuple[Examples, Examp
     return examples, read_images(validation, num_classes=examples.num_classes)
 
 
-def _checked(
-    path: Path, inputs: np.ndarray, labels: np.ndarray, problem: str | None, item: str, num_classes: int | None
-) -> Examples:
-    """The examples, unless their inputs have a problem or their labels do not fit."""
-    if problem is None and (labels.shape != inputs.shape[:1] or labels.dtype != np.uint8):
+def _read(path: Path, name: str, axes: Sequence[str], dtype: str, item: str, num_classes: int | None) -> Examples:
+    """The array of that name, with these axes and one or more of what is called an item, and its labels."""
+    inputs, labels = storage.read_arrays(path, name, "labels")
+    if inputs.ndim != len(axes) or inputs.dtype != dtype or len(inputs) == 0:
+        problem: str | None = f"{name} ({', '.join(axes)}) of {dtype}, got {inputs.shape} of {inputs.dtype}"
+    elif labels.shape != inputs.shape[:1] or labels.dtype != np.uint8:
         problem = f"one uint8 label per {item} ({len(inputs)}), got {labels.shape} of {labels.dtype}"
-    problem = problem or _label_problem(labels, num_classes)
+    else:
+        problem = _label_problem(labels, num_classes)
     if problem:
         raise PipelineError(f"{path}: expected {problem}. Delete it, then run `dvc repro` to make it again.")
     return Examples(inputs, labels)
