@@ -19,7 +19,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import IO
 
 from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
@@ -192,7 +191,7 @@ def _reproduce(stage: str, progress_file: Path) -> Finished:
         if attempt:
             time.sleep(SECONDS_BETWEEN_ATTEMPTS)
         with tempfile.TemporaryFile() as file:
-            with _interruptible_and_printing_to(file):
+            with process.printing_to(file, 1, 2), _interruptible():
                 status = main(["repro", "--single-item", stage])
             file.seek(0)
             printed = file.read().decode(errors="replace")
@@ -202,18 +201,10 @@ def _reproduce(stage: str, progress_file: Path) -> Finished:
 
 
 @contextlib.contextmanager
-def _interruptible_and_printing_to(file: IO[bytes]) -> Iterator[None]:
-    """Redirect to the file what this process and its children print; let Ctrl-C end DVC before it starts the stage."""
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end DVC before it starts the stage."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    kept = [os.dup(number) for number in (1, 2)]
     try:
-        for number in (1, 2):
-            os.dup2(file.fileno(), number)
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for number, descriptor in zip((1, 2), kept, strict=True):
-            os.dup2(descriptor, number)
-            os.close(descriptor)

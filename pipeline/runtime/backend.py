@@ -1,13 +1,14 @@
 """The compute backend of a process: chosen before Keras is imported, with a fixed number of threads."""
 
-import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Literal
+
+from pipeline.runtime import process
 
 Backend = Literal["jax", "tensorflow"]
 
@@ -59,7 +60,9 @@ def _prepare_tensorflow(threads: int) -> None:
     # TensorFlow's own choice on processors with certain instructions. On others, too, its kernels take half the time of
     # the alternative for convolutions with batch normalization. Read once, when TensorFlow is imported.
     os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
-    with _silent_stderr():
+    # As they load, TensorFlow's libraries write nine lines to stderr, an error about CUDA among them, of which
+    # TF_CPP_MIN_LOG_LEVEL=3 leaves six. Python's errors still raise.
+    with Path(os.devnull).open("wb") as nowhere, process.printing_to(nowhere, 2):
         import tensorflow as tf
 
         # A GPU would give other bits than the processor.
@@ -88,20 +91,3 @@ def _hide(package: _HiddenPackage) -> None:
     """Hide a package from all imports that follow, unless it has been imported already."""
     if package not in sys.meta_path:
         sys.meta_path.insert(0, package)
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Discard what TensorFlow's libraries write to stderr as they load: nine lines, an error about CUDA among them.
-
-    They write to the file descriptor, and TF_CPP_MIN_LOG_LEVEL=3 leaves six of the lines. Python's errors still raise.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

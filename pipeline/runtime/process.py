@@ -5,15 +5,16 @@ Slow imports are left to the stage that needs them.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from pipeline.errors import PipelineError
 
@@ -50,6 +51,23 @@ def environment_of_stages(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment to run DVC or a stage in: stages are started as `python -m ...`, which must be this Python."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
     return {**environment, "PATH": path}
+
+
+@contextlib.contextmanager
+def printing_to(file: IO[bytes], *descriptors: int) -> Iterator[None]:
+    """Let a file have what this process, its libraries and its children write to stdout (1) or stderr (2)."""
+    sys.stderr.flush()
+    kept = [os.dup(number) for number in descriptors]
+    try:
+        for number in descriptors:
+            os.dup2(file.fileno(), number)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, descriptor in zip(descriptors, kept, strict=True):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
 
 
 def prepare_process() -> None:
