@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -229,6 +230,6 @@ def lineage(
 
     traced = tracing.trace(Workspace(Path.cwd()), what)
     if as_json:
-        typer.echo(json.dumps(tracing.as_json(traced), indent=2))
+        typer.echo(json.dumps(asdict(traced), indent=2))
     else:
-        _show(tracing.as_text(traced), soft_wrap=True)
+        _show(traced.as_text(), soft_wrap=True)

@@ -7,7 +7,7 @@ history, says what these outputs were made from.
 import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,34 @@ class Origin:
     commands: tuple[str, ...]
     note: str
 
+    def as_text(self) -> Group:
+        """For a terminal."""
+        run, version = self.run, self.version
+        aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
+        facts = {
+            "model": f"models:/{version.model}/{version.version}{aliases}",
+            "run": f"{run.run_id} ({run.experiment}: {run.name})",
+            "variant": run.variant or "",
+            "DVC stage": run.stage,
+            "Git commit": self.commit or "(none has this dvc.lock)",
+            "recorded at": self.recorded_at or "(outside Git)",
+        }
+        parts: list[Any] = [_grid(facts)]
+        data = {path: digest for path, digest in self.inputs.items() if not path.startswith("pipeline/")}
+        code = len(self.inputs) - len(data)
+        for title, entries in (
+            ("made by DVC, by MD5", run.outputs),
+            (f"made from, by MD5 (and {code} files of code)", data),
+            ("datasets, by SHA-256 of their arrays", run.datasets),
+        ):
+            if entries:
+                parts += [Text(f"\n{title}", style="bold"), _grid(entries)]
+        parts.append(Text("\nto make it again, and to compare the bytes", style="bold"))
+        parts += [Text(f"  {command}", no_wrap=True, overflow="ignore") for command in self.commands]
+        if self.note:
+            parts.append(Text(f"\n{self.note}", style="yellow"))
+        return Group(*parts)
+
 
 @dataclass(frozen=True)
 class Descent:
@@ -59,7 +87,28 @@ class Descent:
     stages: tuple[str, ...]
     runs: tuple[TrackedRun, ...]
     versions: tuple[TrackedVersion, ...]
-    current: frozenset[str]
+    current: tuple[str, ...]
+
+    def as_text(self) -> Group:
+        """For a terminal."""
+        what = f"{self.output} ({self.asked})" if self.output else self.asked
+        states = {run.run_id: "now" if run.run_id in self.current else "before" for run in self.runs}
+        runs = _table(
+            f"Runs that came of {what}",
+            ("experiment", "run", "id", "DVC stage", "in dvc.lock"),
+            [(run.experiment, run.name, run.run_id, run.stage, states[run.run_id]) for run in self.runs],
+        )
+        versions = _table(
+            "Model versions",
+            ("version", "aliases", "variant", "run"),
+            [
+                (f"models:/{item.model}/{item.version}", ", ".join(item.aliases), item.variant or "", item.run_id)
+                for item in self.versions
+            ],
+        )
+        silent = [stage for stage in self.stages if stage not in {run.stage for run in self.runs}]
+        note = [Text(f"Stages after it without a run of their own: {', '.join(silent)}")] if silent else []
+        return Group(runs, versions if self.versions else Text("No model version."), *note)
 
 
 def trace(workspace: Workspace, what: str) -> Origin | Descent:
@@ -81,17 +130,6 @@ def trace(workspace: Workspace, what: str) -> Origin | Descent:
         f"digits or more), or a variant with runs in MLflow: {', '.join(variants) or '(none)'}. "
         "`python -m pipeline sync` records what the workspace holds."
     )
-
-
-def as_json(lineage: Origin | Descent) -> dict[str, Any]:
-    """The lineage as JSON values."""
-    content = asdict(lineage)
-    return {**content, "current": sorted(lineage.current)} if isinstance(lineage, Descent) else content
-
-
-def as_text(lineage: Origin | Descent) -> Group:
-    """The lineage for a terminal."""
-    return _origin_text(lineage) if isinstance(lineage, Origin) else _descent_text(lineage)
 
 
 def _origin(workspace: Workspace, what: str) -> Origin:
@@ -193,36 +231,8 @@ def _descent(
 ) -> Descent:
     lock, ids = dvc_lock.read(workspace.root), {run.run_id for run in runs}
     versions = [item for item in queries.all_versions(workspace) if item.variant == asked or item.run_id in ids]
-    current = frozenset(run.run_id for run in runs if _is_of(lock, run))
-    return Descent(asked, output, tuple(stages), tuple(runs), tuple(versions), current)
-
-
-def _origin_text(origin: Origin) -> Group:
-    run, version = origin.run, origin.version
-    aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
-    facts = {
-        "model": f"models:/{version.model}/{version.version}{aliases}",
-        "run": f"{run.run_id} ({run.experiment}: {run.name})",
-        "variant": run.variant or "",
-        "DVC stage": run.stage,
-        "Git commit": origin.commit or "(none has this dvc.lock)",
-        "recorded at": origin.recorded_at or "(outside Git)",
-    }
-    parts: list[Any] = [_grid(facts)]
-    data = {path: digest for path, digest in origin.inputs.items() if not path.startswith("pipeline/")}
-    code = len(origin.inputs) - len(data)
-    for title, entries in (
-        ("made by DVC, by MD5", run.outputs),
-        (f"made from, by MD5 (and {code} files of code)", data),
-        ("datasets, by SHA-256 of their arrays", run.datasets),
-    ):
-        if entries:
-            parts += [Text(f"\n{title}", style="bold"), _grid(entries)]
-    parts.append(Text("\nto make it again, and to compare the bytes", style="bold"))
-    parts += [Text(f"  {command}", no_wrap=True, overflow="ignore") for command in origin.commands]
-    if origin.note:
-        parts.append(Text(f"\n{origin.note}", style="yellow"))
-    return Group(*parts)
+    current = sorted(run.run_id for run in runs if _is_of(lock, run))
+    return Descent(asked, output, tuple(stages), tuple(runs), tuple(versions), tuple(current))
 
 
 def _grid(entries: Mapping[str, str]) -> Table:
@@ -230,27 +240,6 @@ def _grid(entries: Mapping[str, str]) -> Table:
     for name, value in entries.items():
         grid.add_row(Text(f"  {name}"), Text(value, overflow="fold"))
     return grid
-
-
-def _descent_text(descent: Descent) -> Group:
-    what = f"{descent.output} ({descent.asked})" if descent.output else descent.asked
-    states = {run.run_id: "now" if run.run_id in descent.current else "before" for run in descent.runs}
-    runs = _table(
-        f"Runs that came of {what}",
-        ("experiment", "run", "id", "DVC stage", "in dvc.lock"),
-        [(run.experiment, run.name, run.run_id, run.stage, states[run.run_id]) for run in descent.runs],
-    )
-    versions = _table(
-        "Model versions",
-        ("version", "aliases", "variant", "run"),
-        [
-            (f"models:/{item.model}/{item.version}", ", ".join(item.aliases), item.variant or "", item.run_id)
-            for item in descent.versions
-        ],
-    )
-    silent = [stage for stage in descent.stages if stage not in {run.stage for run in descent.runs}]
-    note = [Text(f"Stages after it without a run of their own: {', '.join(silent)}")] if silent else []
-    return Group(runs, versions if descent.versions else Text("No model version."), *note)
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

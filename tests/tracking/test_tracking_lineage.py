@@ -232,7 +232,7 @@ def test_of_a_variant_came_its_runs_and_versions(seen: Any) -> None:
     traced = descent(seen, "small")
     assert [(run.experiment, run.name) for run in traced.runs] == [("digits", "small")]
     assert [(version.model, version.version) for version in traced.versions] == [("mnist-classifier", 1)]
-    assert traced.current == {traced.runs[0].run_id}
+    assert traced.current == (traced.runs[0].run_id,)
     assert descent(seen, "large").versions == ()
 
 
@@ -276,7 +276,7 @@ def test_of_an_output_came_what_earlier_commits_made_of_it_too(studied: Any) -> 
     traced = descent(studied, digest(studied, SPLITS[0]))
     small = [run.run_id for run in traced.runs if run.stage == "train@small"]
     assert len(small) == 2
-    assert len(traced.current & set(small)) == 1
+    assert len(set(traced.current) & set(small)) == 1
 
 
 def test_a_prefix_of_several_outputs_is_refused_with_all_of_them(studied: Any) -> None:
