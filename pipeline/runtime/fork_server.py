@@ -16,10 +16,10 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from pipeline.runtime import process
 from pipeline.runtime.environment import prepare_environment
@@ -27,6 +27,8 @@ from pipeline.runtime.environment import prepare_environment
 # Names the server's socket for the stages. A user who sets it to OFF has every stage run without a server.
 ADDRESS = "PIPELINE_FORK_SERVER"
 OFF = "off"
+# Starts the server; the number of the listening socket follows.
+COMMAND = (sys.executable, "-m", "pipeline.runtime.fork_server")
 
 # What most stages import. Not this package, because a stage runs the code of its own workspace, nor Keras and
 # TensorFlow, whose backend and threads a stage chooses before it imports them.
@@ -55,28 +57,17 @@ ACCEPTED = b"!"
 ENDED_BY_SIGNAL = 128
 
 
-@dataclass(frozen=True)
-class Request:
-    """What to run: the module's full name, its arguments, and where."""
-
-    module: str
-    arguments: list[str]
-    folder: str
-    environment: dict[str, str]
-
-
 @contextlib.contextmanager
-def started(environment: Mapping[str, str], command: Sequence[str] = ()) -> Iterator[dict[str, str]]:
+def started(environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """Run a server during the block; gives the environment for the processes that are to use it.
 
     Requests wait until the server has imported its packages. Without a server every process runs by itself: where the
     user has switched it off, where forking is not known to be safe (anywhere but on Linux), and where no socket can be
-    made, as below a folder with a very long name. `command` starts another server than this module; the number of the
-    listening socket is appended to it.
+    made, as below a folder with a very long name.
     """
     with tempfile.TemporaryDirectory() as folder:
         address = str(Path(folder) / "socket")
-        server = _start(command or (sys.executable, "-m", "pipeline.runtime.fork_server"), environment, address)
+        server = _start(environment, address)
         try:
             yield dict(environment) if server is None else {**environment, ADDRESS: address}
         finally:
@@ -85,7 +76,7 @@ def started(environment: Mapping[str, str], command: Sequence[str] = ()) -> Iter
                 server.wait()
 
 
-def _start(command: Sequence[str], environment: Mapping[str, str], address: str) -> subprocess.Popen[bytes] | None:
+def _start(environment: Mapping[str, str], address: str) -> subprocess.Popen[bytes] | None:
     if sys.platform != "linux" or environment.get(ADDRESS) == OFF:
         return None
     with socket.socket(socket.AF_UNIX) as listener:
@@ -95,7 +86,7 @@ def _start(command: Sequence[str], environment: Mapping[str, str], address: str)
             return None
         listener.listen()
         number = listener.fileno()
-        return subprocess.Popen([*command, str(number)], env=dict(environment), pass_fds=[number])
+        return subprocess.Popen([*COMMAND, str(number)], env=dict(environment), pass_fds=[number])
 
 
 def run_main_module() -> int | None:
@@ -105,7 +96,8 @@ def run_main_module() -> int | None:
     if address is None or specification is None:
         return None
     environment = {name: value for name, value in os.environ.items() if name != ADDRESS}
-    request = Request(specification.name, sys.argv[1:], str(Path.cwd()), environment)
+    # The arguments of `_run`.
+    request = (specification.name, sys.argv[1:], str(Path.cwd()), environment)
     with socket.socket(socket.AF_UNIX) as server:
         if not _is_accepted(request, address, server):
             return None
@@ -120,9 +112,9 @@ def run_main_module() -> int | None:
     return int(STATUS.unpack(answer)[0]) if answer else ENDED_BY_SIGNAL + signal.SIGKILL
 
 
-def _is_accepted(request: Request, address: str, server: socket.socket) -> bool:
+def _is_accepted(request: tuple[Any, ...], address: str, server: socket.socket) -> bool:
     """Send a request; whether a server has forked for it. It may be gone, or die while it imports."""
-    text = json.dumps(asdict(request)).encode()
+    text = json.dumps(request).encode()
     try:
         server.connect(address)
         socket.send_fds(server, [LENGTH.pack(len(text))], STREAMS)
@@ -146,12 +138,12 @@ def main(listener: socket.socket) -> None:
         connection, _ = listener.accept()
         if os.fork() == 0:
             listener.close()
-            _run(_received(connection))
+            _run(*_received(connection))
             return
         connection.close()
 
 
-def _received(connection: socket.socket) -> Request:
+def _received(connection: socket.socket) -> list[Any]:
     """Receive a request and fork again: returns in the new process; this one keeps watch over it until it ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     received, streams, _, _ = socket.recv_fds(connection, LENGTH.size, len(STREAMS))
@@ -168,7 +160,7 @@ def _received(connection: socket.socket) -> Request:
         os.dup2(stream, number)
         os.close(stream)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    return Request(**json.loads(text))
+    return list(json.loads(text))
 
 
 def _keep(child: int, alive: int, connection: socket.socket) -> None:
@@ -195,17 +187,17 @@ def _keep(child: int, alive: int, connection: socket.socket) -> None:
     os._exit(0)
 
 
-def _run(request: Request) -> None:
+def _run(module: str, arguments: list[str], folder: str, environment: dict[str, str]) -> None:
     """Run a module as `python -m` does, with the code of its own folder."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "pipeline"]:
         del sys.modules[name]
     os.environ.clear()
-    os.environ.update(request.environment)
-    os.chdir(request.folder)
-    sys.path[0] = request.folder
-    sys.argv = [request.module, *request.arguments]
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.path[0] = folder
+    sys.argv = [module, *arguments]
     importlib.invalidate_caches()
-    runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

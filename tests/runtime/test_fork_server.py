@@ -105,10 +105,13 @@ def test_a_server_that_is_gone_is_done_without(start: Start, environment: dict[s
     assert result(start("print('mlflow' in sys.modules)", variables=variables)) == (0, "False\n", "")
 
 
-def test_a_server_that_dies_while_it_imports_is_done_without(start: Start, environment: dict[str, str]) -> None:
+def test_a_server_that_dies_while_it_imports_is_done_without(
+    start: Start, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     dying = [sys.executable, "-c", "import time; time.sleep(2); raise SystemExit('no memory')"]
+    monkeypatch.setattr(fork_server, "COMMAND", dying)
     plain = {name: value for name, value in environment.items() if name != fork_server.ADDRESS}
-    with fork_server.started(plain, dying) as with_address:
+    with fork_server.started(plain) as with_address:
         assert with_address[fork_server.ADDRESS] != environment[fork_server.ADDRESS]
         assert result(start("print('mlflow' in sys.modules)", variables=with_address)) == (0, "False\n", "")
 
@@ -117,7 +120,7 @@ def test_below_a_folder_with_a_long_name_there_is_no_server(tmp_path: Path, monk
     long = tmp_path / ("long" * 30)
     long.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(long))
-    with fork_server.started({"A": "b"}, [sys.executable, "-c", "pass"]) as environment:
+    with fork_server.started({"A": "b"}) as environment:
         assert environment == {"A": "b"}
 
 
