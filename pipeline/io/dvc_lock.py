@@ -80,12 +80,9 @@ def overlap(left: str, right: str) -> bool:
 
 
 def _stage(address: str, entry: Mapping[str, Any]) -> LockedStage:
+    inputs, outputs = ({item["path"]: item["md5"] for item in entry.get(kind, ())} for kind in ("deps", "outs"))
     parameters = {file: dict(values.items()) for file, values in entry.get("params", {}).items()}
-    return LockedStage(address, entry["cmd"], _hashes(entry, "deps"), _hashes(entry, "outs"), parameters)
-
-
-def _hashes(entry: Mapping[str, Any], kind: str) -> dict[str, str]:
-    return {item["path"]: item["md5"] for item in entry.get(kind, ())}
+    return LockedStage(address, entry["cmd"], inputs, outputs, parameters)
 
 
 def _file_hash(path: Path) -> str:
