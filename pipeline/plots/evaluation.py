@@ -63,16 +63,9 @@ def reliability(bins: pd.DataFrame, *, title: str) -> Figure:
     figure.suptitle(title, fontsize=11)
     shown = bins[bins["num_examples"] > 0]
     upper.plot([0, 1], [0, 1], color="0.6", ls="--", label="perfectly calibrated")
-    upper.errorbar(
-        shown["confidence"],
-        shown["accuracy"],
-        yerr=(shown["accuracy"] - shown["accuracy_low"], shown["accuracy_high"] - shown["accuracy"]),
-        fmt="o",
-        color=style.BLUE,
-        markersize=5,
-        capsize=3,
-        label="accuracy, with its 95 % interval",
-    )
+    interval = (shown["accuracy"] - shown["accuracy_low"], shown["accuracy_high"] - shown["accuracy"])
+    label = "accuracy, with its 95 % interval"
+    upper.errorbar(shown["confidence"], shown["accuracy"], yerr=interval, label=label, **style.POINT)
     upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
     upper.grid(alpha=0.3)
     upper.legend(loc="lower right", frameon=False)

@@ -15,6 +15,8 @@ SKY_BLUE, ORANGE, BLACK = "#56B4E9", "#E69F00", "#000000"
 # In the order in which series take them.
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, SKY_BLUE, ORANGE, BLACK)
 TRAINING_COLOUR, VALIDATION_COLOUR = BLUE, VERMILION
+# A point with its interval.
+POINT: dict[str, Any] = {"fmt": "o", "color": BLUE, "markersize": 5, "capsize": 3}
 
 
 def panels(
@@ -50,16 +52,7 @@ def draw_accuracies(
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", alpha=0.3)
     accuracy, low, high = (100 * table[f"{column}{end}"] for end in ("", "_low", "_high"))
-    return axes.errorbar(
-        accuracy,
-        places,
-        xerr=(accuracy - low, high - accuracy),
-        fmt="o",
-        color=BLUE,
-        markersize=5,
-        capsize=3,
-        label=label,
-    )
+    return axes.errorbar(accuracy, places, xerr=(accuracy - low, high - accuracy), label=label, **POINT)
 
 
 def percent(fraction: float) -> str:
