@@ -95,8 +95,9 @@ def of_chosen(evidence: Evidence, first: str, second: str) -> list[Contrast]:
 
 
 def of_tests(first: Refit, second: Refit) -> Contrast:
-    """The test accuracies of two refits, image by image."""
-    difference = of_correct(first.correct, second.correct)
+    """The test accuracies of two refits, image by image, with Tango's interval."""
+    pairs = statistics.discordance(first.correct, second.correct)
+    difference = Difference(pairs.difference, *statistics.tango_interval(pairs, CONFIDENCE))
     return Contrast(first.name, second.name, "test accuracy", difference, len(first.correct))
 
 
@@ -139,12 +140,6 @@ def by_t(first: NDArray[Any], second: NDArray[Any]) -> Difference:
     differences = first - second
     mean, margin = float(differences.mean()), _margin(differences, 1 / len(differences))
     return Difference(mean, mean - margin, mean + margin)
-
-
-def of_correct(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Difference:
-    """The difference of two accuracies on the same images (n,), with Tango's interval."""
-    pairs = statistics.discordance(first, second)
-    return Difference(pairs.difference, *statistics.tango_interval(pairs, CONFIDENCE))
 
 
 def agreement(scores: pd.DataFrame) -> dict[str, Any] | None:

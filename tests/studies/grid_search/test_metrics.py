@@ -50,14 +50,17 @@ def test_what_cannot_be_compared_is_refused(shapes: tuple[tuple[int, int], tuple
         metrics.over_folds(*(np.zeros(shape) for shape in shapes))
 
 
-def test_images_that_both_get_right_or_wrong_do_not_count_as_a_difference() -> None:
-    first = np.array([True] * 960 + [False] * 40)
-    second = np.array([True] * 920 + [False] * 80)
-    found = metrics.of_correct(first, second)
+def test_images_that_both_get_right_or_wrong_do_not_count_as_a_difference(
+    make_evidence: Callable[..., Evidence],
+) -> None:
+    refit = make_evidence({"2_bn": 0.95}).refits["2_bn"]
+    first = replace(refit, correct=np.array([True] * 960 + [False] * 40))
+    second = replace(refit, correct=np.array([True] * 920 + [False] * 80))
+    found = metrics.of_tests(first, second).difference
     assert found.mean == pytest.approx(0.04)
     assert 0.02 < found.low < 0.04 < found.high < 0.06
     assert found.sign() == 1
-    assert metrics.of_correct(first, first).sign() == 0
+    assert metrics.of_tests(first, first).difference.sign() == 0
 
 
 def test_losses_are_compared_image_by_image() -> None:
