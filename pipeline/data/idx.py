@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import itertools
 import math
 import struct
 import zlib
@@ -99,20 +100,18 @@ def fingerprint(content: bytes, *, max_size: int = MAX_SIZE) -> str:
     The file is read in pieces and none is kept, so that it costs no memory, whatever its header says or it unpacks to.
     Raises IdxError at the first piece that cannot belong to an IDX file of at most `max_size` bytes.
     """
-    digest = hashlib.sha256()
-    shape: tuple[int, ...] = ()
-    header_size = size = 0
-    for chunk in _unpacked(content, max_size):
-        if not size:
-            shape, header_size = _header(chunk)
-            if header_size + math.prod(shape) > max_size:
-                raise IdxError(f"expected at most {max_size:,} bytes, the shape {shape} in the header has more")
+    chunks = _unpacked(content, max_size)
+    first = next(chunks, b"")
+    shape, header_size = _header(first)
+    expected = header_size + math.prod(shape)
+    if expected > max_size:
+        raise IdxError(f"expected at most {max_size:,} bytes, the shape {shape} in the header has more")
+    digest, size = hashlib.sha256(), 0
+    for chunk in itertools.chain([first], chunks):
         size += len(chunk)
-        _check_size(shape, "more", fits=size - header_size <= math.prod(shape))
+        _check_size(shape, "more", fits=size <= expected)
         digest.update(chunk)
-    if not size:
-        _header(b"")
-    _check_size(shape, f"{size - header_size:,}", fits=size - header_size == math.prod(shape))
+    _check_size(shape, f"{size - header_size:,}", fits=size == expected)
     return digest.hexdigest()
 
 
