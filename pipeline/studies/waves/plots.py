@@ -133,12 +133,13 @@ def _grid(num_panels: int, *, num_columns: int, title: str = "") -> tuple[Figure
     figure, grid = style.panels(
         width, 1 + 2.2 * num_rows, num_rows, num_columns, title=title, sharex=True, squeeze=False
     )
+    shown = list(grid.flat[:num_panels])
     for axes in grid.flat[num_panels:]:
         axes.set_axis_off()
-    for axes in grid.flat[:num_panels]:
+    for axes in shown:
         axes.grid(alpha=0.3)
-    for axes in grid.flat[max(0, num_panels - num_columns) : num_panels]:
+    for axes in shown[-num_columns:]:
         # The lowest of its column, which a shared axis labels in the last row only.
         axes.tick_params(labelbottom=True)
         axes.set_xlabel("x / π")
-    return figure, list(grid.flat[:num_panels])
+    return figure, shown
