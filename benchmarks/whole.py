@@ -120,8 +120,8 @@ def _trainings(bench: Bench) -> Iterator[Part]:
         yield _sum(f"{home}, {kind}", [costs[name] for name in names])
     for home in bench.params.repeats:
         # The first seed is that of the training itself.
-        names = [name for name in bench.params.repeated_in(home) if name in costs]
-        repeated = [costs[name] for name in names for _ in bench.params.seeds_of(name)[1:]]
+        members = [name for name in bench.params.repeated_in(home) if name in costs]
+        repeated = [costs[name] for name in members for _ in bench.params.seeds_of(name)[1:]]
         if repeated:
             yield _sum(f"{home}, under other seeds", repeated)
 

@@ -91,12 +91,12 @@ def _judged(rows: list[dict[Hashable, Any]], params: Params, reported: ReportedA
 
 def _difference(path: Path, first: str, second: str) -> dict[str, Any]:
     """The row of a table of pairs about two variants: the first less the second, whichever order the table has."""
-    table = storage.read_table(path).set_index(["first", "second"])
-    if (first, second) in table.index:
-        return dict(table.loc[(first, second)])
-    if (second, first) not in table.index:
-        raise PipelineError(f"{path}: expected a row about {first} and {second}, got none.")
-    row = dict(table.loc[(second, first)])
+    rows: dict[tuple[Any, Any], dict[Any, Any]] = {(row["first"], row["second"]): row for row in _rows(path)}
+    if (first, second) in rows:
+        return rows[first, second]
+    if (second, first) not in rows:
+        raise PipelineError(f"{path}: expected a row about {first} and {second}, got none. Run `dvc repro`.")
+    row = rows[second, first]
     for metric in ("accuracy", "cross_entropy"):
         low, high = row[f"{metric}_low"], row[f"{metric}_high"]
         row |= {f"{metric}_difference": -row[f"{metric}_difference"], f"{metric}_low": -high, f"{metric}_high": -low}

@@ -123,8 +123,8 @@ def test_repeats_are_scored_and_summarized(trained: Workspace, params: Params) -
     assert summary.loc["deep", "test_accuracy_mean"] == pytest.approx(table["test_accuracy"].iloc[2:].mean())
     (pair,) = storage.read_table(folder / "differences.csv").to_dict("records")
     assert (pair["first"], pair["second"]) == ("wide", "deep")
-    means = [summary.loc[name, "test_accuracy_mean"] for name in ("wide", "deep")]
-    assert pair["accuracy_difference"] == pytest.approx(means[0] - means[1])
+    means = summary["test_accuracy_mean"].to_dict()
+    assert pair["accuracy_difference"] == pytest.approx(means["wide"] - means["deep"])
 
 
 def test_every_other_variant_is_compared_with_the_baseline(
