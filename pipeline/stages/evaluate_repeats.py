@@ -10,6 +10,7 @@ from pipeline.config.section import require
 from pipeline.data.examples import read_images
 from pipeline.errors import PipelineError
 from pipeline.evaluation import pairwise, scoring, seeds
+from pipeline.evaluation.reported import reported_accuracies
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.plots import repeats as plots
@@ -53,8 +54,14 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     storage.write_table(folder / "seeds.csv", table)
     storage.write_table(folder / "summary.csv", summary)
     storage.write_table(folder / "differences.csv", seeds.differences(repeated, pairs))
+    reported = {
+        variant: item.test_accuracy
+        for (study, variant), item in reported_accuracies(workspace.reported_results, params).items()
+        if study == name and item.fault is None
+    }
     title = f"{params.title_of(name)}: every seed"
-    storage.write_figure(folder / "accuracy.png", plots.accuracy_over_seeds(table, summary, title=title))
+    figure = plots.accuracy_over_seeds(table, summary, reported=reported, title=title)
+    storage.write_figure(folder / "accuracy.png", figure)
 
 
 def trained_rows(workspace: Workspace, params: Params, study: str, name: str) -> list[dict[str, float]]:

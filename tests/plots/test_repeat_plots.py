@@ -23,19 +23,29 @@ SUMMARY = pd.DataFrame(
 )
 
 
-def test_every_seed_is_a_point_and_equal_lengths_mean_equal_spreads() -> None:
-    figure = repeats.accuracy_over_seeds(SEEDS, SUMMARY, title="study")
+def test_every_seed_is_a_point_and_all_rows_have_one_scale() -> None:
+    figure = repeats.accuracy_over_seeds(SEEDS, SUMMARY, reported={"b": 0.91}, title="study")
     figure.draw_without_rendering()
-    panels = figure.axes
-    assert len(panels) == 4
-    points = [list(axes.get_lines()[0].get_xdata()) for axes in panels]
-    assert points == [pytest.approx(values) for values in ([97, 98], [96, 98], [90, 91], [90, 90])]
-    assert [axes.get_ylabel() for axes in panels] == ["a", "", "b", ""]
-    widths = [axes.get_xlim()[1] - axes.get_xlim()[0] for axes in panels]
-    assert widths[0] == pytest.approx(widths[2])
-    assert widths[1] == pytest.approx(widths[3])
-    for axes, values in zip(panels, points, strict=True):
-        assert axes.get_xlim()[0] < min(values) <= max(values) < axes.get_xlim()[1]
+    validation, test = figure.axes
+    points = [
+        [list(line.get_xdata()) for line in axes.get_lines() if line.get_label() == "one seed"] for axes in figure.axes
+    ]
+    assert points == [
+        [pytest.approx([97, 98]), pytest.approx([90, 91])],
+        [pytest.approx([96, 98]), pytest.approx([90, 90])],
+    ]
+    assert [text.get_text() for text in validation.get_yticklabels()] == ["a", "b"]
+    marks = [[line for line in axes.get_lines() if line.get_label() == "reported"] for axes in (validation, test)]
+    assert marks[0] == []
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in marks[1]] == [(pytest.approx(91), 1)]
+
+
+def test_a_variant_far_below_the_others_is_told_in_words() -> None:
+    collapsed = SUMMARY.assign(val_accuracy_mean=[0.975, 0.5])
+    figure = repeats.accuracy_over_seeds(SEEDS, collapsed, reported={}, title="study")
+    figure.draw_without_rendering()
+    assert [text.get_text()[2:] for text in figure.axes[0].texts] == ["50.00 %"]
+    assert figure.axes[0].get_xlim()[0] > 90
 
 
 def test_seeds_that_change_nothing_are_still_drawn() -> None:
@@ -43,4 +53,4 @@ def test_seeds_that_change_nothing_are_still_drawn() -> None:
         test_accuracy_low=SUMMARY["test_accuracy_mean"], test_accuracy_high=SUMMARY["test_accuracy_mean"]
     )
     seeds = SEEDS.assign(test_accuracy=[0.97, 0.97, 0.9, 0.9])
-    repeats.accuracy_over_seeds(seeds, same, title="study").draw_without_rendering()
+    repeats.accuracy_over_seeds(seeds, same, reported={}, title="study").draw_without_rendering()
