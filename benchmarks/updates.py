@@ -31,9 +31,8 @@ def run(
 
     from pipeline import models, training
     from pipeline.config.load import load_params
-    from pipeline.config.models import DenseLayer
     from pipeline.data.examples import read_images
-    from pipeline.io import storage
+    from pipeline.io import outcomes, storage
     from pipeline.io.paths import Workspace
     from pipeline.runtime import backend
 
@@ -42,9 +41,6 @@ def run(
     spec = params.derived[variant]
     if spec.steps_per_epoch is None:
         raise typer.BadParameter(f"{variant} is not augmented")
-    layers = [
-        DenseLayer.model_validate(layer) for layer in storage.read_json(workspace.outcome(spec.layers_from))["layers"]
-    ]
     backend.configure(spec.engine, threads=params.compute.threads)
     num_classes = len(params.datasets[spec.dataset].classes)
     examples, validation = (
@@ -54,16 +50,14 @@ def run(
     num_updates = spec.epochs * spec.steps_per_epoch
     per_epoch = math.ceil(len(examples) / spec.batch_size)
     plain = {"augmentation": None, "steps_per_epoch": None, "epochs": math.ceil(num_updates / per_epoch)}
-    control = spec.resolved(layers).model_copy(update=plain)
-    model = models.build(
-        control, input_shape=examples.inputs.shape[1:], num_outputs=num_classes, seed=params.compute.seed
-    )
+    control, seed = outcomes.of_variant(workspace, spec, variant).model_copy(update=plain), params.seed_of(variant)
+    model = models.build(control, input_shape=examples.inputs.shape[1:], num_outputs=num_classes, seed=seed)
     history = training.train(
         model,
         control,
         training=examples,
         validation=validation,
-        seed=params.compute.seed,
+        seed=seed,
         on_epoch=lambda epoch, values: None,
     )
     augmented = storage.read_table(workspace.training_results(variant, spec) / "history.csv")
