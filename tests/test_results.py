@@ -44,7 +44,7 @@ def test_the_lock_speaks_of_the_parameters_that_are_committed(repository: Path, 
     stages = ("train", "warm_start", "train_swept", "derive", "transfer", "regress")
     trained = {name.partition("@")[2]: stage for name, stage in lock.items() if name.partition("@")[0] in stages}
     assert trained.keys() == params.all_variants.keys()
-    assert len(trained) == 44
+    assert len(trained) == 49
     for name, stage in trained.items():
         group = params.variant_group(name)
         file = FILE_OF[group]
@@ -101,6 +101,27 @@ def test_trained_models_have_the_sources_parameter_counts(workspace: Workspace, 
             found[study, variant], expected[study, variant] = num_parameters, count
     assert found == expected
     assert len(found) >= 36 + 4
+
+
+def test_refits_of_other_units_than_the_sources_are_not_compared_with_it(workspace: Workspace, params: Params) -> None:
+    """And the source's units have a refit of their own, of the same parameter count and reported accuracy."""
+    reported = YAML(typ="safe").load(workspace.reported_results)
+    flagged = set()
+    for name, spec in params.derived.items():
+        if spec.layers_from not in params.searches:
+            continue
+        row, source = reported[spec.study][name], reported[spec.study][spec.layers_from]["reported"]
+        units = storage.read_json(workspace.outcome(spec.layers_from))["units"]
+        assert ("fault" in row) == (units != source["best_units"]), name
+        if "fault" in row:
+            flagged.add(name)
+            layers = "x".join(map(str, source["best_units"]))
+            own = f"{spec.layers_from}_{layers}{name.removeprefix(spec.layers_from)}"
+            variant = params.variants[own]
+            assert [layer.units for layer in variant.layers] == source["best_units"]
+            assert (variant.study, variant.epochs) == (spec.study, spec.epochs)
+            assert reported[spec.study][own]["reported"]["test_accuracy"] == row["reported"]["refit_test_accuracy"]
+    assert len(flagged) == 4
 
 
 def test_the_searches_have_all_configurations(workspace: Workspace, params: Params) -> None:

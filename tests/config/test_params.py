@@ -279,9 +279,9 @@ def test_the_files_of_the_project_load(repository: Path) -> None:
     assert all(demo.is_embedded(data) for data in (*demo.datasets, *demo.signals))
 
 
-def test_the_full_study_has_44_models_and_113_configurations(repository: Path) -> None:
+def test_the_full_study_has_49_models_and_113_configurations(repository: Path) -> None:
     full = load_params(repository)
-    assert len(full.all_variants) == 44
+    assert len(full.all_variants) == 49
     assert len(full.searches) == 7
     assert [len(search.configurations) for search in full.searches.values()] == [9, 9, 9, 18, 18, 18, 32]
     assert all(search.folds == 3 for search in full.searches.values())
