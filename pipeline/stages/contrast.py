@@ -33,7 +33,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
             table, baseline=spec.baseline, title=f"{title}\nvalidation cross-entropy, the baseline as a line"
         ),
         "overfitting": plots.learning_curves(
-            shown, title=f"{title}\nthe baseline, and the best of each kind by validation accuracy"
+            shown, title=f"{title}\nthe baseline, and the best of each kind by validation cross-entropy"
         ),
     }.items():
         storage.write_figure(folder / f"{file_name}.png", figure)

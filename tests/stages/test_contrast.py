@@ -260,7 +260,7 @@ def test_a_baseline_that_does_not_overfit_is_said_not_to(
 def test_the_curves_are_those_of_the_baseline_and_the_best_of_each_kind(trained: Workspace, params: Params) -> None:
     contrast.main(trained, params, "first")
     table = storage.read_table(trained.contrast("first") / "gains.csv")
-    assert metrics.best_of_each_kind(table, "plain") == ["plain", "sparse", "heavy", "augmented"]
+    assert metrics.best_of_each_kind(table, "plain") == ["plain", "sparse", "light", "augmented"]
 
 
 def test_a_baseline_and_one_other_are_enough(trained: Workspace, content: dict[str, Any], params: Params) -> None:
