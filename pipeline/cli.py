@@ -69,6 +69,7 @@ def demo() -> None:
     params = load_params(Path.cwd() / demonstration.PARAMS)
     workspace = demonstration.prepare(Path.cwd())
     demonstration.reproduce(workspace)
+    _complete_mlflow(workspace, load_params(workspace.root))
     uri = find_location(workspace).shown
     runs = "make ui DEMO=1" if uri.startswith("sqlite:") else uri
     _show(terminal.summary(workspace, params, runs=runs))
@@ -80,13 +81,27 @@ def repro(
         bool, typer.Option("--keep-going", help="after a failure, leave out only what depends on the stage")
     ] = False,
 ) -> None:
-    """Run the stages that are not up to date as `dvc repro` does, but side by side on all cores."""
+    """Run the stages that are not up to date as `dvc repro` does, but side by side on all cores; then sync MLflow."""
     from pipeline.repro import parallel
 
     # The parameters are checked before anything runs.
-    workspace, _ = _here()
+    workspace, params = _here()
     if not parallel.reproduce(workspace, subject="the study", keep_going=keep_going):
         print("Data and pipelines are up to date.")
+    _complete_mlflow(workspace, params)
+
+
+def _complete_mlflow(workspace: Workspace, params: Params) -> None:
+    """Make the runs of what no stage had to make, because Git or DVC's cache held it; say what is registered."""
+    from pipeline.report import terminal
+    from pipeline.tracking import publish, queries
+
+    try:
+        publish.synchronize(workspace, params)
+        _show(terminal.registered(queries.all_versions(workspace)))
+    except PipelineError as error:
+        # The results are there all the same.
+        print(f"warning: MLflow is not complete: {error} Then run `python -m pipeline sync`.", file=sys.stderr)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from pipeline.config.params import Params
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.report.words import NOTHING, interval, percent
+from pipeline.tracking.queries import TrackedVersion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +29,23 @@ def summary(workspace: Workspace, params: Params, *, runs: str) -> Group:
     """
     variants = storage.read_table(workspace.variants_table)
     return Group(_variants_table(variants), _selections_table(workspace, params), _next(workspace, runs))
+
+
+def registered(versions: Sequence[TrackedVersion]) -> Group:
+    """For the terminal: every version of every registered model, and the commands to go on with."""
+    table = Table(title="Registered models", title_justify="left")
+    for column in ("model", "version", "variant", "aliases"):
+        table.add_column(column)
+    for item in versions:
+        table.add_row(item.model, str(item.version), item.variant, ", ".join(item.aliases) or NOTHING)
+    commands = Table.grid(padding=(0, 2))
+    for what, command in {
+        "make a challenger the champion": "python -m pipeline promote TASK",
+        "predict pictures with the champion": "python -m pipeline predict TASK FILE...",
+        "runs, curves, models": "make ui",
+    }.items():
+        commands.add_row(what, Text(command, style="bold"))
+    return Group(table, commands)
 
 
 def _variants_table(variants: pd.DataFrame) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -92,29 +93,38 @@ def test_sync_makes_mlflow_anew_and_changes_nothing_the_second_time(built: Built
 class Served:
     ran: set[str]
     content: dict[str, str]
-    runs_before_sync: int
+    runs_before: int
+    told: str
     shown: dict[str, Any]
+    aliases: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def served_from_cache(copy_study: Callable[[], Study]) -> Served:
-    """Clone the study where its cache is at hand, and reproduce it without `dvc pull`."""
+    """Clone the study where its cache is at hand, and reproduce it without `dvc pull`: by DVC, then by the project."""
     study = copy_study()
     clone = Study(study.root.parent / "clone", study.environment)
     study.git("clone", "--quiet", ".", str(clone.root))
     clone.dvc("cache", "dir", "--local", str(study.root / ".dvc" / "cache"))
     stages = clone.repro()
     num_runs = len(clone.runs()) if (clone.root / "mlflow.db").exists() else 0
-    clone.sync()
-    return Served(stages, clone.content(), num_runs, shown(clone))
+    told = clone.run(sys.executable, "-m", "pipeline", "repro").stdout
+    return Served(stages, clone.content(), num_runs, told, shown(clone), aliases(clone))
 
 
-def test_repro_from_the_cache_trains_nothing_and_sync_makes_mlflow_complete(
-    built: Built, served_from_cache: Served
-) -> None:
+def test_repro_from_the_cache_trains_nothing_and_makes_mlflow_complete(built: Built, served_from_cache: Served) -> None:
     # Without `dvc checkout` DVC runs again what also declares outputs that Git keeps, other than metrics and plots.
     assert served_from_cache.ran <= {"prepare@digits", "evaluate@basics", "evaluate@extras"}
     assert served_from_cache.content == built.study.content()
-    # The stages that DVC takes from its cache are not started, so they cannot record anything.
-    assert served_from_cache.runs_before_sync < len(built.study.runs())
+    # The stages that DVC takes from its cache, or Git from its outputs, are not started, and cannot record anything.
+    assert served_from_cache.runs_before < len(built.study.runs())
     assert served_from_cache.shown == shown(built.study)
+
+
+def test_repro_ends_with_what_is_registered_and_how_to_go_on(built: Built, served_from_cache: Served) -> None:
+    assert served_from_cache.aliases == aliases(built.study)
+    assert served_from_cache.aliases
+    for name in served_from_cache.aliases:
+        assert name in served_from_cache.told
+    for command in ("pipeline promote", "pipeline predict", "make ui"):
+        assert command in served_from_cache.told

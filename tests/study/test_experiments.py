@@ -84,11 +84,15 @@ def test_stages_under_mlflow_run_are_below_its_run(project: Project) -> None:
     assert ran(project.output) == {"train@penalized", "register@digit-classifier"}
     runs = [run for _, run in project.study.runs()]
     assert {run.info.status for run in runs} == {"FINISHED"}
-    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
-    children = [run for run in runs if run is not parent]
-    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    (parent,) = [run for run in runs if "mlflow.project.entryPoint" in run.data.tags]
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     selection = json.loads((project.study.root / "results" / "select" / "digit-classifier.json").read_text())
     # The fresh store lacked the run of the variant that was selected.
     expected = {"penalized", "register@digit-classifier", selection["selected"]}
-    assert {run.info.run_name for run in children} == expected
+    assert expected <= {run.info.run_name for run in children}
     assert parent.data.tags["mlflow.project.entryPoint"] == "main"
+
+
+def test_mlflow_run_ends_with_everything_in_mlflow(project: Project) -> None:
+    """Also what no stage had to make: the store was fresh, the results were there."""
+    assert project.study.sync().startswith("0 created, 0 repaired")
