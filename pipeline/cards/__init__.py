@@ -4,7 +4,6 @@ A card is a function of those outputs and the parameters alone, so that it can b
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,45 +17,29 @@ from pipeline.io import storage
 from pipeline.io.paths import Workspace
 
 
-@dataclass(frozen=True)
-class Training:
-    """How a variant was trained: DVC's stage, its settings, the hash of its outputs."""
-
-    stage: str
-    settings: Mapping[str, str]
-    content_key: str
-
-
-def card(workspace: Workspace, params: Params, task: str, variant: str, training: Training) -> str:
+def card(workspace: Workspace, params: Params, task: str, variant: str, training: Mapping[str, Any]) -> str:
     """The card of a trained variant as the model of a task.
 
+    `training` says how it was trained: DVC's `stage`, its `settings`, and the `content_key` of its outputs.
     Raises PipelineError when an output that is there is damaged.
     """
     data, spec = params.tasks[task].dataset, params.all_variants[variant]
     is_signal = data in params.signals
-    if is_signal:
-        own: dict[str, Any] = {
-            "signal": params.signals[data],
-            "tested": tested.of_regressor(workspace, params, variant),
-        }
-    else:
-        own = {"classes": params.datasets[data].classes, "tested": tested.of_classifier(workspace, params, variant)}
-    selection = workspace.selection(task)
+    of_variant = tested.of_regressor if is_signal else tested.of_classifier
+    results, selection = workspace.training_results(variant, spec), workspace.selection(task)
     selected = storage.read_json(selection) if selection.is_file() else {}
     return _render(
         "regressor.md.jinja" if is_signal else "classifier.md.jinja",
         task=task,
         variant=variant,
-        title=(params.signals if is_signal else params.datasets)[data].title,
+        subject=(params.signals if is_signal else params.datasets)[data],
         is_demonstration=params.is_embedded(data),
         data=_data(workspace, params, data),
         training=training,
-        trained=result_files.read_training(
-            workspace.training_results(variant, spec) / "metrics.json", is_regressor=is_signal
-        ),
+        trained=result_files.read_training(results / "metrics.json", is_regressor=is_signal),
+        tested=of_variant(workspace, params, variant),
         selection={**selected, "is_selected": selected.get("selected") == variant},
         model_sha256=storage.sha256(workspace.model(variant, spec)),
-        **own,
     )
 
 
@@ -78,11 +61,9 @@ def _origin(params: Params, data: str) -> str:
         return f"drawn with seed {params.signals[data].seed}"
     source, dataset = params.source_of(data), params.datasets[data]
     kept = f", only the classes {', '.join(dataset.classes)}" if dataset.keep else ""
-    origin = (
-        f"the published files of {dataset.source}"
-        if isinstance(source, IdxFiles)
-        else f"embedded images ({source.images})"
-    )
+    origin = f"the published files of {dataset.source}"
+    if not isinstance(source, IdxFiles):
+        origin = f"embedded images ({source.images})"
     return f"{origin}{kept}, split with seed {dataset.split.seed}"
 
 

@@ -3,7 +3,7 @@
 import os
 import struct
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -102,29 +102,25 @@ def _files(places: Sequence[Path]) -> Iterator[Path]:
 
 
 def _read(path: Path, expected: Expected) -> NDArray[Any]:
-    reader = _reader(path)
-    content = reader(path)
-    if reader is not _read_picture:
-        return _checked(content, expected)
-    if expected.picture_kind is None:
-        raise UnusableError(f"expected an array of {expected}, got a picture.")
-    try:
-        return pictures.as_dataset(content, expected.picture_kind)[np.newaxis]
-    except pictures.BlankPictureError:
-        raise UnusableError("expected one digit or garment on a plain ground, got a blank picture.") from None
-
-
-def _reader(path: Path) -> Callable[[Path], NDArray[Any]]:
-    """The function that reads a file, chosen by its content, because its name may be wrong."""
+    """Read a file by what its content is, because its name may be wrong."""
     try:
         with path.open("rb") as file:
             beginning = file.read(6)
     except OSError as error:
         raise UnusableError(f"cannot be read: {error.strerror or error}.") from None
-    for marks, reader in (((PNG, JPEG), _read_picture), ((NPY,), _read_npy), ((GZIP, IDX), _read_idx)):
-        if beginning.startswith(marks):
-            return reader
-    raise UnusableError(f"expected {ACCEPTED}, got a file that begins with {beginning!r}.")
+    if beginning.startswith(NPY):
+        return _checked(_read_npy(path), expected)
+    if beginning.startswith((GZIP, IDX)):
+        return _checked(_read_idx(path), expected)
+    if not beginning.startswith((PNG, JPEG)):
+        raise UnusableError(f"expected {ACCEPTED}, got a file that begins with {beginning!r}.")
+    picture = _read_picture(path)
+    if expected.picture_kind is None:
+        raise UnusableError(f"expected an array of {expected}, got a picture.")
+    try:
+        return pictures.as_dataset(picture, expected.picture_kind)[np.newaxis]
+    except pictures.BlankPictureError:
+        raise UnusableError("expected one digit or garment on a plain ground, got a blank picture.") from None
 
 
 def _read_picture(path: Path) -> NDArray[np.float32]:

@@ -71,21 +71,15 @@ def promote(
     for _ in range(MAX_ATTEMPTS):
         state = champions.model_state(workspace, params, task)
         number = _wanted(state, version)
+        variant, was_champion = state.versions[number].variant, number == state.champion
+        found: list[Check] = []
+        if dry_run or not was_champion:
+            found = checks.all_checks(gate, evidence.gather(workspace, params, task, state, number), classes)
+        is_champion = override is not None or all(check.passed for check in found)
         result = PromotionResult(
-            model=state.model,
-            version=number,
-            variant=state.versions[number].variant,
-            champion_before=state.champion,
-            checks=(),
-            is_champion=True,
-            was_champion=number == state.champion,
+            state.model, number, variant, state.champion, tuple(found), is_champion, was_champion=was_champion
         )
-        if result.was_champion and not dry_run:
-            return result
-        found = evidence.gather(workspace, params, task, state, number)
-        result = replace(result, checks=tuple(checks.all_checks(gate, found, classes)))
-        result = replace(result, is_champion=override is not None or not result.failed)
-        if dry_run:
+        if dry_run or was_champion:
             return result
         recorded = champions.record(workspace, state, _decision(workspace, task, gate, result, override))
         if recorded is not None:

@@ -23,10 +23,11 @@ from pipeline.promotion.checks import Evidence, Outputs, Served, WorkTree
 from pipeline.runtime import backend
 from pipeline.studies.waves import data as waves
 from pipeline.tracking import loading
-from pipeline.tracking.champions import ModelState, ModelVersion, expected_signature
+from pipeline.tracking.champions import ModelState, expected_signature
 from pipeline.tracking.loading import OpenModel, UnusableModelError
+from pipeline.tracking.queries import TrackedVersion
+from pipeline.tracking.records.data import DATASET_SPLITS, SIGNAL_SPLITS
 
-SPLITS = ("train", "validation", "test")
 NUM_WARM_UPS = 3
 NUM_TIMED = 30
 # What makes a model, and the metrics that it was chosen by.
@@ -82,7 +83,7 @@ def _champion(
 
 
 def _stored(
-    workspace: Workspace, params: Params, version: ModelVersion, model: Path, targets: NDArray[Any]
+    workspace: Workspace, params: Params, version: TrackedVersion, model: Path, targets: NDArray[Any]
 ) -> tuple[Outputs | None, str]:
     """What the evaluation stored of a version's very model, about the test examples that lie here; or why nothing."""
     scores_path = workspace.evaluation(version.study) / "metrics.json"
@@ -123,7 +124,7 @@ def work_tree(root: Path) -> WorkTree:
 
 def _digests(workspace: Workspace, params: Params, data: str) -> dict[str, str]:
     """The digests of the splits that lie here; of a signal's extended rows too."""
-    splits = (*SPLITS, "extended") if data in params.signals else SPLITS
+    splits = SIGNAL_SPLITS if data in params.signals else DATASET_SPLITS
     return {split: preprocessing.digest(*_examples(workspace, params, data, split)) for split in splits}
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from pipeline.errors import PipelineError
@@ -77,10 +77,7 @@ def _checks(checks: Iterable[Check]) -> Table:
 
 
 def _table(*columns: str) -> Table:
-    shown = Table(box=SIMPLE, pad_edge=False)
-    for column in columns:
-        shown.add_column(column, overflow="fold")
-    return shown
+    return Table(*(Column(name, overflow="fold") for name in columns), box=SIMPLE, pad_edge=False)
 
 
 def _outcome(subject: str, result: PromotionResult, *, is_dry_run: bool) -> str:

@@ -35,29 +35,20 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
     environment.filters.update(
         percent=percent, points=unsigned_points, nats=nats, verdict=_marked, by_search=_of_search
     )
-    variants = params.all_variants.items()
+    trained = {name: workspace.training_results(name, variant) for name, variant in params.all_variants.items()}
+    concluded = {study: workspace.conclusions(study) for study in params.conclusions}
+    contrasts = {study: workspace.contrast(study) for study in params.contrasts}
     reported = reported_accuracies(workspace.reported_results, params)
     try:
         return environment.from_string(template).render(
-            trained={
-                name: storage.read_json(workspace.training_results(name, variant) / "metrics.json")
-                for name, variant in variants
-            },
-            history={
-                name: history.read(workspace.training_results(name, variant) / "history.csv")
-                for name, variant in variants
-            },
+            trained={name: storage.read_json(folder / "metrics.json") for name, folder in trained.items()},
+            history={name: history.read(folder / "history.csv") for name, folder in trained.items()},
             outcome={name: storage.read_json(workspace.outcome(name)) for name in [*params.searches, *params.sweeps]},
             searches=storage.read_table(workspace.searches_table),
-            closing={study: _rows(workspace.conclusions(study) / "closing_table.csv") for study in params.conclusions},
-            conclusions={
-                study: storage.read_json(workspace.conclusions(study) / "conclusions.json")
-                for study in params.conclusions
-            },
-            gains={study: _rows(workspace.contrast(study) / "gains.csv") for study in params.contrasts},
-            overfitting={
-                study: storage.read_json(workspace.contrast(study) / "overfitting.json") for study in params.contrasts
-            },
+            closing={study: _rows(folder / "closing_table.csv") for study, folder in concluded.items()},
+            conclusions={study: storage.read_json(folder / "conclusions.json") for study, folder in concluded.items()},
+            gains={study: _rows(folder / "gains.csv") for study, folder in contrasts.items()},
+            overfitting={study: storage.read_json(folder / "overfitting.json") for study, folder in contrasts.items()},
             signals={name: storage.read_json(workspace.evaluation(name) / "metrics.json") for name in params.signals},
             answers={name: storage.read_json(workspace.evaluation(name) / "answers.json") for name in params.signals},
             extended={

@@ -72,12 +72,11 @@ def differences_text(workspace: Workspace, params: Params, study: str) -> str:
     folder = workspace.comparison(study)
     table = storage.read_table(folder / "differences.csv")
     ranking = storage.read_table(folder / "ranking.csv")
-    own = ranking[ranking["variant"].isin(list(params.variants_of(study)))].to_dict("records")
-    if len(own) < 2:
+    accuracies = ranking[ranking["variant"].isin(list(params.variants_of(study)))].set_index("variant")["test_accuracy"]
+    if len(accuracies) < 2:
         return pairwise.summary(table)
-    best = str(max(own, key=lambda row: row["test_accuracy"])["variant"])
-    names = {row["variant"] for row in own}
-    level = [f"`{name}`" for name in pairwise.level_with(table, best) if name in names]
+    best = str(accuracies.idxmax())
+    level = [f"`{name}`" for name in pairwise.level_with(table, best) if name in accuracies]
     parts = [pairwise.summary(table)]
     if level:
         parts.append(f"The best of the study, `{best}`, cannot be told in test accuracy from {', '.join(level)}.")
@@ -99,7 +98,7 @@ def repeats_text(workspace: Workspace, study: str) -> str:
             f"`{row['variant']}`",
             str(row["num_seeds"]),
             *(f"{percent(row[f'{name}_mean'])} ± {100 * row[f'{name}_std']:.2f}" for name in ACCURACIES),
-            f"{100 * row['test_accuracy_low']:.2f}–{100 * row['test_accuracy_high']:.2f}",
+            interval(row),
             f"{row['test_cross_entropy_mean']:.4f} ± {row['test_cross_entropy_std']:.4f}",
         ]
         for row in storage.read_table(folder / "summary.csv").to_dict("records")
@@ -204,13 +203,11 @@ def _study_section(study: str, rows: list[dict[Hashable, Any]], params: Params, 
         if source and source.fault:
             notes.append(f"`{row['variant']}`: {source.fault}")
             word = f"not comparable ({len(notes)})"
-        cells = [f"`{row['variant']}`", f"{row['params']:,}", str(row["epochs"]), percent(row["val_accuracy"])]
-        cells.append(f"{percent(row['test_accuracy'])} ({interval(row)})")
+        told = [NOTHING, NOTHING]
         if source:
             difference = tables.difference(row["test_accuracy"], source.test_accuracy)
-            cells += [percent(source.test_accuracy), points(difference), word]
-        else:
-            cells += [NOTHING, NOTHING, word]
-        lines.append(line(cells))
+            told = [percent(source.test_accuracy), points(difference)]
+        cells = [f"`{row['variant']}`", f"{row['params']:,}", str(row["epochs"]), percent(row["val_accuracy"])]
+        lines.append(line([*cells, f"{percent(row['test_accuracy'])} ({interval(row)})", *told, word]))
     footnotes = [f"{number}. {note}" for number, note in enumerate(notes, start=1)]
     return "\n".join([*lines, *([""] if footnotes else []), *footnotes])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Group
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from pipeline.config.params import Params
@@ -50,10 +50,9 @@ def registered(versions: Sequence[TrackedVersion]) -> Group:
 
 def _variants_table(variants: pd.DataFrame) -> Table:
     has_reported = bool(variants["reported_test_accuracy"].notna().any())
-    table = Table(title="Variants: accuracy of the last epoch's weights", title_justify="left")
-    table.add_column("variant")
-    for column in ("parameters", "validation", "test", "95 % interval", *(["reported"] if has_reported else [])):
-        table.add_column(column, justify="right")
+    columns = ("parameters", "validation", "test", "95 % interval", *(["reported"] if has_reported else []))
+    numbers = [Column(name, justify="right") for name in columns]
+    table = Table("variant", *numbers, title="Variants: accuracy of the last epoch's weights", title_justify="left")
     for study, rows in variants.groupby("study", sort=False):
         table.add_section()
         table.add_row(str(study), style="bold")
@@ -68,9 +67,7 @@ def _variants_table(variants: pd.DataFrame) -> Table:
 
 
 def _selections_table(workspace: Workspace, params: Params) -> Table:
-    table = Table(title="Selected on validation figures", title_justify="left")
-    for column in ("task", "variant", "why"):
-        table.add_column(column)
+    table = Table("task", "variant", "why", title="Selected on validation figures", title_justify="left")
     for task in params.tasks:
         record = storage.read_json(workspace.selection(task))
         table.add_row(task, record["selected"], record["reason"])

@@ -4,28 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
-from pipeline.tracking import decisions, loading, models, registry
+from pipeline.tracking import decisions, loading, models, queries, registry
 from pipeline.tracking.decisions import Decision
+from pipeline.tracking.queries import TrackedVersion
 from pipeline.tracking.records import variants
-from pipeline.tracking.records.data import CONTEXT_OF_SPLIT
 from pipeline.tracking.records.record import registered_name
-from pipeline.tracking.store import is_error, opened
-
-
-@dataclass(frozen=True)
-class ModelVersion:
-    """A version of a registered model; `digests` are of the splits of its data, by name."""
-
-    number: int
-    variant: str
-    study: str
-    digests: Mapping[str, str]
+from pipeline.tracking.store import opened
 
 
 @dataclass(frozen=True)
@@ -33,7 +21,7 @@ class ModelState:
     """The versions of a registered model by number, which of them are champion and challenger, and all decisions."""
 
     model: str
-    versions: Mapping[int, ModelVersion]
+    versions: Mapping[int, TrackedVersion]
     champion: int | None
     challenger: int | None
     history: tuple[Decision, ...]
@@ -81,30 +69,17 @@ def record(workspace: Workspace, state: ModelState, decision: Decision) -> Decis
 
 
 def _read(client: MlflowClient, model: str) -> ModelState:
-    try:
-        aliases = client.get_registered_model(model).aliases
-    except MlflowException as error:
-        if not is_error(error, RESOURCE_DOES_NOT_EXIST):
-            raise
+    versions = queries.find_versions(client, model)
+    if versions is None:
         raise PipelineError(
             f"{model}: expected a registered model, but MLflow has none of that name. Run `dvc repro`, "
             "or `python -m pipeline sync` if it has run."
-        ) from None
-    numbers = {alias: int(number) for alias, number in aliases.items()}
-    versions = {}
-    for item in client.search_model_versions(f"name = '{model}'"):
-        digests = {split: item.tags.get(f"digest_{context}") for split, context in CONTEXT_OF_SPLIT.items()}
-        versions[int(item.version)] = ModelVersion(
-            number=int(item.version),
-            # Of a version that somebody made by hand these are unknown.
-            variant=item.tags.get("variant", ""),
-            study=item.tags.get("study", ""),
-            digests={split: digest for split, digest in digests.items() if digest},
         )
+    aliases = {alias: version.version for version in versions for alias in version.aliases}
     return ModelState(
         model=model,
-        versions=dict(sorted(versions.items())),
-        champion=numbers.get(registry.CHAMPION),
-        challenger=numbers.get(registry.CHALLENGER),
+        versions={version.version: version for version in versions},
+        champion=aliases.get(registry.CHAMPION),
+        challenger=aliases.get(registry.CHALLENGER),
         history=tuple(decisions.read(client, model)),
     )

@@ -18,13 +18,14 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from itertools import chain
 from typing import TypeVar
 
 from mlflow.entities import Metric, Param, RunStatus
+from mlflow.exceptions import MlflowException
 
 from pipeline.config.params import Params
 from pipeline.io.paths import Workspace
@@ -57,7 +58,8 @@ class LiveRun:
         # Ids of the runs below this one, by name.
         self.children: dict[str, str] = {}
         self._name, self._tags, self._params, self._points = name, tags, params, points
-        self._rows: deque[tuple[tuple[Metric, ...], Callable[[], None] | None]] = deque()
+        # Each gives points that are to be logged.
+        self._waiting: deque[Callable[[], Iterable[Metric]]] = deque()
         self._is_closing = threading.Event()
         self._sender = threading.Thread(target=self._send_until_closed, name="mlflow", daemon=True)
 
@@ -65,10 +67,10 @@ class LiveRun:
         """Metrics of what the stage, which took so long, has cost."""
         return {"wall_seconds": seconds}
 
-    def log(self, *points: Metric, first: Callable[[], None] | None = None) -> None:
-        """Have points written soon, after a call of `first` in the thread that sends."""
+    def log(self, make_points: Callable[[], Iterable[Metric]]) -> None:
+        """Have points written soon; they are made by the thread that sends."""
         if self.run_id and not self.broken:
-            self._rows.append((points, first))
+            self._waiting.append(make_points)
 
     def open(self) -> None:
         """Create the run and start sending; an error of MLflow's becomes a warning.
@@ -95,13 +97,14 @@ class LiveRun:
         self._stop_sending()
         # A server that failed before may be back; that it failed was said then.
         with contextlib.suppress(*MLFLOW_ERRORS) if self.broken else best_effort(self.item.workspace):
-            store = connect(self.item.workspace)
+            store, live = connect(self.item.workspace), {}
             if self.run_id:
-                moment = runs.now()
-                points = [Metric(key, value, moment, 0) for key, value in self.costs(seconds).items()]
-                runs.log_points(store.client, self.run_id, points)
-                runs.complete_live(store, self.run_id, home, self.children)
-            else:
+                live = {home.name: self.run_id, **self.children}
+                runs.log_points(store.client, self.run_id, _points(self.costs(seconds)))
+            try:
+                runs.upsert(store, home, live)
+            except MlflowException:
+                # Another workspace on the same server published equal outputs, and deleted this run as the later one.
                 runs.upsert(store, home)
             for record in others:
                 runs.upsert(store, record)
@@ -119,16 +122,14 @@ class LiveRun:
         try:
             while not is_closing:
                 is_closing = self._is_closing.wait(FLUSH_SECONDS)
-                rows = [self._rows.popleft() for _ in range(len(self._rows))]
-                for _, first in rows:
-                    if first is not None:
-                        first()
-                runs.log_points(self.store.client, self.run_id, chain.from_iterable(points for points, _ in rows))
+                waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
+                points = chain.from_iterable(make_points() for make_points in waiting)
+                runs.log_points(self.store.client, self.run_id, points)
         except MLFLOW_ERRORS as error:
             self._fail(error)
 
     def _stop_sending(self) -> None:
-        """Wait until all rows are written, or MLflow has failed."""
+        """Wait until all points are written, or MLflow has failed."""
         self._is_closing.set()
         if self._sender.is_alive():
             self._sender.join()
@@ -144,8 +145,8 @@ class TrainingRun(LiveRun):
     def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         """Log the metrics of an epoch, counted from 1. Of long trainings only every n-th epoch is kept."""
         if variants.is_logged(epoch, self.item.params.all_variants[self.item.item].epochs):
-            moment = runs.now()
-            self.log(*(Metric(name, float(value), moment, step=epoch) for name, value in values.items()))
+            points = _points(values, step=epoch)
+            self.log(lambda: points)
 
     def costs(self, seconds: float) -> dict[str, float]:
         """The time of the training, and the largest memory of this process."""
@@ -160,37 +161,30 @@ class SearchRun(LiveRun):
 
     def __init__(self, item: StageItem, num_done: int) -> None:
         name, tags = f"{searches.RUN_NAME_PREFIX}{item.item}", {**item.tags, "search": item.item}
-        point = _configurations_done(num_done, runs.now())
-        super().__init__(item, name, tags, searches.search_params(item.params, item.item), point)
+        points = _points({"configurations_done": num_done}, step=num_done)
+        super().__init__(item, name, tags, searches.search_params(item.params, item.item), *points)
         self._num_done = num_done
 
     def log_configuration(self, units: str, seconds: float, metrics: Mapping[str, float] | None = None) -> None:
         """Tell that a configuration is done, how long its fits took, and its metrics."""
         self._num_done += 1
-        moment = runs.now()
-        values = {**(metrics or {}), "wall_seconds": seconds}
-        self.log(_configurations_done(self._num_done, moment), first=partial(self._log_child, units, values, moment))
+        done = _points({"configurations_done": self._num_done}, step=self._num_done)
+        points = _points({**(metrics or {}), "wall_seconds": seconds})
+        self.log(partial(self._log_child, units, seconds, points, done))
 
-    def _log_child(self, units: str, values: Mapping[str, float], moment: int) -> None:
-        client = self.store.client
-        tags = {**searches.configuration_tags(self.item, units), runs.PARENT_RUN: self.run_id}
-        child = client.create_run(
-            self.experiment_id,
-            start_time=moment - int(values["wall_seconds"] * 1000),
-            run_name=units,
-            tags={**runs.origin_tags(self.store), **tags},
-        ).info.run_id
+    def _log_child(self, units: str, seconds: float, points: list[Metric], done: list[Metric]) -> list[Metric]:
+        tags, end = {**searches.configuration_tags(self.item, units), runs.PARENT_RUN: self.run_id}, points[0].timestamp
+        child = runs.create_run(self.store, self.experiment_id, units, tags, end - int(seconds * 1000)).info.run_id
         self.children[units] = child
-        client.log_batch(
-            child,
-            params=[Param(name, value) for name, value in searches.configuration_params(units).items()],
-            metrics=[Metric(name, float(value), moment, step=0) for name, value in values.items()],
-        )
-        client.set_terminated(child, runs.FINISHED, end_time=moment)
+        params = [Param(name, value) for name, value in searches.configuration_params(units).items()]
+        self.store.client.log_batch(child, points, params)
+        self.store.client.set_terminated(child, runs.FINISHED, end_time=end)
+        return done
 
 
-def _configurations_done(number: int, moment: int) -> Metric:
-    return Metric("configurations_done", float(number), moment, step=number)
+def _points(values: Mapping[str, float], step: int = 0) -> list[Metric]:
+    moment = runs.now()
+    return [Metric(name, float(value), moment, step) for name, value in values.items()]
 
 
 Live = TypeVar("Live", bound=LiveRun)
@@ -205,7 +199,7 @@ def training_run(workspace: Workspace, params: Params, name: str) -> AbstractCon
     """
     item = variants.variant_item(workspace, params, name, params.all_variants[name].study)
     run = TrainingRun(item, name, variants.variant_tags(item), variants.variant_params(workspace, params, name))
-    return recorded(run, partial(variants.variant_records, workspace, params, name, is_just_trained=True))
+    return recorded(run, partial(variants.variant_records, workspace, params, name, with_kernels=False))
 
 
 def search_run(workspace: Workspace, params: Params, name: str, num_done: int = 0) -> AbstractContextManager[SearchRun]:

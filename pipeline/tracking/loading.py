@@ -9,19 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mlflow.exceptions import MlflowException
 from mlflow.models import Model
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from mlflow.types import Schema, TensorSpec
 from numpy.typing import NDArray
 
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
-from pipeline.tracking import registry
+from pipeline.tracking import queries, registry
 from pipeline.tracking.records.record import registered_name
 from pipeline.tracking.settings import find_location
-from pipeline.tracking.store import is_error, opened
+from pipeline.tracking.store import opened
 
 with warnings.catch_warnings():
     # MLflow warns about type hints in its own code.
@@ -74,23 +72,16 @@ def registered_version(workspace: Workspace, params: Params, task: str, number: 
     name, is_champion = registered_name(params, task), number is None
     require_database(workspace, task)
     with opened(workspace) as store:
-        client = store.client
-        try:
-            # Not by the alias itself: how MLflow reports a missing one differs from store to store.
-            known = client.get_registered_model(name).aliases.get(registry.CHAMPION) if number is None else number
-            version = None if known is None else client.get_model_version(name, str(known))
-        except MlflowException as error:
-            if not is_error(error, RESOURCE_DOES_NOT_EXIST):
-                raise
-            version = None
-    if version is None:
-        wanted = "a champion" if is_champion else f"a version {number}"
-        raise PipelineError(
-            f"{name}: expected {wanted} in MLflow at {find_location(workspace).shown}, but there is none. "
-            f"Run `dvc repro register@{task}` to register the selected model, `python -m pipeline sync` where that was "
-            "done already, or name another version: --version N."
-        )
-    return RegisteredVersion(name, int(version.version), version.tags.get("variant", "?"), is_champion)
+        versions = queries.find_versions(store.client, name) or []
+    for version in versions:
+        if registry.CHAMPION in version.aliases if is_champion else version.version == number:
+            return RegisteredVersion(name, version.version, version.variant or "?", is_champion)
+    wanted = "a champion" if is_champion else f"a version {number}"
+    raise PipelineError(
+        f"{name}: expected {wanted} in MLflow at {find_location(workspace).shown}, but there is none. "
+        f"Run `dvc repro register@{task}` to register the selected model, `python -m pipeline sync` where that was "
+        "done already, or name another version: --version N."
+    )
 
 
 def require_database(workspace: Workspace, task: str) -> None:

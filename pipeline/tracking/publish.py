@@ -15,8 +15,7 @@ from mlflow.entities import Run, ViewType
 from pipeline.config.params import Params
 from pipeline.io.paths import Workspace
 from pipeline.tracking import registry, runs
-from pipeline.tracking.records.record import NotMadeYetError
-from pipeline.tracking.runs import Outcome
+from pipeline.tracking.records.outputs import NotMadeYetError
 from pipeline.tracking.stage_table import STAGES, address
 from pipeline.tracking.store import Store, best_effort, connect, every_page, opened
 
@@ -49,9 +48,6 @@ class SyncReport:
             f"{len(self.skipped)} skipped (not made yet), {len(self.removed)} removed, "
             f"{len(self.closed)} closed (their process died)"
         )
-
-    def add(self, outcome: Outcome, name: str) -> None:
-        getattr(self, outcome.value).append(name)
 
 
 def publish(workspace: Workspace, params: Params, stage: str, item: str) -> None:
@@ -89,7 +85,9 @@ def synchronize(workspace: Workspace, params: Params) -> SyncReport:
                     _sync_item(store, report, workspace, params, stage, item)
                 except NotMadeYetError:
                     report.skipped.append(address(params, stage, item))
-        _remove_duplicates(store, report)
+        with store.lock():
+            finished = runs.all_runs(store.client, _experiments(store), f"attributes.status = '{runs.FINISHED}'")
+            report.removed.extend(map(_label, runs.delete_duplicates(store.client, finished)))
         _remove_orphans(store, report)
     return report
 
@@ -99,26 +97,14 @@ def _sync_item(store: Store, report: SyncReport, workspace: Workspace, params: P
     # Before anything is written: a selection whose model is not here is not shown either.
     plan = registry.registration(workspace, params, item) if entry.registers else None
     for record in entry.records(workspace, params, item):
-        report.add(runs.upsert(store, record)[0], f"{record.experiment}: {record.name}")
+        outcome, _ = runs.upsert(store, record)
+        getattr(report, outcome).append(f"{record.experiment}: {record.name}")
     if plan is not None:
         outcome = registry.register_version(store, plan)
         # Versions that are not selected any more have cards too.
-        if registry.refresh_versions(store, workspace, params, item) and outcome is Outcome.UNCHANGED:
-            outcome = Outcome.REPAIRED
-        report.add(outcome, f"registered model: {plan.name}")
-
-
-def _remove_duplicates(store: Store, report: SyncReport) -> None:
-    """Two hosts that publish at once do not see each other's lock: keep the oldest of equal runs."""
-    with store.lock():
-        finished = runs.all_runs(store.client, _experiments(store), "attributes.status = 'FINISHED'")
-        seen = set()
-        for run in sorted(finished, key=lambda run: int(run.info.start_time)):
-            identity = (run.info.experiment_id, run.data.tags.get(runs.CONTENT_KEY))
-            if identity in seen and runs.CONTENT_KEY in run.data.tags:
-                store.client.delete_run(run.info.run_id)
-                report.removed.append(_label(run))
-            seen.add(identity)
+        if registry.refresh_versions(store, workspace, params, item) and outcome == "unchanged":
+            outcome = "repaired"
+        getattr(report, outcome).append(f"registered model: {plan.name}")
 
 
 def _remove_orphans(store: Store, report: SyncReport) -> None:

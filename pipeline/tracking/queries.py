@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
 from pipeline.tracking import runs
+from pipeline.tracking.records.data import CONTEXT_OF_SPLIT
 from pipeline.tracking.records.record import OUTPUTS
-from pipeline.tracking.store import every_page, opened
+from pipeline.tracking.store import DOES_NOT_EXIST, every_page, opened
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,18 @@ class TrackedRun:
 
 @dataclass(frozen=True)
 class TrackedVersion:
-    """A version of a registered model, its aliases, and the run that trained it."""
+    """A version of a registered model, its aliases, the run that trained it, and the digests of the splits of its data.
+
+    What is not known of a version that somebody made by hand is empty.
+    """
 
     model: str
     version: int
     aliases: tuple[str, ...]
     run_id: str
-    variant: str | None
+    variant: str
+    study: str
+    digests: Mapping[str, str]
 
 
 def all_runs(workspace: Workspace) -> list[TrackedRun]:
@@ -65,12 +71,8 @@ def all_versions(workspace: Workspace) -> list[TrackedVersion]:
     """Every version of every registered model. Raises PipelineError when MLflow cannot be reached."""
     with opened(workspace) as store:
         client = store.client
-        tracked = [
-            _tracked_version(version, aliases)
-            for name, aliases in _aliases(client).items()
-            for version in client.search_model_versions(f"name = '{name}'")
-        ]
-    return sorted(tracked, key=lambda version: (version.model, version.version))
+        models = sorted(every_page(client.search_registered_models), key=lambda model: str(model.name))
+        return [version for model in models for version in versions_of(client, model)]
 
 
 def version_at(workspace: Workspace, model: str, version: str) -> tuple[TrackedVersion, TrackedRun]:
@@ -80,19 +82,19 @@ def version_at(workspace: Workspace, model: str, version: str) -> tuple[TrackedV
     """
     with opened(workspace) as store:
         client = store.client
-        known = _aliases(client)
+        known = {item.name: item for item in every_page(client.search_registered_models)}
         if model not in known:
             raise PipelineError(
                 f"unknown registered model {model!r}; expected one of: {', '.join(sorted(known)) or '(none)'}. "
                 "`python -m pipeline sync` registers what the workspace has selected."
             )
-        number = str(known[model].get(version[1:], "")) if version.startswith("@") else version
-        found = {str(item.version): item for item in client.search_model_versions(f"name = '{model}'")}
-        if number not in found:
-            expected = [f"/{item}" for item in sorted(found, key=int)] + [f"@{alias}" for alias in sorted(known[model])]
-            received = version if version.startswith("@") else f"/{version}"
-            raise PipelineError(f"models:/{model}: expected one of {', '.join(expected) or '(none)'}, got {received}.")
-        tracked = _tracked_version(found[number], known[model])
+        versions = versions_of(client, known[model])
+        named = {f"/{item.version}": item for item in versions}
+        named |= {f"@{alias}": item for item in versions for alias in item.aliases}
+        asked = version if version.startswith("@") else f"/{version}"
+        if asked not in named:
+            raise PipelineError(f"models:/{model}: expected one of {', '.join(named) or '(none)'}, got {asked}.")
+        tracked = named[asked]
         try:
             run = client.get_run(tracked.run_id)
             return tracked, _tracked(run, client.get_experiment(run.info.experiment_id).name)
@@ -103,9 +105,21 @@ def version_at(workspace: Workspace, model: str, version: str) -> tuple[TrackedV
             ) from None
 
 
-def _aliases(client: MlflowClient) -> dict[str, dict[str, str]]:
-    """The aliases of every registered model."""
-    return {model.name: model.aliases for model in every_page(client.search_registered_models)}
+def find_versions(client: MlflowClient, name: str) -> list[TrackedVersion] | None:
+    """The versions of the registered model of a name as `versions_of` gives them; None if there is no such model."""
+    try:
+        # Not by an alias: how MLflow reports that one is missing differs from store to store.
+        return versions_of(client, client.get_registered_model(name))
+    except MlflowException as error:
+        if error.error_code != DOES_NOT_EXIST:
+            raise
+        return None
+
+
+def versions_of(client: MlflowClient, model: RegisteredModel) -> list[TrackedVersion]:
+    """The versions of a registered model in the order of their numbers."""
+    found = client.search_model_versions(f"name = '{model.name}'")
+    return [_tracked_version(model, version) for version in sorted(found, key=lambda item: int(item.version))]
 
 
 def _tracked(run: Run, experiment: str) -> TrackedRun:
@@ -126,11 +140,14 @@ def _tracked(run: Run, experiment: str) -> TrackedRun:
     )
 
 
-def _tracked_version(version: ModelVersion, aliases: Mapping[str, str]) -> TrackedVersion:
+def _tracked_version(model: RegisteredModel, version: ModelVersion) -> TrackedVersion:
+    digests = {split: version.tags.get(f"digest_{context}") for split, context in CONTEXT_OF_SPLIT.items()}
     return TrackedVersion(
-        model=version.name,
+        model=model.name,
         version=int(version.version),
-        aliases=tuple(sorted(alias for alias, number in aliases.items() if str(number) == str(version.version))),
+        aliases=tuple(sorted(alias for alias, number in model.aliases.items() if int(number) == int(version.version))),
         run_id=version.run_id or "",
-        variant=version.tags.get("variant"),
+        variant=version.tags.get("variant", ""),
+        study=version.tags.get("study", ""),
+        digests={split: digest for split, digest in digests.items() if digest},
     )

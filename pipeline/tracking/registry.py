@@ -13,7 +13,6 @@ from pathlib import PurePosixPath
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS
 
 from pipeline import cards
 from pipeline.config.params import Params
@@ -21,9 +20,10 @@ from pipeline.io.paths import Workspace
 from pipeline.tracking import decisions, models, runs
 from pipeline.tracking.decisions import Decision
 from pipeline.tracking.records import studies, variants
-from pipeline.tracking.records.record import NotMadeYetError, RunRecord, registered_name
+from pipeline.tracking.records.outputs import NotMadeYetError
+from pipeline.tracking.records.record import RunRecord, registered_name
 from pipeline.tracking.runs import Outcome
-from pipeline.tracking.store import Store, is_error, persistent
+from pipeline.tracking.store import EXISTS_ALREADY, Store, persistent
 
 CHALLENGER = "challenger"
 CHAMPION = "champion"
@@ -85,8 +85,8 @@ def register_version(store: Store, plan: Registration) -> Outcome:
             _ensure_aliases(store.client, plan, version),
         ]
     if new_version:
-        return Outcome.CREATED
-    return Outcome.REPAIRED if any(changes) else Outcome.UNCHANGED
+        return "created"
+    return "repaired" if any(changes) else "unchanged"
 
 
 @persistent
@@ -113,7 +113,7 @@ def refresh_versions(store: Store, workspace: Workspace, params: Params, task: s
 
 def _card(workspace: Workspace, params: Params, task: str, variant: RunRecord) -> str:
     """The card of a variant as the model of a task, from the outputs of the stages alone."""
-    training = cards.Training(stage=variant.tags["dvc_stage"], settings=variant.params, content_key=variant.key)
+    training = {"stage": variant.tags["dvc_stage"], "settings": variant.params, "content_key": variant.key}
     return cards.card(workspace, params, task, variant.tags["variant"], training)
 
 
@@ -137,10 +137,10 @@ def _complete_version(client: MlflowClient, version: ModelVersion, record: RunRe
             missing[CARD] = key
     for tag, value in missing.items():
         client.set_model_version_tag(version.name, version.version, tag, value)
-    is_described = version.description == card_description(card)
-    if not is_described:
-        client.update_model_version(version.name, version.version, card_description(card))
-    return bool(missing) or not is_described
+    description = card_description(card)
+    if version.description != description:
+        client.update_model_version(version.name, version.version, description)
+    return bool(missing) or version.description != description
 
 
 def _find_version(client: MlflowClient, name: str, key: str) -> ModelVersion | None:
@@ -155,7 +155,7 @@ def _ensure_registered_model(client: MlflowClient, plan: Registration) -> bool:
     try:
         client.create_registered_model(plan.name, tags=tags, description=plan.description)
     except MlflowException as error:
-        if not is_error(error, RESOURCE_ALREADY_EXISTS):
+        if error.error_code != EXISTS_ALREADY:
             raise
         return False
     return True
@@ -205,8 +205,7 @@ def _ensure_aliases(client: MlflowClient, plan: Registration, version: ModelVers
 
     Without a champion there is nothing to compare it with, and it becomes the champion.
     """
-    number = int(version.version)
-    aliases = client.get_registered_model(plan.name).aliases
+    number, aliases = int(version.version), aliases_of(client, plan.name)
     if CHAMPION not in aliases:
         decision = Decision(
             action="registered",
@@ -222,22 +221,26 @@ def _ensure_aliases(client: MlflowClient, plan: Registration, version: ModelVers
         client.set_registered_model_alias(plan.name, CHAMPION, str(number))
         forget_challenger(client, plan.name, number)
         return True
-    current = aliases.get(CHALLENGER)
-    if str(aliases[CHAMPION]) == str(number) or ROLLED_BACK in version.tags:
-        if current is not None:
-            client.delete_registered_model_alias(plan.name, CHALLENGER)
-        return current is not None
-    if str(current) == str(number):
+    challenger = None if number == aliases[CHAMPION] or ROLLED_BACK in version.tags else number
+    if challenger == aliases.get(CHALLENGER):
         return False
-    client.set_registered_model_alias(plan.name, CHALLENGER, str(number))
+    if challenger is None:
+        client.delete_registered_model_alias(plan.name, CHALLENGER)
+    else:
+        client.set_registered_model_alias(plan.name, CHALLENGER, str(challenger))
     return True
 
 
 def forget_challenger(client: MlflowClient, name: str, *numbers: int | None) -> None:
     """Remove the challenger's alias if it belongs to one of these versions."""
-    current = client.get_registered_model(name).aliases.get(CHALLENGER)
-    if current is not None and int(current) in numbers:
+    current = aliases_of(client, name).get(CHALLENGER)
+    if current is not None and current in numbers:
         client.delete_registered_model_alias(name, CHALLENGER)
+
+
+def aliases_of(client: MlflowClient, name: str) -> dict[str, int]:
+    """The numbers of the versions of a registered model that have aliases."""
+    return {alias: int(number) for alias, number in client.get_registered_model(name).aliases.items()}
 
 
 def _model_description(params: Params, data: str) -> str:

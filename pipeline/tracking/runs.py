@@ -7,9 +7,10 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Mapping
-from enum import Enum
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
 
 import psutil
 from mlflow import MlflowClient
@@ -39,63 +40,46 @@ FINISHED = RunStatus.to_string(RunStatus.FINISHED)
 KILLED = RunStatus.to_string(RunStatus.KILLED)
 
 
-class Outcome(Enum):
-    """What an upsert did."""
-
-    CREATED = "created"
-    REPAIRED = "repaired"
-    UNCHANGED = "unchanged"
+# What an upsert did.
+Outcome = Literal["created", "repaired", "unchanged"]
 
 
 @persistent
-def upsert(store: Store, record: RunRecord) -> tuple[Outcome, str]:
-    """Create the run of a record and its children, or complete those that are there. Returns the run's id too."""
-    with store.lock():
-        experiment = store.ensure_experiment(record.experiment, record.experiment_tags)
-        existing = find_run(store.client, experiment, record.key)
-        if existing is not None:
-            run_id = existing.info.run_id
-            return Outcome.REPAIRED if complete(store, run_id, record) else Outcome.UNCHANGED, run_id
-        tags = {CONTENT_KEY: record.key, **record.tags}
-        run = create_run(store, experiment, record.name, tags, start_time=record.time)
-        try:
-            complete(store, run.info.run_id, record)
-        except MlflowException:
-            # No half run is left; the next attempt may find that of another workspace.
-            with contextlib.suppress(MlflowException):
-                store.client.delete_run(run.info.run_id)
-            raise
-        return Outcome.CREATED, _settle(store.client, experiment, record.key)
+def upsert(store: Store, record: RunRecord, live: Mapping[str, str] = MappingProxyType({})) -> tuple[Outcome, str]:
+    """Create the run of a record and its children, or complete those that are there. Returns the run's id too.
 
-
-def complete_live(store: Store, run_id: str, record: RunRecord, live: Mapping[str, str]) -> None:
-    """Make a live run the run of a record, or delete it if there is a finished run of the same outputs.
-
-    `live` are the ids of the live runs below it, by name; they become the runs of the record's children, or are deleted
-    with it.
+    `live` are the ids of live runs by name: those of the record and its children become their runs, and are deleted if
+    there is a finished run of the same outputs.
     """
-    try:
-        _complete_live(store, run_id, record, live)
-    except MlflowException:
-        # Another workspace that shares the server published the same outputs, and deleted this run as the later one.
-        upsert(store, record)
-
-
-@persistent
-def _complete_live(store: Store, run_id: str, record: RunRecord, live: Mapping[str, str]) -> None:
+    client, own = store.client, live.get(record.name)
     with store.lock():
         experiment = store.ensure_experiment(record.experiment, record.experiment_tags)
-        existing = find_run(store.client, experiment, record.key)
-        if existing is not None and existing.info.status == FINISHED:
-            for dropped in (run_id, *live.values()):
-                _close_and_delete(store.client, dropped, FINISHED)
-            complete(store, existing.info.run_id, record)
-            return
-        if existing is not None:
-            _close_and_delete(store.client, existing.info.run_id)
-        store.client.set_tag(run_id, CONTENT_KEY, record.key)
-        complete(store, run_id, record, end_time=now(), live=live)
-        _settle(store.client, experiment, record.key)
+        found = find_run(client, experiment, record.key)
+        if found is not None and (own is None or found.info.status == FINISHED):
+            for dropped in live.values():
+                _close_and_delete(client, dropped, FINISHED)
+            return "repaired" if complete(store, found.info.run_id, record) else "unchanged", found.info.run_id
+        if own is not None:
+            if found is not None:
+                # It was left half written.
+                _close_and_delete(client, found.info.run_id)
+            client.set_tag(own, CONTENT_KEY, record.key)
+            complete(store, own, record, live)
+        else:
+            _create_whole(store, experiment, record)
+        return "created", _settle(client, experiment, record.key)
+
+
+def _create_whole(store: Store, experiment: str, record: RunRecord) -> None:
+    """Create the run of a record; no half run is left, because the next attempt may find that of another workspace."""
+    run = create_run(store, experiment, record.name, {CONTENT_KEY: record.key, **record.tags}, record.time)
+    run_id = run.info.run_id
+    try:
+        complete(store, run_id, record)
+    except MlflowException:
+        with contextlib.suppress(MlflowException):
+            store.client.delete_run(run_id)
+        raise
 
 
 def find_run(client: MlflowClient, experiment_id: str, key: str) -> Run | None:
@@ -105,17 +89,28 @@ def find_run(client: MlflowClient, experiment_id: str, key: str) -> Run | None:
 
 
 def _settle(client: MlflowClient, experiment_id: str, key: str) -> str:
-    """Delete all finished runs with a content key but the oldest, and return its id.
+    """Delete all finished runs with a content key but the oldest, and return its id."""
+    same = all_runs(client, [experiment_id], f"tags.{CONTENT_KEY} = '{key}' and attributes.status = '{FINISHED}'")
+    deleted = delete_duplicates(client, same)
+    (kept,) = {str(run.info.run_id) for run in same} - {run.info.run_id for run in deleted}
+    return kept
+
+
+def delete_duplicates(client: MlflowClient, finished: Iterable[Run]) -> list[Run]:
+    """Delete those of the finished runs that have the content key of an older one; returns them.
 
     Workspaces that share a server do not see each other's lock, and may publish equal outputs at the same time.
     """
-    same = all_runs(client, [experiment_id], f"tags.{CONTENT_KEY} = '{key}' and attributes.status = '{FINISHED}'")
-    kept, *others = sorted(same, key=lambda run: (run.info.start_time, run.info.run_id))
-    for run in others:
-        # Another workspace may have deleted it meanwhile.
-        with contextlib.suppress(MlflowException):
-            client.delete_run(run.info.run_id)
-    return str(kept.info.run_id)
+    seen, deleted = set(), []
+    for run in sorted(finished, key=lambda run: (run.info.start_time, run.info.run_id)):
+        identity = (run.info.experiment_id, run.data.tags.get(CONTENT_KEY))
+        if CONTENT_KEY in run.data.tags and identity in seen:
+            # Another workspace may have deleted it meanwhile.
+            with contextlib.suppress(MlflowException):
+                client.delete_run(run.info.run_id)
+            deleted.append(run)
+        seen.add(identity)
+    return deleted
 
 
 def create_run(store: Store, experiment_id: str, name: str, tags: dict[str, str], start_time: int) -> Run:
@@ -132,12 +127,10 @@ def origin_tags(store: Store) -> dict[str, str]:
     return {PROCESS: this_process(), **commits}
 
 
-def complete(
-    store: Store, run_id: str, record: RunRecord, *, end_time: int | None = None, live: Mapping[str, str] | None = None
-) -> bool:
+def complete(store: Store, run_id: str, record: RunRecord, live: Mapping[str, str] = MappingProxyType({})) -> bool:
     """Write what a run and those below it lack; returns whether anything was written.
 
-    FINISHED comes after all else of a run, so that it means complete. `live` is as in `complete_live`.
+    FINISHED comes after all else of a run, so that it means complete. `live` is as in `upsert`: such a run ends now.
     """
     client = store.client
     run = client.get_run(run_id)
@@ -149,10 +142,10 @@ def complete(
         _complete_model(client, run, record),
     ]
     if run.info.status != FINISHED:
-        client.set_terminated(run_id, FINISHED, end_time or record.time)
+        client.set_terminated(run_id, FINISHED, now() if live else record.time)
         changes.append(True)
     if record.children:
-        changes.append(_complete_children(store, run, record, live or {}))
+        changes.append(_complete_children(store, run, record, live))
     return any(changes)
 
 

@@ -17,13 +17,6 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import (
-    BAD_REQUEST,
-    INVALID_PARAMETER_VALUE,
-    RESOURCE_ALREADY_EXISTS,
-    RESOURCE_DOES_NOT_EXIST,
-    ErrorCode,
-)
 from mlflow.store.entities import PagedList
 
 from pipeline.errors import PipelineError
@@ -34,8 +27,9 @@ from pipeline.tracking.settings import SQLITE, Location, find_location
 # Raised for refused requests, a locked or foreign database, a dead server, a full disk.
 MLFLOW_ERRORS = (MlflowException, sqlite3.Error, OSError)
 
-# Codes with which a server refuses what another workspace has just written or deleted.
-RACES = (BAD_REQUEST, INVALID_PARAMETER_VALUE, RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST)
+# Codes with which a server refuses requests; all of them where another workspace has just written or deleted the same.
+DOES_NOT_EXIST, EXISTS_ALREADY = "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"
+RACES = (DOES_NOT_EXIST, EXISTS_ALREADY, "BAD_REQUEST", "INVALID_PARAMETER_VALUE")
 MAX_ATTEMPTS = 3
 
 LOCK_TIMEOUT = 120.0
@@ -54,11 +48,6 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-def is_error(error: MlflowException, code: int) -> bool:
-    """Whether MLflow refused a request for this reason."""
-    return bool(error.error_code == ErrorCode.Name(code))
-
-
 def persistent(action: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Repeat an idempotent action that failed because another workspace wrote to the same server.
 
@@ -71,7 +60,7 @@ def persistent(action: Callable[Arguments, Result]) -> Callable[Arguments, Resul
             try:
                 return action(*args, **kwargs)
             except MlflowException as error:
-                if not any(is_error(error, code) for code in RACES):
+                if error.error_code not in RACES:
                     raise
         return action(*args, **kwargs)
 

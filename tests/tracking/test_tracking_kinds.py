@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import PipelineError
 from pipeline.tracking import live, publish
-from pipeline.tracking.records.record import NotMadeYetError
+from pipeline.tracking.records.outputs import NotMadeYetError
 
 
 def inputs_of(run: Any) -> dict[str, tuple[str, str]]:

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
-from pipeline.tracking.records.record import NotMadeYetError, content_key
+from pipeline.tracking.records.outputs import NotMadeYetError, content_key
 from pipeline.tracking.records.variants import is_logged
 from pipeline.tracking.settings import find_location
 

@@ -8,22 +8,13 @@ import numpy as np
 
 from pipeline.config.data import IdxFiles
 from pipeline.config.params import Params
-from pipeline.config.section import require
 from pipeline.evaluation import result_files
 from pipeline.evaluation.result_files import DataStatistics
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
-from pipeline.tracking.records.record import (
-    DATA,
-    DatasetVersion,
-    RunRecord,
-    StageItem,
-    Tensor,
-    damaged,
-    existing,
-    files_of,
-)
+from pipeline.tracking.records.outputs import damaged, existing, files_of
+from pipeline.tracking.records.record import DATA, DatasetVersion, RunRecord, StageItem, Tensor
 
 CONTEXT_OF_SPLIT = {"train": "training", "validation": "validation", "test": "testing", "extended": "extended_testing"}
 DATASET_SPLITS = ("train", "validation", "test")
@@ -38,7 +29,6 @@ WAVE_PARAMETERS = Tensor("float32", (4,))
 
 def fetch_record(workspace: Workspace, params: Params, source: str) -> RunRecord:
     """The raw files of a source: their sizes, hashes and origin."""
-    spec = require(params.sources, source, "source")
     folder = workspace.raw(source)
     files = files_of([folder])
     # Whatever dataset is made of it has the same origin.
@@ -46,14 +36,14 @@ def fetch_record(workspace: Workspace, params: Params, source: str) -> RunRecord
     return StageItem(workspace, params, "fetch", source, next(iter(users or params.datasets)), DATA).record(
         files,
         outputs=[folder],
-        params=flatten.section_params(spec, without=("sha256",)),
+        params=flatten.section_params(params.sources[source], without=("sha256",)),
         metrics=_sizes(files),
     )
 
 
 def fetch_weights_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     """The weights of a frozen network: their size, hash and origin."""
-    spec = require(params.weights, name, "weights")
+    spec = params.weights[name]
     path = existing(workspace.weights(name))
     users = [features.dataset for features in params.features.values() if features.weights == name]
     return StageItem(workspace, params, "fetch_weights", name, next(iter(users or params.datasets)), DATA).record(
@@ -66,7 +56,7 @@ def fetch_weights_record(workspace: Workspace, params: Params, name: str) -> Run
 
 def features_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     """What a frozen network made of a dataset's images: how, and how much of it."""
-    spec = require(params.features, name, "features")
+    spec = params.features[name]
     paths = {split: existing(workspace.features(name, split)) for split in FEATURE_SPLITS}
     shapes = {split: _shape_of_features(path) for split, path in paths.items()}
     return StageItem(workspace, params, "features", name, spec.dataset, DATA).record(
@@ -86,7 +76,7 @@ def features_record(workspace: Workspace, params: Params, name: str) -> RunRecor
 
 def prepare_record(workspace: Workspace, params: Params, dataset: str) -> RunRecord:
     """The splits of a dataset: statistics, plots and digests."""
-    spec = require(params.datasets, dataset, "dataset")
+    spec = params.datasets[dataset]
     described = {
         "title": spec.title,
         "source": spec.source,
@@ -98,7 +88,7 @@ def prepare_record(workspace: Workspace, params: Params, dataset: str) -> RunRec
 
 def generate_record(workspace: Workspace, params: Params, signal: str) -> RunRecord:
     """The rows of a signal: statistics, plots and digests."""
-    spec = require(params.signals, signal, "signal")
+    spec = params.signals[signal]
     described = {
         **flatten.section_params(spec, without=("example", "extended")),
         "example": ", ".join(map(str, spec.example)),
@@ -114,9 +104,9 @@ def _splits_record(item: StageItem, splits: Sequence[str], described: Mapping[st
     return item.record(
         [*(item.workspace.prepared(item.data, split) for split in splits), *files],
         dated=files,
+        folder="data",
         params=described,
         metrics=flatten.numbers(statistics),
-        attachments=item.attached("data", files),
         datasets=dataset_versions(item.workspace, item.params, item.data, splits),
     )
 
@@ -161,10 +151,9 @@ def _shape_of_features(path: Path) -> tuple[int, ...]:
     """From the array's header alone: the features of a dataset are hundreds of megabytes."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open("features.npy") as member:
-            version = np.lib.format.read_magic(member)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape: tuple[int, ...] = read(member)[0]
-            return shape
+            # NumPy gives arrays of numbers no other version.
+            np.lib.format.read_magic(member)
+            return np.lib.format.read_array_header_1_0(member)[0]
     except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
         raise damaged(path, "a NumPy archive with features", f"none ({error})") from error
 

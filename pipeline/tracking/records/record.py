@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
-import pandas as pd
-
 from pipeline.config.params import Params
-from pipeline.errors import PipelineError
-from pipeline.io import dvc_lock, storage
+from pipeline.io import dvc_lock
 from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
+from pipeline.tracking.records.outputs import content_key, existing
 
 DEMO_FOLDER = "demo/"
 DEMO_MODEL = "demo-"
@@ -35,10 +31,6 @@ NOTES = {
     SUMMARY: "Every variant of every study in one table, and every configuration of every search in another.",
     SELECTION: "Which variant becomes a version of a registered model, on validation figures only.",
 }
-
-
-class NotMadeYetError(PipelineError):
-    """An output is missing because its stage has not run here."""
 
 
 @dataclass(frozen=True)
@@ -186,27 +178,32 @@ class StageItem:
         files: Sequence[Path],
         *,
         outputs: Iterable[Path] | None = None,
-        dated: Iterable[Path] | None = None,
+        dated: Sequence[Path] | None = None,
+        folder: str | None = None,
         name: str | None = None,
         tags: Mapping[str, str] | None = None,
         **content: Unpack[RunContent],
     ) -> RunRecord:
         """The run of the item; its key is of `files`, and of those `dated`, by default the same, the youngest dates it.
 
-        `outputs` are the files and folders that dvc.yaml declares, by default the files; a tag names them by DVC's
-        hashes. `content` are further fields of RunRecord. Raises NotMadeYetError when an output is missing.
+        With a `folder`, the run keeps those files there as artifacts. `outputs` are the files and folders that dvc.yaml
+        declares, by default the files; a tag names them by DVC's hashes. `content` are further fields of RunRecord.
+        Raises NotMadeYetError when an output is missing.
         """
+        shown = files if dated is None else dated
         hashes = {
             path.relative_to(self.workspace.root).as_posix(): dvc_lock.hash_of(existing(path))
             for path in sorted(files if outputs is None else outputs)
             if not path.name.startswith(".")
         }
+        if folder is not None:
+            content["attachments"] = self.attached(folder, shown)
         return RunRecord(
             experiment=self.experiment_name,
             experiment_tags=self.experiment_tags,
             name=name or stage_name(self.stage, self.item),
             key=content_key(self.workspace.root, files),
-            time=int(max(path.stat().st_mtime for path in (files if dated is None else dated)) * 1000),
+            time=int(max(path.stat().st_mtime for path in shown) * 1000),
             tags={**self.tags, OUTPUTS: json.dumps(hashes), **(tags or {})},
             **content,
         )
@@ -214,15 +211,6 @@ class StageItem:
     def attached(self, folder: str, files: Sequence[Path]) -> tuple[Attachment, ...]:
         """Files as artifacts of a run, in a folder; nothing if there are none."""
         return (Attachment(folder, tuple(files), content_key(self.workspace.root, files)),) if files else ()
-
-    def attached_folder(self, folder: str, results: Path) -> tuple[Attachment, ...]:
-        """The files of a folder of results, those of its subfolders in subfolders of the artifacts."""
-        files = sorted(files_of([results]), key=lambda path: (path.parent, path))
-        return tuple(
-            attachment
-            for parent, group in groupby(files, key=lambda path: path.parent)
-            for attachment in self.attached("/".join((folder, *parent.relative_to(results).parts)), list(group))
-        )
 
 
 def registered_name(params: Params, task: str) -> str:
@@ -239,49 +227,3 @@ def embedded_first(params: Params, datasets: Iterable[str]) -> str:
     """The dataset that decides about a table of several: one for demonstration makes the whole table such a one."""
     names = list(datasets) or list(params.datasets)
     return next((name for name in names if params.is_embedded(name)), names[0])
-
-
-def content_key(root: Path, outputs: Iterable[Path]) -> str:
-    """A hash over the names and contents of files and folders. Raises NotMadeYetError when one of them is missing."""
-    digest = hashlib.sha256()
-    for path in files_of(outputs):
-        digest.update(f"{path.relative_to(root).as_posix()} {storage.sha256(path)}\n".encode())
-    return digest.hexdigest()
-
-
-def table_metrics(table: pd.DataFrame) -> dict[str, float]:
-    """The numbers of a table of variants as `variant/column`, without empty cells; none without the variants' names."""
-    if "variant" not in table.columns:
-        return {}
-    rows = {str(row.pop("variant")): row for row in table.to_dict("records")}
-    return {name: value for name, value in flatten.numbers(rows).items() if not math.isnan(value)}
-
-
-def damaged(path: Path, expected: str, received: object) -> PipelineError:
-    """The error about an output that can be read, but is not as its stage writes it."""
-    return PipelineError(
-        f"{path}: expected {expected}, got {received}. Delete the file, then run `dvc repro` to make it again."
-    )
-
-
-def entry_of(path: Path, content: Mapping[str, Any], key: str) -> Any:
-    """The value of a key of a JSON object that was read from a file. Raises PipelineError naming both."""
-    if key not in content:
-        raise damaged(path, f"the key {key!r}", f"only {', '.join(map(str, content)) or '(none)'}")
-    return content[key]
-
-
-def existing(path: Path) -> Path:
-    """The path of an output. Raises NotMadeYetError when it is missing."""
-    if not path.exists():
-        raise NotMadeYetError(f"{path}: missing, because its stage has not run here. Run `dvc repro` or `dvc pull`.")
-    return path
-
-
-def files_of(outputs: Iterable[Path]) -> list[Path]:
-    """All files of the outputs in a fixed order, without temporary ones. Raises NotMadeYetError when one is missing."""
-    files: list[Path] = []
-    for output in outputs:
-        below = sorted(existing(output).rglob("*")) if output.is_dir() else [existing(output)]
-        files += [path for path in below if path.is_file() and not path.name.startswith(".")]
-    return files

@@ -3,54 +3,36 @@
 from dataclasses import replace
 
 from pipeline.config.params import Params
-from pipeline.config.section import require
-from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
+from pipeline.tracking.records import outputs
 from pipeline.tracking.records.data import dataset_versions
-from pipeline.tracking.records.record import (
-    SUMMARY,
-    RunRecord,
-    StageItem,
-    damaged,
-    embedded_first,
-    entry_of,
-    existing,
-    files_of,
-)
+from pipeline.tracking.records.record import SUMMARY, RunRecord, StageItem, embedded_first
 
 # A variant with the layers that a search chose often has the name of the search itself.
 RUN_NAME_PREFIX = "search: "
 
-# Columns of folds.csv, of which only the last one is a metric of the folds.
-REQUIRED_COLUMNS = ("units", "parameters", "mean_accuracy")
-
 
 def search_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     """A search, and below it every configuration."""
-    spec = require(params.searches, name, "search")
-    outcome_path, folds_path = existing(workspace.outcome(name)), workspace.search_results(name) / "folds.csv"
-    outcome = storage.read_json(outcome_path)
-    folds = storage.read_table(existing(folds_path))
-    if not {*REQUIRED_COLUMNS} <= {*folds.columns} or folds.empty:
-        raise damaged(folds_path, f"rows with {', '.join(REQUIRED_COLUMNS)}", f"columns {', '.join(folds.columns)}")
-    files = [*files_of([workspace.search_results(name)]), outcome_path]
+    spec, path = params.searches[name], workspace.outcome(name)
+    selected, reason = outputs.values(path, "selected", "reason")
+    folds_path = workspace.search_results(name) / "folds.csv"
+    folds = outputs.table(folds_path, "units", "parameters", "mean_accuracy")
+    if folds.empty:
+        raise outputs.damaged(folds_path, "a row per configuration", "none")
     item = search_item(workspace, params, name)
     record = item.record(
-        files,
+        [*outputs.files_of([folds_path.parent]), path],
+        folder="search",
         name=f"{RUN_NAME_PREFIX}{name}",
-        tags={
-            "search": name,
-            "selected": str(entry_of(outcome_path, outcome, "selected")),
-            "mlflow.note.content": str(entry_of(outcome_path, outcome, "reason")),
-        },
+        tags={"search": name, "selected": str(selected), "mlflow.note.content": str(reason)},
         params=search_params(params, name),
         metrics={
             "best_mean_accuracy": float(folds["mean_accuracy"].max()),
             "num_configurations": float(len(folds)),
             "num_fits": float(len(folds) * spec.folds),
         },
-        attachments=item.attached("search", files),
         datasets=dataset_versions(workspace, params, spec.dataset, ("train", "validation")),
     )
     children = []
@@ -89,62 +71,54 @@ def configuration_params(units: str) -> dict[str, str]:
 
 def sweep_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     """Which member of a sweep was chosen, and the accuracies that it was chosen by."""
-    spec = require(params.sweeps, name, "sweep")
-    path = existing(workspace.outcome(name))
-    outcome = storage.read_json(path)
-    selected, accuracies = str(entry_of(path, outcome, "selected")), entry_of(path, outcome, "accuracies")
+    spec, path = params.sweeps[name], workspace.outcome(name)
+    selected, reason, accuracies = outputs.values(path, "selected", "reason", "accuracies")
     if selected not in accuracies:
-        raise damaged(path, f"{selected!r} among the accuracies", "none of that name")
-    item = StageItem(workspace, params, "sweep", name, spec.dataset, spec.study)
-    return item.record(
+        raise outputs.damaged(path, f"{selected!r} among the accuracies", "none of that name")
+    return StageItem(workspace, params, "sweep", name, spec.dataset, spec.study).record(
         [path],
-        tags={"sweep": name, "selected": selected, "mlflow.note.content": str(entry_of(path, outcome, "reason"))},
+        folder="sweep",
+        tags={"sweep": name, "selected": selected, "mlflow.note.content": str(reason)},
         params={"selected": selected},
         metrics={
             "best_val_accuracy": float(accuracies[selected]),
             "num_members": float(len(accuracies)),
             **flatten.numbers(accuracies, "val_accuracy"),
         },
-        attachments=item.attached("sweep", [path]),
     )
 
 
 def tabulate_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     """The table of all configurations of all searches."""
-    path = existing(workspace.searches_table)
-    table = storage.read_table(path)
-    num_searches = {"num_searches": float(table["search"].nunique())} if "search" in table.columns else {}
+    path = workspace.searches_table
+    table = outputs.table(path, "search")
     data = embedded_first(params, [search.dataset for search in params.searches.values()])
-    item = StageItem(workspace, params, "tabulate", name, data, SUMMARY)
-    return item.record(
+    return StageItem(workspace, params, "tabulate", name, data, SUMMARY).record(
         [path],
-        metrics={"num_rows": float(len(table)), **num_searches},
-        attachments=item.attached("searches", [path]),
+        folder="searches",
+        metrics={"num_rows": float(len(table)), "num_searches": float(table["search"].nunique())},
     )
 
 
 def conclusions_record(workspace: Workspace, params: Params, study: str) -> RunRecord:
     """What the searches of a study say about its source's conclusions: verdicts, tables and plots."""
-    spec = require(params.conclusions, study, "study with conclusions")
     results = workspace.conclusions(study)
-    path = existing(results / "conclusions.json")
-    content = storage.read_json(path)
-    # By name, each with the claim, the verdict, and the numbers that it rests on.
-    conclusions = {
-        f"conclusion_{entry_of(path, entry, 'number')}": entry for entry in entry_of(path, content, "conclusions")
-    }
-    lines = [
-        f"- {entry_of(path, entry, 'claim')} **{entry_of(path, entry, 'verdict')}**" for entry in conclusions.values()
-    ]
-    item = StageItem(workspace, params, "conclude", study, spec.dataset, study)
+    path, maps = results / "conclusions.json", results / "heat_maps"
+    conclusions, agreement = outputs.values(path, "conclusions", "agreement_with_reported")
+    found = [outputs.values_of(entry, path, "number", "claim", "verdict", "numbers") for entry in conclusions]
+    files = outputs.files_of([results])
+    item = StageItem(workspace, params, "conclude", study, params.conclusions[study].dataset, study)
     return item.record(
-        files_of([results]),
+        files,
         outputs=results.iterdir(),
-        tags={"mlflow.note.content": "\n".join(lines)},
-        params={name: str(entry["verdict"]) for name, entry in conclusions.items()},
+        tags={"mlflow.note.content": "\n".join(f"- {claim} **{verdict}**" for _, claim, verdict, _ in found)},
+        params={f"conclusion_{number}": str(verdict) for number, _, verdict, _ in found},
         metrics={
-            **flatten.numbers({name: entry.get("numbers", {}) for name, entry in conclusions.items()}),
-            **flatten.numbers(content.get("agreement_with_reported") or {}, "agreement_with_reported"),
+            **flatten.numbers({f"conclusion_{number}": numbers for number, _, _, numbers in found}),
+            **flatten.numbers(agreement, "agreement_with_reported"),
         },
-        attachments=item.attached_folder("conclusions", results),
+        attachments=(
+            *item.attached("conclusions", [file for file in files if file.parent == results]),
+            *item.attached("conclusions/heat_maps", [file for file in files if file.parent == maps]),
+        ),
     )

@@ -9,7 +9,6 @@ import pandas as pd
 
 from pipeline.config.models import DerivedVariant, MobileNetVariant, RegressorVariant
 from pipeline.config.params import Params
-from pipeline.config.section import require
 from pipeline.evaluation import result_files
 from pipeline.evaluation.result_files import ClassifierTraining, RegressorTraining
 from pipeline.io import history as histories
@@ -17,16 +16,8 @@ from pipeline.io import outcomes, storage
 from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
 from pipeline.tracking.records.data import DATASET_SPLITS, IMAGES, SIGNAL_SPLITS, dataset_versions, tensors
-from pipeline.tracking.records.record import (
-    Attachment,
-    CurvePoint,
-    ModelFile,
-    RunRecord,
-    StageItem,
-    Tensor,
-    existing,
-    files_of,
-)
+from pipeline.tracking.records.outputs import existing, files_of
+from pipeline.tracking.records.record import Attachment, CurvePoint, ModelFile, RunRecord, StageItem, Tensor
 
 # MLflow's UI draws no more than 320 points of a curve, and a point costs 0.1 ms to log: 7 of them for each of 1,000
 # epochs of 5 ms would be 15 % of the training time. Longer runs log every n-th epoch; history.csv has them all.
@@ -43,30 +34,24 @@ STAGE_OF_GROUP = {
 }
 
 
-def variant_records(
-    workspace: Workspace, params: Params, name: str, *, is_just_trained: bool = False
-) -> list[RunRecord]:
-    """A trained variant's run in each study that lists it.
-
-    Of a variant that was just trained, the description of its weights that lies there is of the model before it.
-    """
-    require(params.all_variants, name, "variant")
-    return [
-        variant_record(workspace, params, name, study, with_kernels=not is_just_trained)
-        for study in params.studies_of(name)
-    ]
+def variant_records(workspace: Workspace, params: Params, name: str, *, with_kernels: bool = True) -> list[RunRecord]:
+    """A trained variant's run in each study that lists it; `with_kernels` is as in `variant_record`."""
+    studies = params.studies_of(name)
+    return [variant_record(workspace, params, name, study, with_kernels=with_kernels) for study in studies]
 
 
 def variant_record(
     workspace: Workspace, params: Params, name: str, study: str, *, with_kernels: bool = True
 ) -> RunRecord:
-    """A trained variant: parameters, curves, metrics and model, and its evaluation if it is of this very model."""
-    variant = require(params.all_variants, name, "variant")
+    """A trained variant: parameters, curves, metrics and model, and its evaluation if it is of this very model.
+
+    Of what was just trained, leave out the description of its weights: the one that lies there is of the model before.
+    """
+    variant = params.all_variants[name]
     is_regressor = isinstance(variant, RegressorVariant)
     results, model = workspace.training_results(name, variant), workspace.model(name, variant)
-    files = [model, *files_of([results])]
+    trained_files = files_of([results])
     trained = result_files.read_training(existing(results / "metrics.json"), is_regressor=is_regressor)
-    history = histories.read(existing(results / "history.csv"))
     item = variant_item(workspace, params, name, study)
     tested, evaluation = _evaluation(item, existing(model))
     # Of what it was shown.
@@ -75,8 +60,8 @@ def variant_record(
     kernels = files_of([workspace.kernels(name)]) if has_kernels else []
     inputs, outputs = model_tensors(params, variant.dataset)
     return item.record(
-        files,
-        outputs=[*files, *kernels],
+        [model, *trained_files],
+        outputs=[model, *trained_files, *kernels],
         dated=[results / "metrics.json"],
         name=name,
         tags=variant_tags(item),
@@ -85,8 +70,8 @@ def variant_record(
             **{f"parameters.{kind}": str(count) for kind, count in trained.parameters.model_dump().items()},
         },
         metrics={**_training_metrics(trained), **tested, **_gaps(trained, tested)},
-        curves=curve_points(history),
-        attachments=(*item.attached("training", files[1:]), *evaluation, *item.attached("kernels", kernels)),
+        curves=curve_points(histories.read(existing(results / "history.csv"))),
+        attachments=(*item.attached("training", trained_files), *evaluation, *item.attached("kernels", kernels)),
         datasets=dataset_versions(workspace, params, variant.dataset, splits if tested else splits[:2]),
         model=ModelFile(name, model, "regressor" if is_regressor else "classifier", inputs, outputs),
     )
@@ -116,8 +101,7 @@ def variant_params(workspace: Workspace, params: Params, name: str) -> dict[str,
 
 def variant_tags(item: StageItem) -> dict[str, str]:
     """Tags of a variant's run in a study that are known before it is trained."""
-    params = item.params
-    variant = params.all_variants[item.item]
+    params, variant = item.params, item.params.all_variants[item.item]
     tags = {**item.tags, "variant": item.item}
     if isinstance(variant, MobileNetVariant):
         tags["weights"] = params.weights[params.features[variant.features].weights].kind
@@ -126,20 +110,18 @@ def variant_tags(item: StageItem) -> dict[str, str]:
 
 def kernels_records(workspace: Workspace, params: Params, name: str) -> list[RunRecord]:
     """The runs of a derived variant, complete with the description of its weights."""
-    require(params.derived, name, "derived variant")
     existing(workspace.kernels(name))
     return variant_records(workspace, params, name)
 
 
 def evaluation_record(workspace: Workspace, params: Params, study: str) -> RunRecord:
     """The test metrics of all variants of a study side by side."""
-    item = StageItem(workspace, params, "evaluate", study, require(params.studies, study, "study").dataset, study)
+    item = StageItem(workspace, params, "evaluate", study, params.studies[study].dataset, study)
     return _evaluation_record(item, ("metrics.json",), ("test",))
 
 
 def signal_evaluation_record(workspace: Workspace, params: Params, signal: str) -> RunRecord:
     """The test metrics of all regressors of a signal side by side, and the answers to its questions."""
-    require(params.signals, signal, "signal")
     item = StageItem(workspace, params, "evaluate_signal", signal, signal, signal)
     return _evaluation_record(item, ("metrics.json", "answers.json", "differences.csv"), ("test", "extended"))
 
@@ -152,8 +134,8 @@ def _evaluation_record(item: StageItem, files: tuple[str, ...], splits: tuple[st
         [results, predictions],
         outputs=[predictions, *results.iterdir()],
         dated=paths,
+        folder="evaluation",
         metrics=flatten.numbers(storage.read_json(results / "metrics.json")),
-        attachments=item.attached("evaluation", paths),
         datasets=dataset_versions(workspace, item.params, item.data, splits),
     )
 
