@@ -27,7 +27,8 @@ def card(workspace: Workspace, params: Params, task: str, variant: str, training
     is_signal = data in params.signals
     of_variant = tested.of_regressor if is_signal else tested.of_classifier
     results, selection = workspace.training_results(variant, spec), workspace.selection(task)
-    selected = storage.read_json(selection) if selection.is_file() else {}
+    # DVC removes it before `register` runs: an interrupted one leaves none.
+    selected = storage.read_json(selection) if selection.is_file() else {"selected": None}
     return _render(
         "regressor.md.jinja" if is_signal else "classifier.md.jinja",
         task=task,

@@ -131,6 +131,17 @@ def test_an_evaluation_completes_the_card_and_the_digests_of_a_version(stages: A
     assert card_of(stages, "small") == after.description
 
 
+def test_an_evaluation_while_no_selection_is_there_completes_the_card(stages: Any) -> None:
+    """As after Ctrl-C during `register`: DVC removes what a stage is about to make."""
+    trained(stages)
+    select(stages, "small")
+    stages.evaluate()
+    stages.workspace.selection(MODEL).unlink()
+    publish.publish(stages.workspace, stages.params, "evaluate", "digits")
+    (version,) = versions(stages)
+    assert "- Not the present selection.\n" in version.description
+
+
 def test_the_evaluation_of_another_training_is_not_on_the_card(stages: Any) -> None:
     trained(stages)
     stages.evaluate()
