@@ -146,7 +146,10 @@ def test_stage_of_mlflow_run_is_one_word_to_the_shell(repository: Path, stage: s
 
     entry_point = load_project(str(repository)).get_entry_point("main")
     given = {} if stage is None else {"stage": stage}
-    assert entry_point.compute_command(given, None).removeprefix("MLFLOW_DISABLE_TELEMETRY=true ") == command
+    dvc, _, sync = (
+        entry_point.compute_command(given, None).replace("MLFLOW_DISABLE_TELEMETRY=true ", "").partition(" && ")
+    )
+    assert (dvc, sync) == (command, "python -m pipeline sync")
 
 
 def test_what_mlflow_run_is_told_to_predict_is_one_word_each(repository: Path) -> None:
@@ -202,18 +205,24 @@ RECORDER = '#!/bin/sh\nprintf \'%s\\0\' "$0" "$@" >> called\n'
 
 @pytest.fixture
 def recorded(tmp_path: Path, repository: Path) -> Path:
-    """A project with the real MLproject, in which `dvc` is a script that records its arguments."""
+    """A project with the real MLproject, in which `dvc` and `python` are scripts that record their arguments."""
     root = tmp_path / "project"
     (root / "bin").mkdir(parents=True)
     shutil.copy(repository / "MLproject", root)
     shutil.copy(repository / "conda.yaml", root)
-    (root / "bin" / "dvc").write_text(RECORDER)
-    (root / "bin" / "dvc").chmod(0o755)
+    for name in ("dvc", "python"):
+        (root / "bin" / name).write_text(RECORDER)
+        (root / "bin" / name).chmod(0o755)
     return root
 
 
 def called(root: Path) -> list[str]:
-    return (root / "called").read_text().split("\0")[1:-1]
+    """What was called, each with its arguments, one after the other."""
+    return [word.removeprefix(f"{root / 'bin'}/") for word in (root / "called").read_text().split("\0")[:-1]]
+
+
+def calls_for(stage: str) -> list[str]:
+    return ["dvc", "repro", "--", stage, "python", "-m", "pipeline", "sync"]
 
 
 def test_the_shell_gets_a_hostile_stage_as_one_word(repository: Path, recorded: Path) -> None:
@@ -227,7 +236,7 @@ def test_the_shell_gets_a_hostile_stage_as_one_word(repository: Path, recorded: 
         (recorded / "called").unlink(missing_ok=True)
         command = entry_point.compute_command({"stage": stage}, None)
         subprocess.run(["bash", "-c", command], cwd=recorded, env=environment, check=True)
-        assert called(recorded) == ["repro", "--", stage]
+        assert called(recorded) == calls_for(stage)
     assert set(recorded.iterdir()) - before == {recorded / "called"}
 
 
@@ -241,7 +250,7 @@ def test_mlflow_run_hands_on_a_hostile_stage_as_one_word(recorded: Path) -> None
     }
     command = [sys.executable, "-m", "mlflow", "run", ".", "--env-manager", "local", "-P", f"stage={stage}"]
     subprocess.run(command, cwd=recorded, env=environment, check=True, capture_output=True, text=True, timeout=200)
-    assert called(recorded) == ["repro", "--", stage]
+    assert called(recorded) == calls_for(stage)
     assert not list(recorded.rglob("pwned"))
 
 
