@@ -6,6 +6,13 @@ import numpy as np
 import pytest
 
 from pipeline.io import initialization
+from pipeline.runtime import backend
+
+
+@pytest.fixture(autouse=True)
+def keras_on_jax() -> None:
+    """Another test in this process may have imported Keras, or be the next to: on JAX, as all that train here."""
+    backend.configure("jax", threads=1)
 
 
 @pytest.mark.parametrize("initializer", ["glorot_uniform", "he_normal"])
