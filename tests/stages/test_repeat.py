@@ -37,6 +37,7 @@ def prepared(workspace: Workspace) -> Workspace:
     """Images 6x6 of three classes that differ in brightness, without those for the test."""
     for seed, split in enumerate(("train", "validation")):
         save_split(workspace, split, seed)
+    workspace.reported_results.write_text("second: {deep: {reported: {test_accuracy: 0.9}}}\n")
     return workspace
 
 
