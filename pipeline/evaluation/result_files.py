@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Strict, ValidationError
+from pydantic import BaseModel, ConfigDict, Strict, TypeAdapter, ValidationError
 
 from pipeline.errors import PipelineError
 from pipeline.io import storage
@@ -12,7 +12,15 @@ from pipeline.io import storage
 Number = Annotated[float, Strict()]
 Count = Annotated[int, Strict()]
 # What a value should have been, by the first word of the type of pydantic's error.
-KINDS = {"float": "a number", "int": "a whole number", "string": "text"}
+KINDS = {
+    "float": "a number",
+    "int": "a whole number",
+    "string": "text",
+    "tuple": "a list",
+    "dict": "an object",
+    "model": "an object",
+}
+REMEDY = "Delete the file, then run `dvc repro` to make it again."
 
 
 class Record(BaseModel):
@@ -100,6 +108,7 @@ class DataStatistics(Record):
 
 
 RecordT = TypeVar("RecordT", bound=Record)
+T = TypeVar("T")
 
 
 def read(path: Path, record: type[RecordT]) -> RecordT:
@@ -117,15 +126,14 @@ def read_by_name(path: Path, record: type[RecordT]) -> dict[str, RecordT]:
     return {name: parse(path, content, record, name) for name, content in storage.read_json(path).items()}
 
 
-def parse(path: Path, content: Any, record: type[RecordT], *keys: str) -> RecordT:
-    """The content under `keys` of a file as a record. Raises PipelineError as `read` does."""
+def parse(path: Path, content: Any, kind: type[T], *keys: str, remedy: str = REMEDY) -> T:
+    """The content under `keys` of a file as an object of that kind. Raises PipelineError as `read` does."""
     try:
-        return record.model_validate(content)
+        return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join([*keys, *map(str, first["loc"])])
-        expected = KINDS.get(first["type"].partition("_")[0], "an object")
+        kind_of_type, told = first["type"].partition("_")[0], first["msg"].removeprefix("Value error, ")
+        expected = KINDS.get(kind_of_type) or told.removeprefix("Input should be ")
         found = "got none" if first["type"] == "missing" else f"{expected}, got {first['input']!r}"
-        raise PipelineError(
-            f"{path}: expected {key}, {found}. Delete the file, then run `dvc repro` to make it again."
-        ) from None
+        raise PipelineError(f"{path}: expected {key}, {found}. {remedy}") from None

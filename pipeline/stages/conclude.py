@@ -4,25 +4,24 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from pipeline.config.models import units_text
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.errors import PipelineError
 from pipeline.evaluation import result_files, stored_predictions
+from pipeline.evaluation.reported import reported_rows
 from pipeline.evaluation.result_files import ClassifierTest, ClassifierTraining
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.studies.grid_search import data, metrics, plots, questions
 from pipeline.studies.grid_search.closing_table import closing_table
 from pipeline.studies.grid_search.data import Evidence, Refit
-from pipeline.studies.grid_search.reported import reported_refits, reported_searches
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Write a study's closing table, the verdict on each conclusion of its source, and plots of its searches."""
     require(params.conclusions, name, "study under conclusions")
     searches = {search: spec for search, spec in params.searches.items() if spec.study == name}
-    reported = reported_searches(workspace.reported_results, params)
+    reported = reported_rows(workspace.reported_results, params)
     scores = data.read_scores(workspace.searches_table, searches)
     chosen = {search: data.read_chosen(workspace.outcome(search), search, spec) for search, spec in searches.items()}
     evidence = Evidence(
@@ -31,15 +30,12 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         chosen=chosen,
         refits=read_refits(workspace, params, name, chosen),
         block_costs=data.read_block_costs(workspace.block_costs),
-        reported_seconds={search: row.seconds for search, row in reported.items() if row.seconds},
-    )
-    table = closing_table(
-        evidence,
-        reported=reported_refits(workspace.reported_results, params),
-        reported_units={search: units_text(row.best_units) for search, row in reported.items() if row.best_units},
+        reported_seconds={
+            search: seconds for search in searches if (seconds := reported[name, search].figures.search_seconds)
+        },
     )
     folder = workspace.conclusions(name)
-    storage.write_table(folder / "closing_table.csv", table)
+    storage.write_table(folder / "closing_table.csv", closing_table(name, evidence, reported))
     storage.write_json(folder / "conclusions.json", questions.answers(name, evidence, metrics.agreement(scores)))
     _draw(workspace, name, evidence, scores, params.title_of(name))
 

@@ -14,11 +14,12 @@ from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.errors import PipelineError
 from pipeline.evaluation import pairwise, result_files, scoring
+from pipeline.evaluation.reported import reported_rows
 from pipeline.evaluation.result_files import RegressorTraining
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
-from pipeline.studies.waves import data, metrics, plots, questions, reported, scores
+from pipeline.studies.waves import data, metrics, plots, questions, scores
 from pipeline.studies.waves.metrics import WavePredictions
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     mean = _mean_parameters(workspace, name)
     mean_curve = data.waves([mean], x)
     always_mean = {split: metrics.absolute_errors(inputs, mean_curve) for split, (inputs, _) in rows.items()}
-    by_source = reported.reported_waves(workspace.reported_results, params, name)
+    reported = reported_rows(workspace.reported_results, params)
     tested, answers, errors = {}, {}, {}
     for regressor_name, regressor in params.regressors.items():
         if regressor.dataset != name:
@@ -50,6 +51,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         path = workspace.model(regressor_name, regressor)
         model = storage.read_model(path)
         _check_shapes(model, path, signal)
+        by_source = reported[name, regressor_name]
         trained = result_files.read(
             workspace.training_results(regressor_name, regressor) / "metrics.json", RegressorTraining
         )
@@ -59,7 +61,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
             extended,
             x,
             trained,
-            reported=by_source.mean_absolute_errors.get(regressor_name),
+            reported=by_source.figures.test_mae,
             model_sha256=storage.sha256(path),
         ).model_dump(exclude_none=True)
         answers[regressor_name] = questions.answer(model, test, extended, mean, always_mean, trained)
@@ -73,7 +75,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
             extended_targets=extended.true,
         )
         folder = workspace.evaluation_details(name, regressor_name)
-        storage.write_table(folder / "predictions.csv", reported.prediction_table(extended, by_source, signal))
+        storage.write_table(folder / "predictions.csv", scores.prediction_table(extended, by_source, signal))
         _save_plots(folder, regressor_name, test, extended, always_mean, x)
     storage.write_json(workspace.evaluation(name) / "metrics.json", tested)
     storage.write_json(workspace.evaluation(name) / "answers.json", answers)

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from pipeline.config.load import load_params
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
-from pipeline.evaluation.reported import ReportedAccuracy, reported_accuracies
+from pipeline.evaluation.reported import ReportedAccuracy, ReportedRow, reported_accuracies, reported_rows
 
 SOURCES = {
     "idx_files": {"kind": "idx_files", "folder": "shapes", "urls": [], "sha256": {}},
@@ -130,11 +130,11 @@ def test_nothing_is_reported_of_embedded_data_and_the_file_is_not_needed(tmp_pat
     [
         (
             "first: {narrow: {reported: {test_accuracy: 97}}}",
-            "first.narrow.reported.test_accuracy: expected a fraction",
+            "expected first.narrow.reported.test_accuracy, less than or equal to 1, got 97. Correct it.",
         ),
-        ("first: {narrow: {reported: {test_accuracy: high}}}", "from 0 to 1, got 'high'"),
-        ("first: {narrow: {reported: {test_accuracy: yes}}}", "from 0 to 1, got"),
-        ("first: {narrow: [0.97]}", r"narrow: expected a mapping, got \[0.97\]"),
+        ("first: {narrow: {reported: {test_accuracy: high}}}", "test_accuracy, a number, got 'high'"),
+        ("first: {narrow: {reported: {test_accuracy: yes}}}", "test_accuracy, a number, got 'yes'"),
+        ("first: {narrow: [0.97]}", r"expected first.narrow, an object, got \[0.97\]"),
         ("[1, 2]", "expected a mapping of studies, got list"),
         ("first: {", "expected YAML, but it cannot be parsed"),
     ],
@@ -150,6 +150,72 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "reported_results.yaml"
     with pytest.raises(PipelineError, match=f"{path}: expected the figures that the sources report, but the file is"):
         reported_accuracies(path, params())
+
+
+ROWS = """
+first:
+  grid:
+    reported: {best_units: [8, 2], refit_test_accuracy: 0.98, refit_test_loss: 0.1, refit_final_train_loss: 0.2,
+               verdict: Good, closing_table_accuracy: 0.89, search_seconds: 60}
+    cv_accuracy: [{units: [4, 2], accuracy: 0.9}, {units: [8, 2], accuracy: 0.95}]
+    extended_test: [{wave: [0, 0, 0, 0], predicted: [0.5, -1, 0, 2]}]
+  longer:
+"""
+
+
+def test_a_row_has_figures_of_searches_and_refits_and_absent_ones_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "reported_results.yaml"
+    path.write_text(ROWS)
+    rows = reported_rows(path, params())
+    row = rows["first", "grid"]
+    assert row.cv_accuracies == {(4, 2): 0.9, (8, 2): 0.95}
+    assert row.figures.model_dump(exclude_none=True) == {
+        "best_units": (8, 2),
+        "refit_test_accuracy": 0.98,
+        "refit_test_loss": 0.1,
+        "refit_final_train_loss": 0.2,
+        "verdict": "Good",
+        "closing_table_accuracy": 0.89,
+        "search_seconds": 60,
+    }
+    assert [(item.wave, item.predicted) for item in row.extended_test] == [((0, 0, 0, 0), (0.5, -1, 0, 2))]
+    assert rows["first", "longer"] == rows["first", "absent"] == ReportedRow()
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ("{cv_accuracy: 0.9}", "first.grid.cv_accuracy, a list, got 0.9"),
+        ("{cv_accuracy: [0.9]}", "first.grid.cv_accuracy.0, an object, got 0.9"),
+        ("{cv_accuracy: [{units: [4], accuracy: 90}]}", "cv_accuracy.0.accuracy, less than or equal to 1, got 90"),
+        ("{cv_accuracy: [{units: [4]}]}", "cv_accuracy.0.accuracy, got none"),
+        ("{cv_accuracy: [{units: 4, accuracy: 0.9}]}", "cv_accuracy.0.units, a list, got 4"),
+        ("{cv_accuracy: [{units: [], accuracy: 0.9}]}", "cv_accuracy.0.units, a list, got ()"),
+        ("{cv_accuracy: [{units: [0], accuracy: 0.9}]}", "cv_accuracy.0.units.0, greater than 0, got 0"),
+        ("{cv_accuracy: [{units: [true], accuracy: 0.9}]}", "cv_accuracy.0.units.0, a whole number, got True"),
+        (
+            "{cv_accuracy: [{units: [4], accuracy: 0.9}, {units: [4], accuracy: 0.8}]}",
+            "first.grid.cv_accuracy, every configuration once, got ",
+        ),
+        ("{reported: {best_units: wide}}", "first.grid.reported.best_units, a list, got 'wide'"),
+        ("{reported: {search_seconds: -1}}", "reported.search_seconds, greater than or equal to 0, got -1"),
+        ("{reported: {verdict: 3}}", "first.grid.reported.verdict, text, got 3"),
+        ("{reported: [1]}", "first.grid.reported, an object, got [1]"),
+        ("{extended_test: {a: 1}}", "first.grid.extended_test, a list, got {'a': 1}"),
+        ("{extended_test: [{wave: [1, 2, 3, 4]}]}", "first.grid.extended_test.0.predicted, got none"),
+        (
+            "{extended_test: [{wave: [1, 2, 3], predicted: [1, 2, 3, 4]}]}",
+            "first.grid.extended_test.0.wave.3, got none",
+        ),
+    ],
+)
+def test_a_malformed_row_is_named_with_its_key(tmp_path: Path, row: str, problem: str) -> None:
+    path = tmp_path / "reported_results.yaml"
+    path.write_text(f"first: {{grid: {row}}}")
+    with pytest.raises(PipelineError) as raised:
+        reported_rows(path, params())
+    assert str(raised.value).startswith(f"{path}: expected ")
+    assert problem in str(raised.value)
 
 
 def test_the_figures_of_the_project_itself_are_complete(repository: Path) -> None:
@@ -179,11 +245,36 @@ def test_the_figures_of_the_project_itself_are_complete(repository: Path) -> Non
     }
 
 
+def test_the_figures_of_searches_and_refits_are_complete(repository: Path) -> None:
+    """All 113 configurations and eight refits of the source, and its best units are the best of its own scores."""
+    project = load_params(repository)
+    rows = reported_rows(repository / "reported_results.yaml", project)
+    searches = {name: rows[spec.study, name] for name, spec in project.searches.items()}
+    assert sum(len(search.cv_accuracy) for search in searches.values()) == 113
+    for name, spec in project.searches.items():
+        accuracies = searches[name].cv_accuracies
+        assert set(accuracies) == set(spec.configurations)
+        assert max(accuracies, key=accuracies.__getitem__) == searches[name].figures.best_units
+    refits = [name for (_, name), row in rows.items() if row.figures.refit_test_accuracy is not None]
+    assert set(refits) == {name for name, spec in project.derived.items() if spec.layers_from in project.searches}
+    closing = {name for (_, name), row in rows.items() if row.figures.closing_table_accuracy}
+    assert closing == {"digits_grid_2_bn_dropout"}
+
+
+def test_the_source_of_the_waves_tells_a_prediction_of_every_extended_wave(repository: Path) -> None:
+    project = load_params(repository)
+    row = reported_rows(repository / "reported_results.yaml", project)["sine-waves", "sine_64x16"]
+    assert row.figures.test_mae == 0.0357
+    predictions = {item.wave: item.predicted for item in row.extended_test}
+    assert set(predictions) == set(project.signals["sine-waves"].extended)
+    assert predictions[0, 0, 1, 2] == (-0.0413, -0.019, 0.4632, -0.3943)
+
+
 def test_every_row_of_the_file_belongs_to_the_project(repository: Path) -> None:
     """A misspelt study or variant would silently have no figure."""
     project = load_params(repository)
     content = YAML(typ="safe").load(repository / "reported_results.yaml")
     for study, rows in content.items():
-        known = {*project.searches, *project.all_variants, "extended_test", "sweeps"}
+        known = {*project.searches, *project.all_variants, "sweeps"}
         assert study in {*project.studies, *project.signals}
         assert set(rows) <= known

@@ -48,10 +48,11 @@ SIGNAL = {
 }
 REPORTED = """\
 hums:
-  narrow: {reported: {test_mae: 0.0357}}
-  extended_test:
-    - {true: [2, 1, 0, 0], reported_prediction: [2, 1, 0.5, 0]}
-    - {true: [0, 0, -1, 0.1], reported_prediction: [0.1, 0.2, 0.3, 0.4]}
+  narrow:
+    reported: {test_mae: 0.0357}
+    extended_test:
+      - {wave: [2, 1, 0, 0], predicted: [2, 1, 0.5, 0]}
+      - {wave: [0, 0, -1, 0.1], predicted: [0.1, 0.2, 0.3, 0.4]}
 """
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.config.models import Search
+from pipeline.config.models import Search, units_text
+from pipeline.evaluation.reported import Figures, ReportedRows
 from pipeline.studies.grid_search.data import Evidence, Refit, technique_of
-from pipeline.studies.grid_search.reported import ReportedRefit
 
 # Of the error on test images, what is left on training images: below the first a network overfits, below the second
 # severely. Both with dropout off; with it on, as the source took it, the training error says how strong dropout is.
@@ -23,12 +23,12 @@ VERDICT_RULE = (
 
 @dataclass(frozen=True)
 class Row:
-    """What a row of the closing table is made of; `reported_units` are the source's best ones of the search."""
+    """What a row of the closing table is made of: the source's figures are those of the refit and of its search."""
 
     evidence: Evidence
     refit: Refit
-    reported: ReportedRefit
-    reported_units: str | None
+    reported: Figures
+    reported_search: Figures
 
     @property
     def search(self) -> Search:
@@ -69,24 +69,22 @@ COLUMNS: Mapping[str, Callable[[Row], Any]] = {
     "train_error": lambda row: row.refit.trained.train_evaluated.loss,
     "test_error": lambda row: row.refit.tested.loss,
     "verdict": lambda row: verdict(row.refit),
-    "reported_units": lambda row: row.reported_units,
-    "reported_test_accuracy": lambda row: row.reported.test_accuracy,
+    "reported_units": lambda row: units_text(row.reported_search.best_units or ()) or None,
+    "reported_test_accuracy": lambda row: row.reported.refit_test_accuracy,
     "reported_closing_table_accuracy": lambda row: row.reported.closing_table_accuracy,
-    "reported_train_error_dropout_active": lambda row: row.reported.final_train_loss,
-    "reported_test_error": lambda row: row.reported.test_loss,
+    "reported_train_error_dropout_active": lambda row: row.reported.refit_final_train_loss,
+    "reported_test_error": lambda row: row.reported.refit_test_loss,
     "reported_verdict": lambda row: row.reported.verdict,
 }
 
 
-def closing_table(
-    evidence: Evidence, *, reported: Mapping[str, ReportedRefit], reported_units: Mapping[str, str]
-) -> pd.DataFrame:
+def closing_table(study: str, evidence: Evidence, reported: ReportedRows) -> pd.DataFrame:
     """A row per refit in the order of params/derived.yaml, with the columns COLUMNS.
 
-    Accuracies are fractions, errors cross-entropies in nats. `reported` is by refit, `reported_units` by search.
+    Accuracies are fractions, errors cross-entropies in nats.
     """
     rows = [
-        Row(evidence, refit, reported.get(name, ReportedRefit()), reported_units.get(refit.search))
+        Row(evidence, refit, reported[study, name].figures, reported[study, refit.search].figures)
         for name, refit in evidence.refits.items()
     ]
     return pd.DataFrame([[cell(row) for cell in COLUMNS.values()] for row in rows], columns=list(COLUMNS))

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from pipeline.config.models import Search, units_text
 from pipeline.errors import PipelineError
+from pipeline.evaluation.reported import ReportedRow
 from pipeline.evaluation.result_files import ClassifierTest, ClassifierTraining
 from pipeline.io import storage
-from pipeline.studies.grid_search.reported import ReportedSearch
 
 # Techniques: what follows each hidden layer of a search. One with neither is called none.
 BN_AND_DROPOUT, BN_ALONE, DROPOUT_ALONE = "BN + dropout", "BN", "dropout"
@@ -115,7 +115,7 @@ def fold_columns(num_folds: int) -> list[str]:
     return [f"fold_{number}_accuracy" for number in range(1, num_folds + 1)]
 
 
-def score_rows(path: Path, name: str, spec: Search, reported: ReportedSearch) -> list[dict[str, Any]]:
+def score_rows(path: Path, name: str, spec: Search, reported: ReportedRow) -> list[dict[str, Any]]:
     """The rows of searches.csv for one search, from its folds.csv, in the order of its grid.
 
     Raises PipelineError naming the file when its configurations are not those of params/searches.yaml.
@@ -130,9 +130,9 @@ def score_rows(path: Path, name: str, spec: Search, reported: ReportedSearch) ->
             f"{path}: expected the {len(expected)} configurations of searches.{name} with {spec.folds} folds each, "
             f"got {problem}. Run `dvc repro search@{name}`."
         )
-    rows = []
+    rows, by_source = [], reported.cv_accuracies
     for units, row in zip(spec.configurations, table.to_dict("records"), strict=True):
-        accuracy = reported.cv_accuracies.get(units)
+        accuracy = by_source.get(units)
         difference = None if accuracy is None else round(row["mean_accuracy"] - accuracy, DIFFERENCE_DECIMALS)
         scores = {column: row[column] for column in kept}
         rows.append({"search": name, **scores, "reported_cv_accuracy": accuracy, "difference": difference})

@@ -1,11 +1,16 @@
 """The test metrics of regressors of waves, as an evaluation stores them."""
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.config.data import Signal
 from pipeline.evaluation import statistics
+from pipeline.evaluation.reported import ReportedRow
 from pipeline.evaluation.result_files import Count, Number, Record, RegressorTraining
-from pipeline.studies.waves import metrics
+from pipeline.studies.waves import data, metrics
 from pipeline.studies.waves.data import PARAMETERS
 from pipeline.studies.waves.metrics import WavePredictions, absolute_errors, named
 
@@ -102,3 +107,27 @@ def score(rows: WavePredictions, x: NDArray[np.float64]) -> WaveScores:
         curve_error_last_period=last,
         num_examples=len(rows.true),
     )
+
+
+def prediction_table(extended: WavePredictions, reported: ReportedRow, signal: Signal) -> pd.DataFrame:
+    """A row per extended wave: true and predicted parameters, those that the source predicted, and the curve errors.
+
+    The source's columns are empty where it reports no prediction.
+    """
+    predictions = {item.wave: item.predicted for item in reported.extended_test}
+    theirs = [predictions.get(wave, (np.nan,) * len(PARAMETERS)) for wave in signal.extended]
+    implied = data.waves(theirs, data.axis(signal))
+    return pd.DataFrame(
+        {
+            # As params/data.yaml has them: rounded to float32, 0.1 would read 0.10000000149.
+            **_columns("true", np.array(signal.extended)),
+            **_columns("predicted", extended.predicted),
+            **_columns("reported", np.array(theirs)),
+            "curve_error": extended.curve_errors.mean(axis=1),
+            "reported_curve_error": absolute_errors(extended.true_curves, implied).mean(axis=1),
+        }
+    )
+
+
+def _columns(prefix: str, parameters: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    return {f"{prefix}_{name}": values for name, values in zip(PARAMETERS, parameters.T, strict=True)}

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 
 import pytest
 
+from pipeline.evaluation.reported import Figures, ReportedRow
 from pipeline.studies.grid_search.closing_table import COLUMNS, closing_table, verdict
 from pipeline.studies.grid_search.data import Evidence
 from pipeline.studies.grid_search.metrics import agreement, rank_correlation
-from pipeline.studies.grid_search.reported import ReportedRefit
 
 MakeEvidence = Callable[..., Evidence]
 
@@ -33,8 +34,10 @@ def test_verdict_by_what_is_left_of_the_test_error(
 
 def test_a_row_per_refit_with_the_source_beside_it(make_evidence: MakeEvidence) -> None:
     evidence = make_evidence({"2_bn": 0.95, "3_dropout": 0.94}, longer={"3_dropout": {"accuracy": 0.96}})
-    reported = {"2_bn": ReportedRefit(0.98, 0.07, 0.006, "Severely overfit", 0.97)}
-    table = closing_table(evidence, reported=reported, reported_units={"2_bn": "8-2"})
+    figures = Figures(refit_test_accuracy=0.98, closing_table_accuracy=0.97, best_units=(8, 2))
+    table = closing_table(
+        "study", evidence, defaultdict(ReportedRow, {("study", "2_bn"): ReportedRow(reported=figures)})
+    )
     assert list(table.columns) == list(COLUMNS)
     assert list(table["refit"]) == ["2_bn", "3_dropout", "3_dropout_longer"]
     assert list(table["layers"]) == [2, 3, 3]
