@@ -1,5 +1,6 @@
 """The JSON files of training and evaluation as typed records: read here alone, so that damage names file and key."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -20,6 +21,8 @@ KINDS = {
     "dict": "an object",
     "model": "an object",
 }
+# What pydantic says before the rest of a message.
+PREFIXES = re.compile("^(Value error, |Input should be |Tuple should have )")
 REMEDY = "Delete the file, then run `dvc repro` to make it again."
 
 
@@ -133,7 +136,6 @@ def parse(path: Path, content: Any, kind: type[T], *keys: str, remedy: str = REM
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join([*keys, *map(str, first["loc"])])
-        kind_of_type, told = first["type"].partition("_")[0], first["msg"].removeprefix("Value error, ")
-        expected = KINDS.get(kind_of_type) or told.removeprefix("Input should be ")
+        expected = KINDS.get(first["type"].partition("_")[0]) or PREFIXES.sub("", first["msg"])
         found = "got none" if first["type"] == "missing" else f"{expected}, got {first['input']!r}"
         raise PipelineError(f"{path}: expected {key}, {found}. {remedy}") from None

@@ -190,7 +190,7 @@ def test_a_row_has_figures_of_searches_and_refits_and_absent_ones_are_none(tmp_p
         ("{cv_accuracy: [{units: [4], accuracy: 90}]}", "cv_accuracy.0.accuracy, less than or equal to 1, got 90"),
         ("{cv_accuracy: [{units: [4]}]}", "cv_accuracy.0.accuracy, got none"),
         ("{cv_accuracy: [{units: 4, accuracy: 0.9}]}", "cv_accuracy.0.units, a list, got 4"),
-        ("{cv_accuracy: [{units: [], accuracy: 0.9}]}", "cv_accuracy.0.units, a list, got ()"),
+        ("{cv_accuracy: [{units: [], accuracy: 0.9}]}", "cv_accuracy.0.units, at least 1 item"),
         ("{cv_accuracy: [{units: [0], accuracy: 0.9}]}", "cv_accuracy.0.units.0, greater than 0, got 0"),
         ("{cv_accuracy: [{units: [true], accuracy: 0.9}]}", "cv_accuracy.0.units.0, a whole number, got True"),
         (

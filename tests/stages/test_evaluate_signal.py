@@ -203,7 +203,6 @@ def test_the_table_sets_the_sources_predictions_beside_ours(evaluated: Workspace
 
 
 def test_of_a_demonstration_nothing_reported_is_shown(trained: Workspace) -> None:
-    trained.reported_results.unlink()
     evaluate_signal.main(trained, params_with(demonstration=True), "hums")
     table = storage.read_table(trained.evaluation_details("hums", "narrow") / "predictions.csv")
     told = [name for name in table.columns if name.startswith("reported")]
