@@ -50,7 +50,7 @@ def run(
     num_updates = spec.epochs * spec.steps_per_epoch
     per_epoch = math.ceil(len(examples) / spec.batch_size)
     plain = {"augmentation": None, "steps_per_epoch": None, "epochs": math.ceil(num_updates / per_epoch)}
-    control, seed = outcomes.of_variant(workspace, spec, variant).model_copy(update=plain), params.seed_of(variant)
+    control, seed = outcomes.of_variant(workspace, spec).model_copy(update=plain), params.seed_of(variant)
     model = models.build(control, input_shape=examples.inputs.shape[1:], num_outputs=num_classes, seed=seed)
     history = training.train(
         model,

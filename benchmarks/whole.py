@@ -106,10 +106,11 @@ def _configuration(bench: Bench, spec: Search, units: tuple[int, ...]) -> float:
 def _trainings(bench: Bench) -> Iterator[Part]:
     """One part for each study and family, and one for the trainings that are repeated under other seeds."""
     variants = {
-        name: outcomes.of_variant(bench.workspace, variant, name)
+        name: spec
         for name, variant in bench.params.classifiers.items()
-        if name not in bench.params.transfers
-        and (bench.plan.study_variants is None or name in bench.plan.study_variants)
+        if bench.plan.study_variants is None or name in bench.plan.study_variants
+        # Not those on frozen features, nor regressors.
+        if isinstance(spec := outcomes.of_variant(bench.workspace, variant), MlpVariant | CnnVariant)
     }
     costs = {name: _training(bench, name, variant) for name, variant in variants.items()}
 

@@ -193,6 +193,8 @@ class RegressorVariant(VariantBase):
 
 Variant = Annotated[MlpVariant | CnnVariant, Field(discriminator="family")]
 Classifier = MlpVariant | CnnVariant | DerivedVariant | MobileNetVariant
+# What specifies a model completely, as a derived variant does once its layers are known.
+Trainable = MlpVariant | CnnVariant | MobileNetVariant | RegressorVariant
 
 # The sections that hold variants.
 VariantGroup = Literal["variants", "warm_started", "swept", "derived", "transfers", "regressors"]

@@ -20,7 +20,7 @@ NAMED_AFTER = {
     "repeated_swept": "swept",
     "repeated_derived": "derived",
 }
-NAMED_AFTER |= dict.fromkeys(("conclusions", "contrasts", "repeats"), "studies")
+NAMED_AFTER |= {"contrasts": "studies", "repeats": "studies", "conclusions": "repeats"}
 
 # What a gate states of the two kinds of models.
 THRESHOLDS = {

@@ -26,7 +26,10 @@ class Study(Section):
 
 
 class Conclusions(Section):
-    """A study whose searches, and the networks trained after them, are checked against what its source concluded."""
+    """A study whose searches, and the networks trained after them, are checked against what its source concluded.
+
+    These networks are compared over several seeds: the study is under repeats too.
+    """
 
     dataset: Name
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from pipeline.config.data import Signal
 from pipeline.errors import PipelineError
 from pipeline.io import storage
+
+Kind = Literal["images", "features"]
+# Of the array of that name: its axes, its type, and what a row of it is called.
+INPUTS: Mapping[Kind, tuple[tuple[str, ...], str, str]] = {
+    "images": (("n", "height", "width"), "uint8", "image"),
+    "features": (("n", "channels"), "float32", "row"),
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,11 @@ class Examples:
         """The number of classes, provided that each class has an example."""
         return int(self.targets.max()) + 1
 
+    @property
+    def num_outputs(self) -> int:
+        """How many outputs a model needs: one per class, or one per target."""
+        return self.num_classes if self.targets.ndim == 1 else self.targets.shape[1]
+
     def subset(self, indices: np.ndarray | slice) -> Examples:
         """The examples at these indices, in their order."""
         return Examples(self.inputs[indices], self.targets[indices])
@@ -41,35 +55,49 @@ def read_images(path: Path, *, num_classes: int | None = None) -> Examples:
     Raises PipelineError when the file is missing, damaged or empty, or when a label is not below the number of classes;
     without that number, when a class below the highest label has no example.
     """
-    return _read(path, "images", ("n", "height", "width"), "uint8", "image", num_classes)
+    return _read_labelled(path, "images", num_classes)
 
 
-def read_features(path: Path, *, num_classes: int | None = None) -> Examples:
-    """Read the features of a split (n, channels) float32, and labels (n,) uint8. Raises as `read_images` does."""
-    return _read(path, "features", ("n", "channels"), "float32", "row", num_classes)
-
-
-def read_training_images(train: Path, validation: Path) -> tuple[Examples, Examples]:
+def read_labelled(train: Path, validation: Path, *, kind: Kind = "images") -> tuple[Examples, Examples]:
     """Read the split to train on and the one held out; the classes are those of the labels that are trained on.
 
-    Raises as `read_images` does.
+    Both are images as of `read_images`, or features (n, channels) float32 of a frozen network. Raises as it does.
     """
-    examples = read_images(train)
-    return examples, read_images(validation, num_classes=examples.num_classes)
+    examples = _read_labelled(train, kind, None)
+    return examples, _read_labelled(validation, kind, examples.num_classes)
 
 
-def _read(path: Path, name: str, axes: Sequence[str], dtype: str, item: str, num_classes: int | None) -> Examples:
-    """The array of that name, with these axes and one or more of what is called an item, and its labels."""
-    inputs, labels = storage.read_arrays(path, name, "labels")
+def read_rows(path: Path, signal: Signal) -> Examples:
+    """Read rows of a signal: inputs (n, num_points) and targets (n, 4), float32.
+
+    Raises PipelineError when the file is missing, damaged, empty, or does not fit the signal.
+    """
+    inputs, targets = storage.read_arrays(path, "inputs", "targets")
+    num_points, num_targets, problem = signal.num_points, len(signal.example), None
+    if inputs.ndim != 2 or len(inputs) == 0 or inputs.shape[1] != num_points or inputs.dtype != np.float32:
+        problem = f"inputs (n, {num_points}) of float32, got {inputs.shape} of {inputs.dtype}"
+    elif targets.shape != (len(inputs), num_targets) or targets.dtype != np.float32:
+        problem = f"targets ({len(inputs)}, {num_targets}) of float32, got {targets.shape} of {targets.dtype}"
+    _check(path, problem)
+    return Examples(inputs, targets)
+
+
+def _read_labelled(path: Path, kind: Kind, num_classes: int | None) -> Examples:
+    """The inputs of that kind and their labels."""
+    (axes, dtype, item), (inputs, labels) = INPUTS[kind], storage.read_arrays(path, kind, "labels")
     if inputs.ndim != len(axes) or inputs.dtype != dtype or len(inputs) == 0:
-        problem: str | None = f"{name} ({', '.join(axes)}) of {dtype}, got {inputs.shape} of {inputs.dtype}"
+        problem: str | None = f"{kind} ({', '.join(axes)}) of {dtype}, got {inputs.shape} of {inputs.dtype}"
     elif labels.shape != inputs.shape[:1] or labels.dtype != np.uint8:
         problem = f"one uint8 label per {item} ({len(inputs)}), got {labels.shape} of {labels.dtype}"
     else:
         problem = _label_problem(labels, num_classes)
+    _check(path, problem)
+    return Examples(inputs, labels)
+
+
+def _check(path: Path, problem: str | None) -> None:
     if problem:
         raise PipelineError(f"{path}: expected {problem}. Delete it, then run `dvc repro` to make it again.")
-    return Examples(inputs, labels)
 
 
 def _label_problem(labels: np.ndarray, num_classes: int | None) -> str | None:

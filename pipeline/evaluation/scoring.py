@@ -63,6 +63,11 @@ def is_correct(probabilities: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.
     return np.asarray(predicted_classes(probabilities) == labels)
 
 
+def absolute_errors(true: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:
+    """Absolute differences of targets (n, num_outputs), or of other arrays of one shape."""
+    return np.abs(np.asarray(true, dtype=np.float64) - np.asarray(predicted, dtype=np.float64))
+
+
 def cross_entropy(
     probabilities: NDArray[Any], labels: NDArray[Any], objective: Objective = "categorical_crossentropy"
 ) -> float:

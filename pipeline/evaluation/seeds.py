@@ -8,8 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.evaluation.pairwise import Pair, Tested, significance
+from pipeline.evaluation.statistics import CONFIDENCE, Difference
 
-CONFIDENCE = 0.95
 METRICS = ("val_accuracy", "val_cross_entropy", "test_accuracy", "test_cross_entropy")
 
 
@@ -55,28 +55,25 @@ def differences(models: Mapping[str, Tested], pairs: Sequence[Pair]) -> pd.DataF
 def _differences(values: Mapping[str, NDArray[Any]], pairs: Sequence[Pair], *, sign: int) -> pd.DataFrame:
     """A row per pair; `sign` is 1 where more is better, -1 where less is."""
     found = [crossed_difference(values[first], values[second]) for first, second in pairs]
-    table = pd.DataFrame(found, columns=["difference", "low", "high", "p_value"])
-    return table.join(significance(pairs, sign * table["difference"], table.pop("p_value")))
+    rows = [(item.mean, *item.interval, *item.errors[0]) for item in found]
+    table = pd.DataFrame(rows, columns=["difference", "low", "high", "standard_error", "degrees_of_freedom"])
+    return table.join(significance(pairs, sign * table["difference"], [item.p_value() for item in found]))
 
 
-def crossed_difference(first: NDArray[Any], second: NDArray[Any]) -> tuple[float, float, float, float]:
-    """The difference of two means over (num_seeds, n) values, its interval of 95 %, and the p value of none.
+def crossed_difference(first: NDArray[Any], second: NDArray[Any]) -> Difference:
+    """The difference of two means over (num_seeds, n) values.
 
     Seeds and test examples are both a sample, crossed with each other: the variance of the mean is that over seeds,
     each model's own, plus that over examples, which both models share (so differences are paired by example). What is
     neither the seed's nor the example's is counted in both, which errs on the safe side (A. B. Owen, The pigeonhole
-    bootstrap, Annals of Applied Statistics 1, 2007). The test is Student's, its degrees of freedom Satterthwaite's.
+    bootstrap, Annals of Applied Statistics 1, 2007). The degrees of freedom are Satterthwaite's.
     """
-    from scipy.stats import t
-
     by_seed = [values.mean(axis=1, dtype=np.float64) for values in (first, second)]
     by_example = first.mean(axis=0, dtype=np.float64) - second.mean(axis=0, dtype=np.float64)
     samples = [*by_seed, by_example]
     variances = np.array([sample.var(ddof=1) / len(sample) for sample in samples])
-    difference, variance = float(by_example.mean()), float(variances.sum())
-    if variance == 0:
-        return difference, difference, difference, float(difference == 0)
-    freedom = variance**2 / sum(part**2 / (len(sample) - 1) for part, sample in zip(variances, samples, strict=True))
-    error = float(np.sqrt(variance))
-    margin = float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
-    return difference, difference - margin, difference + margin, float(2 * t.sf(abs(difference) / error, freedom))
+    variance = float(variances.sum())
+    parts = sum(part**2 / (len(sample) - 1) for part, sample in zip(variances, samples, strict=True))
+    # Where nothing varies, any degrees of freedom do.
+    freedom = variance**2 / float(parts) if variance else 1.0
+    return Difference(float(by_example.mean()), ((float(np.sqrt(variance)), freedom),))

@@ -17,6 +17,8 @@ NUM_RESAMPLES = 9_999
 # So many resamples of 10,000 examples at once take a few MB per model.
 RESAMPLES_AT_ONCE = 100
 BOOTSTRAP_SEED = 20240229
+# Of the intervals of differences.
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,35 @@ def holm(p_values: Sequence[float]) -> list[float]:
     corrected = np.empty_like(values)
     corrected[order] = np.maximum.accumulate(np.minimum(1.0, np.arange(len(values), 0, -1) * values[order]))
     return [float(value) for value in corrected]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A first mean less a second one, judged by Student's t test.
+
+    `errors` are standard errors with their degrees of freedom: one for each thing that was sampled, such as folds and
+    units, of which the most cautious counts.
+    """
+
+    mean: float
+    errors: tuple[tuple[float, float], ...]
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The interval of 95 % (low, high)."""
+        from scipy.stats import t
+
+        margin = max(float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * error for error, freedom in self.errors)
+        return self.mean - margin, self.mean + margin
+
+    def p_value(self, supposed: float = 0.0) -> float:
+        """The two-sided p value of a supposed difference."""
+        from scipy.stats import t
+
+        distance = abs(self.mean - supposed)
+        if distance == 0:
+            return 1.0
+        return max(float(2 * t.sf(distance / error, freedom)) if error else 0.0 for error, freedom in self.errors)
 
 
 class MeanDifference(NamedTuple):

@@ -2,19 +2,15 @@
 
 from pathlib import Path
 
-from pipeline.config.models import Classifier, CnnVariant, DenseLayer, DerivedVariant, MlpVariant, MobileNetVariant
+from pipeline.config.models import Classifier, DenseLayer, DerivedVariant, MlpVariant, RegressorVariant, Trainable
 from pipeline.errors import PipelineError
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 
 
-def of_variant(workspace: Workspace, variant: Classifier, name: str) -> MlpVariant | CnnVariant:
+def of_variant(workspace: Workspace, variant: Classifier | RegressorVariant) -> Trainable:
     """The variant with its layers, which may be the outcome of a search or a sweep."""
-    if isinstance(variant, MlpVariant | CnnVariant):
-        return variant
-    if isinstance(variant, MobileNetVariant):
-        raise PipelineError(f"transfers.{name}: expected a variant trained on images. Run `dvc repro transfer@{name}`.")
-    return resolved(workspace.outcome(variant.layers_from), variant)
+    return resolved(workspace.outcome(variant.layers_from), variant) if isinstance(variant, DerivedVariant) else variant
 
 
 def resolved(path: Path, variant: DerivedVariant) -> MlpVariant:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config.models import SweptVariant, VariantBase
+from pipeline.config.models import MobileNetVariant, SweptVariant, VariantBase
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,12 @@ class Workspace:
         `targets` (n, 4) float32.
         """
         return self.root / "data" / "prepared" / dataset / f"{split}.npz"
+
+    def training_data(self, variant: VariantBase, split: str) -> Path:
+        """What a variant is trained on or watched on: a prepared split, or the features of one."""
+        if isinstance(variant, MobileNetVariant):
+            return self.features(variant.features, split)
+        return self.prepared(variant.dataset, split)
 
     def dataset_results(self, dataset: str) -> Path:
         """statistics.json and the plots of a dataset or signal."""

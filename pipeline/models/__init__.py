@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.config.models import CnnVariant, MlpVariant, MobileNetVariant, RegressorVariant
+from pipeline.config.data import Features
+from pipeline.config.models import MobileNetVariant, Trainable
 
 if TYPE_CHECKING:
     import keras
 
-# Variants that specify a model completely, as a derived variant does once its layers are known.
-Trainable = MlpVariant | CnnVariant | MobileNetVariant | RegressorVariant
+# Of the images that a complete model takes; their features do not have it.
+IMAGE_SHAPE = (28, 28)
 
 
 def build(spec: Trainable, *, input_shape: tuple[int, ...], num_outputs: int, seed: int) -> keras.Model:
@@ -25,6 +27,21 @@ def build(spec: Trainable, *, input_shape: tuple[int, ...], num_outputs: int, se
 
     keras.utils.set_random_seed(seed)
     return _builder(spec.family)(spec, input_shape=input_shape, num_outputs=num_outputs)
+
+
+def extractor(
+    spec: Trainable, features: Mapping[str, Features], weights_path: Callable[[str], Path]
+) -> keras.Model | None:
+    """The frozen network before a model that is trained on features; None for a model that takes the data itself.
+
+    Raises PipelineError when its weights are missing, damaged or of another network.
+    """
+    if not isinstance(spec, MobileNetVariant):
+        return None
+    from pipeline.models import mobilenet_v2
+
+    made_by = features[spec.features]
+    return mobilenet_v2.build_extractor(made_by, weights_path(made_by.weights), image_shape=IMAGE_SHAPE)
 
 
 def _builder(family: str) -> Callable[..., keras.Model]:

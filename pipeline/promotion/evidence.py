@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from pipeline.config.params import Params
 from pipeline.data import preprocessing
-from pipeline.data.examples import read_images
+from pipeline.data.examples import read_images, read_rows
 from pipeline.io import git, storage
 from pipeline.io.paths import Workspace
 from pipeline.promotion.checks import Evidence, Outputs, Served, WorkTree
 from pipeline.runtime import backend
-from pipeline.studies.waves import data as waves
 from pipeline.tracking import loading
 from pipeline.tracking.champions import ModelState, expected_signature
 from pipeline.tracking.loading import OpenModel, UnusableModelError
@@ -131,6 +130,7 @@ def _digests(workspace: Workspace, params: Params, data: str) -> dict[str, str]:
 def _examples(workspace: Workspace, params: Params, data: str, split: str) -> tuple[NDArray[Any], NDArray[Any]]:
     path = workspace.prepared(data, split)
     if data in params.signals:
-        return waves.read(path, num_points=params.signals[data].num_points)
-    examples = read_images(path, num_classes=len(params.datasets[data].classes))
+        examples = read_rows(path, params.signals[data])
+    else:
+        examples = read_images(path, num_classes=len(params.datasets[data].classes))
     return examples.inputs, examples.targets

@@ -7,7 +7,7 @@ import pandas as pd
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.errors import PipelineError
-from pipeline.evaluation import result_files, stored_predictions
+from pipeline.evaluation import result_files
 from pipeline.evaluation.reported import reported_rows
 from pipeline.evaluation.result_files import ClassifierTest, ClassifierTraining
 from pipeline.io import storage
@@ -29,6 +29,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         scores={search: scores[scores["search"] == search] for search in searches},
         chosen=chosen,
         refits=read_refits(workspace, params, name, chosen),
+        repeated=storage.read_table(workspace.repeats(name) / "differences.csv"),
         block_costs=data.read_block_costs(workspace.block_costs),
         reported_seconds={
             search: seconds for search in searches if (seconds := reported[name, search].figures.search_seconds)
@@ -58,10 +59,7 @@ def read_refits(workspace: Workspace, params: Params, study: str, chosen: Mappin
     for name, variant in derived.items():
         search = variant.layers_from
         trained = result_files.read(workspace.training_results(name, variant) / "metrics.json", ClassifierTraining)
-        predictions = stored_predictions.read(workspace.predictions(study) / f"{name}.npz")
-        # The softmax of a search's network: what `test` measures as its cross-entropy.
-        losses = predictions.losses("categorical_crossentropy")
-        refits[name] = Refit(name, search, chosen[search], trained, tested[name], predictions.correct, losses)
+        refits[name] = Refit(name, search, chosen[search], trained, tested[name])
     return refits
 
 

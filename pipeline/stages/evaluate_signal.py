@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.config.data import Signal
 from pipeline.config.params import Params
 from pipeline.config.section import require
+from pipeline.data.examples import Examples, read_rows
 from pipeline.errors import PipelineError
 from pipeline.evaluation import pairwise, result_files, scoring
 from pipeline.evaluation.reported import reported_rows
@@ -36,13 +37,10 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     signal = require(params.signals, name, "signal")
     backend.configure("jax", threads=params.compute.threads)
     x = data.axis(signal)
-    rows = {
-        split: data.read(workspace.prepared(name, split), num_points=signal.num_points)
-        for split in ("test", "extended")
-    }
+    rows = {split: read_rows(workspace.prepared(name, split), signal) for split in ("test", "extended")}
     mean = _mean_parameters(workspace, name)
     mean_curve = data.waves([mean], x)
-    always_mean = {split: metrics.absolute_errors(inputs, mean_curve) for split, (inputs, _) in rows.items()}
+    always_mean = {split: scoring.absolute_errors(split_rows.inputs, mean_curve) for split, split_rows in rows.items()}
     reported = reported_rows(workspace.reported_results, params)
     tested, answers, errors = {}, {}, {}
     for regressor_name, regressor in params.regressors.items():
@@ -83,11 +81,10 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     storage.write_table(workspace.evaluation(name) / "differences.csv", pairwise.error_differences(errors, pairs))
 
 
-def predict(model: keras.Model, rows: data.Rows, x: NDArray[np.float64]) -> WavePredictions:
+def predict(model: keras.Model, rows: Examples, x: NDArray[np.float64]) -> WavePredictions:
     """The parameters that a model reads from rows, and the curves that these imply at x (num_points,)."""
-    inputs, targets = rows
-    predicted, _ = scoring.predict_in_batches(model, inputs)
-    return WavePredictions(targets, predicted, inputs, data.waves(predicted, x))
+    predicted, _ = scoring.predict_in_batches(model, rows.inputs)
+    return WavePredictions(rows.targets, predicted, rows.inputs, data.waves(predicted, x))
 
 
 def _mean_parameters(workspace: Workspace, name: str) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.params import Params
 from pipeline.config.section import require
-from pipeline.data.examples import read_training_images
+from pipeline.data.examples import read_labelled
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend, progress
@@ -25,7 +25,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     """Compute the features of a dataset's training and validation images; save them with the labels."""
     spec = require(params.features, name, "features")
     train, held_out = (workspace.prepared(spec.dataset, split) for split in ("train", "validation"))
-    training, validation = read_training_images(train, held_out)
+    training, validation = read_labelled(train, held_out)
     splits = {"train": training, "validation": validation}
     backend.configure("tensorflow", threads=params.compute.threads)
     from pipeline.models import mobilenet_v2

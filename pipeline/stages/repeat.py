@@ -6,9 +6,10 @@ from typing import Any
 import pandas as pd
 
 from pipeline import models
+from pipeline.config.models import MobileNetVariant
 from pipeline.config.params import Params
 from pipeline.config.section import require
-from pipeline.data.examples import read_training_images
+from pipeline.data.examples import Kind, read_labelled
 from pipeline.evaluation import result_files
 from pipeline.evaluation.result_files import ClassifierTraining
 from pipeline.io import outcomes, storage
@@ -24,10 +25,11 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     """
     item = require(params.all_repeated, name, "repeated variant")
     classifier = params.classifiers[name]
-    variant = outcomes.of_variant(workspace, classifier, name)
+    variant = outcomes.of_variant(workspace, classifier)
+    train, held_out = (workspace.training_data(variant, split) for split in ("train", "validation"))
+    kind: Kind = "features" if isinstance(variant, MobileNetVariant) else "images"
+    examples, validation = read_labelled(train, held_out, kind=kind)
     backend.configure(variant.engine, threads=params.compute.threads)
-    train, held_out = (workspace.prepared(variant.dataset, split) for split in ("train", "validation"))
-    examples, validation = read_training_images(train, held_out)
     import keras
 
     own, *others = params.seeds_of(name)
@@ -40,12 +42,12 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     for seed in others:
         # Keras numbers what it names by itself: without this, the next model's file would count on from the last one's.
         keras.backend.clear_session()
-        model = models.build(variant, input_shape=input_shape, num_outputs=examples.num_classes, seed=seed)
-        title = f"{name}, seed {seed}"
-        history = fitting.fit(model, variant, examples, validation, key=f"{group}.{name}", title=title, seed=seed)
-        storage.write_model(workspace.repeated_model(item.repeats, name, seed), model)
-        metrics = summary.classifier_metrics(history, model, model, examples, variant.objective)
-        rows.append({"seed": seed, **row(metrics)})
+        extractor = models.extractor(variant, params.features, workspace.weights)
+        model = models.build(variant, input_shape=input_shape, num_outputs=examples.num_outputs, seed=seed)
+        key, title = f"{group}.{name}", f"{name}, seed {seed}"
+        again = fitting.fit(model, variant, examples, validation, key=key, title=title, seed=seed, extractor=extractor)
+        storage.write_model(workspace.repeated_model(item.repeats, name, seed), again.model)
+        rows.append({"seed": seed, **row(again.metrics)})
     storage.write_table(workspace.repeated_training(item.repeats, name), pd.DataFrame(rows))
 
 

@@ -13,7 +13,7 @@ from pipeline.config.models import Search, units_text
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.data import preprocessing
-from pipeline.data.examples import Examples, read_training_images
+from pipeline.data.examples import Examples, read_labelled
 from pipeline.errors import PipelineError
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
@@ -113,7 +113,7 @@ def outcome(name: str, spec: Search, configurations: list[Configuration]) -> dic
 def _all_training_examples(workspace: Workspace, spec: Search) -> Examples:
     """Training and validation images together: each is held out by one fold."""
     train, held_out = (workspace.prepared(spec.dataset, split) for split in ("train", "validation"))
-    parts = read_training_images(train, held_out)
+    parts = read_labelled(train, held_out)
     examples = Examples(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("inputs", "targets")))
     smallest = int(preprocessing.class_counts(examples.targets, examples.num_classes).min())
     if smallest < spec.folds:

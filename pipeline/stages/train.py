@@ -1,4 +1,4 @@
-"""Train one model variant on the training images, watched on the validation images."""
+"""Train one variant on the training split of its data, watched on the validation split."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
 from pipeline import models
-from pipeline.config.models import CnnVariant, MlpVariant
+from pipeline.config.models import MobileNetVariant, RegressorVariant, Trainable
 from pipeline.config.params import Params
 from pipeline.config.section import require
-from pipeline.data.examples import Examples, read_training_images
+from pipeline.data.examples import Examples, read_labelled, read_rows
 from pipeline.errors import PipelineError
 from pipeline.evaluation import scoring
 from pipeline.io import outcomes, storage
@@ -26,37 +28,59 @@ if TYPE_CHECKING:
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Train one variant; save its model, history, metrics and curves."""
-    variant = outcomes.of_variant(workspace, require(params.classifiers, name, "variant"), name)
+    variant = outcomes.of_variant(workspace, require(params.all_variants, name, "variant"))
+    examples, validation = read_examples(workspace, params, variant)
     backend.configure(variant.engine, threads=params.compute.threads)
-    train, held_out = (workspace.prepared(variant.dataset, split) for split in ("train", "validation"))
-    examples, validation = read_training_images(train, held_out)
     seed = params.seed_of(name)
+    # Before the training, which would be for nothing without the weights.
+    extractor = models.extractor(variant, params.features, workspace.weights)
     model = initial_model(workspace, params, variant, examples, seed=seed)
     from pipeline.tracking import live
 
     with live.training_run(workspace, params, name) as run:
-        key = f"{params.variant_group(name)}.{name}"
-        history = fitting.fit(
-            model, variant, examples, validation, key=key, title=name, seed=seed, on_epoch=run.log_epoch
+        trained = fitting.fit(
+            model,
+            variant,
+            examples,
+            validation,
+            key=f"{params.variant_group(name)}.{name}",
+            title=name,
+            seed=seed,
+            extractor=extractor,
+            on_epoch=run.log_epoch,
         )
-        results = workspace.training_results(name, variant)
-        storage.write_model(workspace.model(name, variant), model)
-        check_reload(workspace.model(name, variant), model, validation)
-        storage.write_table(results / "history.csv", history)
-        metrics = summary.classifier_metrics(history, model, model, examples, variant.objective)
-        storage.write_json(results / "metrics.json", metrics)
-        figure = curves.training_curves(history, title=name, active=summary.active_in_training(variant))
-        storage.write_figure(results / "curves.png", figure)
+        path, results = workspace.model(name, variant), workspace.training_results(name, variant)
+        storage.write_model(path, trained.model)
+        if extractor is None:
+            check_reload(path, trained.model, validation)
+        storage.write_table(results / "history.csv", trained.history)
+        storage.write_json(results / "metrics.json", trained.metrics)
+        storage.write_figure(results / "curves.png", draw(variant, trained.history, title=name))
+
+
+def read_examples(workspace: Workspace, params: Params, variant: Trainable) -> tuple[Examples, Examples]:
+    """What a variant is trained on and watched on: images, features of a frozen network, or rows of a signal."""
+    train, held_out = (workspace.training_data(variant, split) for split in ("train", "validation"))
+    if not isinstance(variant, RegressorVariant):
+        return read_labelled(train, held_out, kind="features" if isinstance(variant, MobileNetVariant) else "images")
+    signal = params.signals[variant.dataset]
+    return read_rows(train, signal), read_rows(held_out, signal)
 
 
 def initial_model(
-    workspace: Workspace, params: Params, variant: MlpVariant | CnnVariant, examples: Examples, *, seed: int
+    workspace: Workspace, params: Params, variant: Trainable, examples: Examples, *, seed: int
 ) -> keras.Model:
     """The model before training: fresh, or with the weights of the variant that it starts from."""
     if variant.start_from is not None:
         return storage.read_model(workspace.model(variant.start_from, params.classifiers[variant.start_from]))
-    input_shape, num_classes = examples.inputs.shape[1:], examples.num_classes
-    return models.build(variant, input_shape=input_shape, num_outputs=num_classes, seed=seed)
+    return models.build(variant, input_shape=examples.inputs.shape[1:], num_outputs=examples.num_outputs, seed=seed)
+
+
+def draw(variant: Trainable, history: pd.DataFrame, *, title: str) -> Figure:
+    """The curves of a training."""
+    if isinstance(variant, RegressorVariant):
+        return curves.regressor_curves(history, title=title)
+    return curves.training_curves(history, title=title, active=summary.active_in_training(variant))
 
 
 def check_reload(path: Path, model: keras.Model, examples: Examples) -> None:

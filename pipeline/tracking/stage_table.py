@@ -42,13 +42,7 @@ STAGES: Mapping[str, StageRuns] = {
     "features": StageRuns(lambda params: params.features, _one(data.features_record)),
     "search": StageRuns(lambda params: params.searches, _one(searches.search_record), logs_live=True),
     "sweep": StageRuns(lambda params: params.sweeps, _one(searches.sweep_record)),
-    "train": StageRuns(
-        lambda params: [name for name in params.classifiers if name not in params.transfers],
-        variants.variant_records,
-        logs_live=True,
-    ),
-    "transfer": StageRuns(lambda params: params.transfers, variants.variant_records, logs_live=True),
-    "regress": StageRuns(lambda params: params.regressors, variants.variant_records, logs_live=True),
+    "train": StageRuns(lambda params: params.all_variants, variants.variant_records, logs_live=True),
     "repeat": StageRuns(lambda params: params.all_repeated, _one(studies.repeat_record)),
     "kernels": StageRuns(lambda params: params.derived, completes=variants.kernels_records),
     "evaluate": StageRuns(

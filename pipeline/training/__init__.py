@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline.config.models import MlpVariant
+from pipeline.config.models import MlpVariant, Trainable
 from pipeline.data.examples import Examples
-from pipeline.models import Trainable
 from pipeline.runtime.progress import EpochListener
 from pipeline.training.data import Fit
 

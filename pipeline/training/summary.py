@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from pipeline.config.models import CnnVariant, ConvBlock, DenseLayer, MlpVariant, Objective
+from pipeline.config.models import CnnVariant, ConvBlock, DenseLayer, MlpVariant, Objective, Trainable
 from pipeline.data.examples import Examples
 from pipeline.errors import PipelineError
 from pipeline.evaluation import scoring
-from pipeline.models import Trainable
 
 if TYPE_CHECKING:
     import keras
 
 CLASSIFIER_METRICS = ("loss", "cross_entropy", "accuracy")
+REGRESSOR_METRICS = ("loss", "mean_absolute_error")
+# The column of the history that is shown while a model trains, and by which an epoch is the best.
+WATCHED: Mapping[Objective, str] = {
+    "categorical_crossentropy": "val_accuracy",
+    "binary_crossentropy": "val_accuracy",
+    "mean_absolute_error": "val_mean_absolute_error",
+}
 
 
 def check_converged(history: pd.DataFrame, key: str) -> None:
@@ -50,36 +56,35 @@ def parameter_counts(model: keras.Model) -> dict[str, int]:
     }
 
 
-def epoch_metrics(history: pd.DataFrame, metrics: Sequence[str], *, best_row: int) -> dict[str, Any]:
-    """The number of epochs, and the metrics of the last and of the best epoch, in training and validation.
-
-    `best_row` counts the rows of the history from 0.
-    """
-    moments = {"last": history.iloc[-1], "best": history.iloc[best_row]}
-    return {
-        "epochs": len(history),
-        "best_epoch": int(moments["best"]["epoch"]),
-        **{
-            section: {
-                moment: {metric: float(row[f"{prefix}{metric}"]) for metric in metrics}
-                for moment, row in moments.items()
-            }
-            for section, prefix in (("train", ""), ("validation", "val_"))
-        },
-    }
-
-
-def classifier_metrics(
+def metrics(
     history: pd.DataFrame, model: keras.Model, fitted: keras.Model, examples: Examples, objective: Objective
 ) -> dict[str, Any]:
-    """The metrics of a trained classifier: its size, its last epoch, its best epoch by validation accuracy.
+    """The metrics of a trained model: its size, its last epoch, its best epoch by the watched validation metric.
 
     `fitted` is the part of `model` that was trained on the examples, which may be all of it. `train_evaluated` are its
     final weights on all of them, with dropout off.
     """
-    probabilities, penalty = scoring.predict_in_batches(fitted, examples.inputs)
+    names: Sequence[str]
+    watched = history[WATCHED[objective]]
+    outputs, penalty = scoring.predict_in_batches(fitted, examples.inputs)
+    if objective == "mean_absolute_error":
+        names, best_row = REGRESSOR_METRICS, int(watched.argmin())
+        evaluated: dict[str, float] = {
+            "mean_absolute_error": float(scoring.absolute_errors(examples.targets, outputs).mean())
+        }
+    else:
+        names, best_row = CLASSIFIER_METRICS, int(watched.argmax())
+        evaluated = asdict(scoring.score(outputs, examples.targets, penalty, objective))
+    moments = {"last": history.iloc[-1], "best": history.iloc[best_row]}
     return {
         "parameters": parameter_counts(model),
-        **epoch_metrics(history, CLASSIFIER_METRICS, best_row=int(history["val_accuracy"].argmax())),
-        "train_evaluated": asdict(scoring.score(probabilities, examples.targets, penalty, objective)),
+        "epochs": len(history),
+        "best_epoch": int(moments["best"]["epoch"]),
+        **{
+            section: {
+                moment: {metric: float(row[f"{prefix}{metric}"]) for metric in names} for moment, row in moments.items()
+            }
+            for section, prefix in (("train", ""), ("validation", "val_"))
+        },
+        "train_evaluated": evaluated,
     }

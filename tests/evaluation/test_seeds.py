@@ -68,10 +68,10 @@ def outputs(rng: np.random.Generator, num_seeds: int, images: np.ndarray, *, bet
 def test_where_examples_change_nothing_it_is_welchs_test_over_seeds() -> None:
     rng = np.random.default_rng(1)
     first, second = (np.repeat(rng.normal(0, 1, (size, 1)), 50, axis=1) for size in (5, 3))
-    difference, low, high, p_value = seeds.crossed_difference(first, second)
+    found = seeds.crossed_difference(first, second)
     expected = scipy.stats.ttest_ind(first[:, 0], second[:, 0], equal_var=False)
-    assert (difference, p_value) == pytest.approx((first.mean() - second.mean(), float(expected.pvalue)))
-    assert (low, high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert (found.mean, found.p_value()) == pytest.approx((first.mean() - second.mean(), float(expected.pvalue)))
+    assert found.interval == pytest.approx(tuple(expected.confidence_interval(0.95)))
 
 
 def test_where_seeds_change_nothing_it_is_the_paired_test_over_examples() -> None:
@@ -79,8 +79,8 @@ def test_where_seeds_change_nothing_it_is_the_paired_test_over_examples() -> Non
     first, second = (np.repeat(rng.normal(0, 1, (1, 40)), 4, axis=0) for _ in range(2))
     found = seeds.crossed_difference(first, second)
     expected = scipy.stats.ttest_rel(first[0], second[0])
-    assert found[3] == pytest.approx(float(expected.pvalue))
-    assert found[1:3] == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert found.p_value() == pytest.approx(float(expected.pvalue))
+    assert found.interval == pytest.approx(tuple(expected.confidence_interval(0.95)))
 
 
 def test_equal_models_are_found_different_in_at_most_one_of_twenty() -> None:
@@ -89,7 +89,7 @@ def test_equal_models_are_found_different_in_at_most_one_of_twenty() -> None:
     for _ in range(1000):
         images = rng.normal(0, 2, 100)
         first, second = outputs(rng, 5, images), outputs(rng, 5, images)
-        p_values.append(seeds.crossed_difference(first, second)[3])
+        p_values.append(seeds.crossed_difference(first, second).p_value())
     # Two standard errors above a twentieth.
     assert np.mean(np.array(p_values) < 0.05) < 0.05 + 2 * np.sqrt(0.05 * 0.95 / 1000)
 
@@ -99,16 +99,19 @@ def test_the_other_way_round_only_the_sign_changes(num_first: int, num_second: i
     rng = np.random.default_rng(seed)
     images = rng.normal(0, 1, 20)
     first, second = outputs(rng, num_first, images), outputs(rng, num_second, images)
-    difference, low, high, p_value = seeds.crossed_difference(first, second)
-    assert seeds.crossed_difference(second, first) == pytest.approx((-difference, -high, -low, p_value))
-    assert low <= difference <= high
-    assert (p_value < 0.05) == (not low <= 0 <= high)
+    found, reverse = seeds.crossed_difference(first, second), seeds.crossed_difference(second, first)
+    low, high = found.interval
+    assert (reverse.mean, *reverse.interval) == pytest.approx((-found.mean, -high, -low))
+    assert reverse.p_value() == pytest.approx(found.p_value())
+    assert low <= found.mean <= high
+    assert (found.p_value() < 0.05) == (not low <= 0 <= high)
 
 
 def test_seeds_that_change_nothing_are_equal_or_not() -> None:
     same, other = np.ones((2, 3), dtype=bool), np.zeros((2, 3), dtype=bool)
-    assert seeds.crossed_difference(same, same) == (0, 0, 0, 1)
-    assert seeds.crossed_difference(same, other) == (1, 1, 1, 0)
+    for second, mean, p_value in ((same, 0, 1), (other, 1, 0)):
+        found = seeds.crossed_difference(same, second)
+        assert (found.mean, found.interval, found.p_value()) == (mean, (mean, mean), p_value)
 
 
 def model_of(rng: np.random.Generator, images: np.ndarray, *, better: float, objective: str) -> pairwise.Tested:

@@ -121,3 +121,39 @@ def test_the_same_history_gives_the_same_picture(history: pd.DataFrame, penalize
     first = picture(curves.training_curves(history, title="x"))
     assert first == picture(curves.training_curves(history.copy(), title="x"))
     assert first != picture(curves.training_curves(penalized, title="x"))
+
+
+@pytest.fixture
+def regressor_history() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "epoch": [1, 2, 3],
+            "loss": [0.2, 0.1, 0.05],
+            "mean_absolute_error": [0.2, 0.1, 0.05],
+            "val_loss": [0.15, 0.09, 0.06],
+            "val_mean_absolute_error": [0.15, 0.09, 0.06],
+            "learning_rate": [0.001] * 3,
+        }
+    )
+
+
+def test_training_curves_show_both_errors(regressor_history: pd.DataFrame) -> None:
+    figure = curves.regressor_curves(regressor_history, title="narrow")
+    figure.savefig(io.BytesIO())
+    (axes,) = figure.axes
+    lines = lines_of(axes)
+    assert list(lines) == ["training", "validation"]
+    np.testing.assert_array_equal(lines["training"].get_ydata(), regressor_history["mean_absolute_error"])
+    np.testing.assert_array_equal(lines["validation"].get_ydata(), regressor_history["val_mean_absolute_error"])
+    assert (axes.get_title(), axes.get_yscale()) == ("narrow", "log")
+    labels = {label.get_text() for label in axes.get_yticklabels()}
+    assert {"0.05", "0.1", "0.2"} <= labels
+
+
+def test_penalties_are_drawn_where_there_are_any(regressor_history: pd.DataFrame) -> None:
+    penalized = regressor_history.assign(
+        loss=regressor_history["loss"] + 0.5, val_loss=regressor_history["val_loss"] + 0.5
+    )
+    lines = lines_of(curves.regressor_curves(penalized, title="narrow").axes[0])
+    assert list(lines) == ["training", "validation", "training, with penalties", "validation, with penalties"]
+    np.testing.assert_array_equal(lines["validation, with penalties"].get_ydata(), penalized["val_loss"])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.config.params import Params
+from pipeline.data.examples import read_rows
 from pipeline.errors import PipelineError
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
@@ -143,7 +144,8 @@ def test_scores_are_those_of_the_saved_predictions(evaluated: Workspace) -> None
     predicted, targets, extended_predicted, extended_targets = arrays
     assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
     assert (predicted.shape, extended_predicted.shape) == ((25, 4), (4, 4))
-    np.testing.assert_array_equal(targets, data.read(evaluated.prepared("hums", "test"), num_points=NUM_POINTS)[1])
+    test = read_rows(evaluated.prepared("hums", "test"), params_with().signals["hums"])
+    np.testing.assert_array_equal(targets, test.targets)
     scores = metrics(evaluated)["narrow"]
     for figures, true, found in (
         (scores, targets, predicted),
@@ -219,10 +221,12 @@ def test_answers_come_from_the_figures(evaluated: Workspace) -> None:
     learned = answer["learned_the_transform"]
     assert learned["curve_error"] == {"test": scores["curve_error"], "extended": scores["extended"]["curve_error"]}
     x = data.axis(params_with().signals["hums"])
-    inputs, targets = data.read(evaluated.prepared("hums", "extended"), num_points=NUM_POINTS)
+    signal = params_with().signals["hums"]
+    extended = read_rows(evaluated.prepared("hums", "extended"), signal)
+    inputs = extended.inputs
     constant = np.abs(inputs - data.waves([[0.5, 0.4, 0.6, 0.5]], x)).mean()
     assert learned["curve_error_of_always_the_mean"]["extended"] == pytest.approx(constant, rel=1e-5)
-    _, targets = data.read(evaluated.prepared("hums", "test"), num_points=NUM_POINTS)
+    targets = read_rows(evaluated.prepared("hums", "test"), signal).targets
     assert answer["fit"]["mean_absolute_error"] == {
         "train": 0.125,
         "validation": 0.25,

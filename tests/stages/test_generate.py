@@ -9,11 +9,11 @@ from PIL import Image
 
 from pipeline.config.params import Params
 from pipeline.data import preprocessing
+from pipeline.data.examples import read_rows
 from pipeline.errors import PipelineError
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.stages import generate
-from pipeline.studies.waves import data
 
 SPLITS = ("train", "validation", "test", "extended")
 OUTPUTS = {
@@ -47,7 +47,8 @@ def params_with(**changes: Any) -> Params:
 def test_writes_rows_statistics_and_pictures(workspace: Workspace) -> None:
     generate.main(workspace, params_with(), "hums")
     assert set(files(workspace)) == OUTPUTS
-    sizes = {split: len(data.read(workspace.prepared("hums", split), num_points=60)[0]) for split in SPLITS}
+    signal = params_with().signals["hums"]
+    sizes = {split: len(read_rows(workspace.prepared("hums", split), signal)) for split in SPLITS}
     assert sizes == {"train": 40, "validation": 12, "test": 11, "extended": 2}
     for name in ("examples.png", "example.png"):
         with Image.open(workspace.dataset_results("hums") / name) as picture:
@@ -56,11 +57,12 @@ def test_writes_rows_statistics_and_pictures(workspace: Workspace) -> None:
 
 def test_statistics(workspace: Workspace) -> None:
     generate.main(workspace, params_with(), "hums")
-    splits = {split: data.read(workspace.prepared("hums", split), num_points=60) for split in SPLITS}
+    signal = params_with().signals["hums"]
+    splits = {split: read_rows(workspace.prepared("hums", split), signal) for split in SPLITS}
     statistics = storage.read_json(workspace.dataset_results("hums") / "statistics.json")
     told = statistics.pop("train_parameters")
     assert list(told) == ["a", "b", "c", "d"]
-    parameters = splits["train"][1].astype(np.float64)
+    parameters = splits["train"].targets.astype(np.float64)
     assert [row["mean"] for row in told.values()] == pytest.approx(parameters.mean(axis=0))
     assert [row["std"] for row in told.values()] == pytest.approx(parameters.std(axis=0))
     assert statistics == {
@@ -68,7 +70,7 @@ def test_statistics(workspace: Workspace) -> None:
         "num_points": 60,
         "length_in_pi": 10,
         "num_examples": {"train": 40, "validation": 12, "test": 11, "extended": 2},
-        "sha256": {split: preprocessing.digest(*arrays) for split, arrays in splits.items()},
+        "sha256": {split: preprocessing.digest(rows.inputs, rows.targets) for split, rows in splits.items()},
         "example": {"a": 0.024, "b": 0.533, "c": 0.018, "d": 0.558},
     }
 
@@ -89,9 +91,9 @@ def test_the_pictures_show_training_rows_and_the_example_with_its_formula(
     monkeypatch.setattr("pipeline.studies.waves.plots.example", example)
     monkeypatch.setattr("pipeline.studies.waves.plots.examples", examples)
     generate.main(workspace, params_with(), "hums")
-    inputs, targets = data.read(workspace.prepared("hums", "train"), num_points=60)
-    np.testing.assert_array_equal(drawn["curves"], inputs[:5])
-    np.testing.assert_array_equal(drawn["parameters"], targets[:5])
+    rows = read_rows(workspace.prepared("hums", "train"), params_with().signals["hums"])
+    np.testing.assert_array_equal(drawn["curves"], rows.inputs[:5])
+    np.testing.assert_array_equal(drawn["parameters"], rows.targets[:5])
 
     def formula(x: np.ndarray) -> np.ndarray:
         return 0.024 * np.sin(0.533 * x) + 0.018 * np.cos(0.558 * x)

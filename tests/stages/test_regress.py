@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from pipeline.config.params import Params
+from pipeline.data.examples import read_rows
 from pipeline.errors import PipelineError
 from pipeline.evaluation.result_files import RegressorTraining
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
-from pipeline.stages import regress
+from pipeline.stages import train
 from pipeline.studies.waves import data
 
 NUM_POINTS, NUM_EPOCHS = 20, 4
@@ -109,7 +110,7 @@ def metrics(workspace: Workspace) -> dict[str, Any]:
 def test_writes_model_history_metrics_and_curves_and_the_run_hears_each_epoch(
     prepared: Workspace, runs: list[RecordedRun]
 ) -> None:
-    regress.main(prepared, params_with(), "narrow")
+    train.main(prepared, params_with(), "narrow")
     (run,) = runs
     assert (run.name, run.files) == ("narrow", OUTPUTS)
     table = history(prepared)
@@ -123,17 +124,17 @@ def test_writes_model_history_metrics_and_curves_and_the_run_hears_each_epoch(
 
 def test_final_figures_are_those_of_the_saved_model(prepared: Workspace, runs: list[RecordedRun]) -> None:
     # Dropout must be off when the final weights are scored.
-    regress.main(prepared, params_with(layers=[{"units": 8, "dropout": 0.5}]), "narrow")
+    train.main(prepared, params_with(layers=[{"units": 8, "dropout": 0.5}]), "narrow")
     model = storage.read_model(prepared.root / "models/hums/hums/narrow.keras")
     found = metrics(prepared)
     for split, told in (("train", found["train_evaluated"]), ("validation", found["validation"]["last"])):
-        inputs, targets = data.read(prepared.prepared("hums", split), num_points=NUM_POINTS)
-        error = np.abs(np.asarray(model(inputs)) - targets).mean()
+        examples = read_rows(prepared.prepared("hums", split), params_with().signals["hums"])
+        error = np.abs(np.asarray(model(examples.inputs)) - examples.targets).mean()
         assert told["mean_absolute_error"] == pytest.approx(error, rel=1e-5)
 
 
 def test_metrics_are_those_of_the_history(prepared: Workspace, runs: list[RecordedRun]) -> None:
-    regress.main(prepared, params_with(layers=[{"units": 8, "l2": 0.01}]), "narrow")
+    train.main(prepared, params_with(layers=[{"units": 8, "l2": 0.01}]), "narrow")
     table, found = history(prepared), metrics(prepared)
     assert RegressorTraining.model_validate(found).model_dump() == found
     best = list(table["val_mean_absolute_error"]).index(table["val_mean_absolute_error"].min())
@@ -151,38 +152,38 @@ def test_metrics_are_those_of_the_history(prepared: Workspace, runs: list[Record
 
 def test_the_best_epoch_has_the_lowest_validation_error(prepared: Workspace, runs: list[RecordedRun]) -> None:
     # Steps so large that the error goes up and down.
-    regress.main(prepared, params_with(optimizer={"name": "adam", "learning_rate": 0.5}, epochs=5), "narrow")
+    train.main(prepared, params_with(optimizer={"name": "adam", "learning_rate": 0.5}, epochs=5), "narrow")
     errors = list(history(prepared)["val_mean_absolute_error"])
     assert metrics(prepared)["best_epoch"] == errors.index(min(errors)) + 1
     assert errors.index(min(errors)) + 1 < 5, "this case cannot tell the best epoch from the last"
 
 
 def test_the_same_bytes_twice(prepared: Workspace, runs: list[RecordedRun]) -> None:
-    regress.main(prepared, params_with(), "narrow")
+    train.main(prepared, params_with(), "narrow")
     first = outputs(prepared)
     for name in first:
         (prepared.root / name).unlink()
-    regress.main(prepared, params_with(), "narrow")
+    train.main(prepared, params_with(), "narrow")
     assert outputs(prepared) == first
     assert first.keys() == OUTPUTS
 
 
 def test_training_that_diverges_is_told_and_leaves_no_output(prepared: Workspace, runs: list[RecordedRun]) -> None:
     with pytest.raises(PipelineError) as raised:
-        regress.main(prepared, params_with(optimizer={"name": "sgd", "learning_rate": 1e30}), "narrow")
+        train.main(prepared, params_with(optimizer={"name": "sgd", "learning_rate": 1e30}), "narrow")
     assert str(raised.value).startswith("regressors.narrow: training diverged, its figures are NaN or infinite from")
     assert outputs(prepared) == {}
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_rows_that_do_not_fit_the_signal_are_named(prepared: Workspace, runs: list[RecordedRun], split: str) -> None:
-    inputs, targets = data.read(prepared.prepared("hums", split), num_points=NUM_POINTS)
-    storage.write_arrays(prepared.prepared("hums", split), inputs=inputs[:, 1:], targets=targets)
+    examples = read_rows(prepared.prepared("hums", split), params_with().signals["hums"])
+    storage.write_arrays(prepared.prepared("hums", split), inputs=examples.inputs[:, 1:], targets=examples.targets)
     with pytest.raises(PipelineError, match=rf"{split}\.npz: expected inputs \(n, 20\) of float32"):
-        regress.main(prepared, params_with(), "narrow")
+        train.main(prepared, params_with(), "narrow")
     assert (outputs(prepared), runs) == ({}, [])
 
 
 def test_an_unknown_regressor_is_named(prepared: Workspace, runs: list[RecordedRun]) -> None:
-    with pytest.raises(PipelineError, match="unknown regressor 'narow'; expected one of: narrow"):
-        regress.main(prepared, params_with(), "narow")
+    with pytest.raises(PipelineError, match="unknown variant 'narow'; expected one of: narrow"):
+        train.main(prepared, params_with(), "narow")

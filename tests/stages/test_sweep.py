@@ -71,7 +71,7 @@ def test_a_derived_variant_takes_the_chosen_layers(workspace: Workspace, swept: 
     content["derived"] = {"augmented": {**derived, "layers_from": "rates"}}
     content["studies"]["first"]["variants"] += ("augmented",)
     spec = Params.model_validate(content).derived["augmented"]
-    assert outcomes.of_variant(workspace, spec, "augmented").layers == swept.swept["rate_a"].layers
+    assert outcomes.of_variant(workspace, spec).layers == swept.swept["rate_a"].layers
 
 
 @pytest.mark.parametrize(

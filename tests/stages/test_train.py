@@ -26,8 +26,8 @@ from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
 from pipeline.stages import train
+from pipeline.training import summary
 from pipeline.training.data import history_columns
-from pipeline.training.summary import classifier_metrics
 from tests import params_files
 
 FIGURES = ("loss", "cross_entropy", "accuracy")
@@ -244,7 +244,7 @@ def test_the_best_epoch_is_the_first_of_equals() -> None:
     rows = {name: [0.1, 0.2, 0.3, 0.4] for name in HISTORY_COLUMNS}
     history = pd.DataFrame({**rows, "epoch": [1, 2, 3, 4], "val_accuracy": [0.7, 0.9, 0.8, 0.9]})
     model, data = keras.Model(inputs, outputs), Examples(*examples(10, seed=1).values())
-    metrics = classifier_metrics(history, model, model, data, "categorical_crossentropy")
+    metrics = summary.metrics(history, model, model, data, "categorical_crossentropy")
     assert (metrics["epochs"], metrics["best_epoch"]) == (4, 2)
     assert metrics["validation"]["best"] == {"loss": 0.2, "cross_entropy": 0.2, "accuracy": 0.9}
     assert metrics["validation"]["last"] == {"loss": 0.4, "cross_entropy": 0.4, "accuracy": 0.9}
@@ -336,7 +336,7 @@ def test_a_missing_outcome_is_named(prepared: Workspace, derived: Params, runs: 
         train.main(prepared, derived, "refit")
 
 
-def test_a_variant_on_frozen_features_is_of_another_stage(
+def test_a_variant_on_frozen_features_reads_those_and_no_images(
     prepared: Workspace, params: Params, runs: list[RecordedRun]
 ) -> None:
     content = params.model_dump(exclude_none=True)
@@ -345,7 +345,7 @@ def test_a_variant_on_frozen_features_is_of_another_stage(
     content["features"] = {"pooled": pooled}
     content["transfers"] = {"mobile": {**NARROW, "family": "mobilenet_v2", "engine": "jax", "features": "pooled"}}
     content["studies"]["first"]["variants"] += ("mobile",)
-    with pytest.raises(PipelineError, match=r"transfers.mobile: .* Run `dvc repro transfer@mobile`\."):
+    with pytest.raises(PipelineError, match=r"features/pooled/train\.npz: expected a NumPy archive with features"):
         train.main(prepared, Params.model_validate(content), "mobile")
     assert runs == []
 

@@ -23,7 +23,7 @@ from pipeline.errors import PipelineError
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
-from pipeline.stages import transfer
+from pipeline.stages import train
 
 FOLDER = "results/train/shapes/first/moved"
 OUTPUTS = {
@@ -163,7 +163,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         mobilenet_v2.draw_weights(base, seed=3)
         workspace.weights("base").parent.mkdir(parents=True)
         base.save_weights(workspace.weights("base"))
-        transfer.main(workspace, PARAMS, "moved")
+        train.main(workspace, PARAMS, "moved")
     return Trained(workspace, runs[0])
 
 
@@ -221,7 +221,7 @@ def test_weights_that_cannot_be_had_are_named_before_training(
     if content is not None:
         storage.write_bytes(workspace.weights("base"), content)
     with pytest.raises(PipelineError) as raised:
-        transfer.main(workspace, PARAMS, "moved")
+        train.main(workspace, PARAMS, "moved")
     assert str(raised.value).startswith(
         f"{workspace.weights('base')}: expected weights of MobileNetV2 without its top, {reason}"
     )
@@ -241,7 +241,7 @@ def test_features_that_do_not_fit_are_named(
 ) -> None:
     storage.write_arrays(workspace.features("tiny", "train"), **arrays)
     with pytest.raises(PipelineError, match=rf"train.npz: expected {expected}.*Delete it, then run `dvc repro`"):
-        transfer.main(workspace, PARAMS, "moved")
+        train.main(workspace, PARAMS, "moved")
     assert (outputs(workspace), runs) == (set(), [])
 
 
@@ -250,7 +250,7 @@ def test_labels_beyond_the_classes_are_named(workspace: Workspace, runs: list[Re
     storage.write_arrays(workspace.features("tiny", "train"), features=features, labels=labels)
     storage.write_arrays(workspace.features("tiny", "validation"), features=features, labels=labels + np.uint8(1))
     with pytest.raises(PipelineError, match=r"validation\.npz: expected labels below 3, the number of classes, got 3"):
-        transfer.main(workspace, PARAMS, "moved")
+        train.main(workspace, PARAMS, "moved")
     assert (outputs(workspace), runs) == (set(), [])
 
 
@@ -260,10 +260,10 @@ def test_training_that_diverges_is_told_and_leaves_no_output(trained: Trained, r
     content["studies"]["first"]["variants"] = ["wild"]
     before = outputs(trained.workspace)
     with pytest.raises(PipelineError, match=r"transfers\.wild: training diverged.*Lower optimizer\.learning_rate\."):
-        transfer.main(trained.workspace, Params.model_validate(content), "wild")
+        train.main(trained.workspace, Params.model_validate(content), "wild")
     assert outputs(trained.workspace) == before
 
 
 def test_an_unknown_variant_is_named(workspace: Workspace, runs: list[RecordedRun]) -> None:
-    with pytest.raises(PipelineError, match="unknown transfer variant 'move'; expected one of: moved"):
-        transfer.main(workspace, PARAMS, "move")
+    with pytest.raises(PipelineError, match="unknown variant 'move'; expected one of: moved"):
+        train.main(workspace, PARAMS, "move")

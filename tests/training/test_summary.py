@@ -27,15 +27,6 @@ def history() -> pd.DataFrame:
     )
 
 
-def test_the_last_and_the_best_epoch(history: pd.DataFrame) -> None:
-    assert summary.epoch_metrics(history, ("loss",), best_row=1) == {
-        "epochs": 3,
-        "best_epoch": 2,
-        "train": {"last": {"loss": 0.4}, "best": {"loss": 0.5}},
-        "validation": {"last": {"loss": 0.5}, "best": {"loss": 0.45}},
-    }
-
-
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pipeline.config.models import Search, units_text
 from pipeline.errors import PipelineError
@@ -31,32 +29,29 @@ COST_COLUMNS = [
 
 @dataclass(frozen=True)
 class Refit:
-    """A network with the units that a search chose, trained once more.
-
-    `correct` and `test_losses` (cross-entropies in nats) are (n,), one value per test image.
-    """
+    """A network with the units that a search chose, trained once more."""
 
     name: str
     search: str
     units: str
     trained: ClassifierTraining
     tested: ClassifierTest
-    correct: NDArray[np.bool_]
-    test_losses: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Evidence:
     """The searches of a study, the rows of searches.csv and the chosen units of each, and all refits by name.
 
-    `block_costs` has a row per engine and block, with the columns of benchmarks/block_costs.csv. `reported_seconds`
-    is how long the searches took their source.
+    `repeated` are the differences between variants over seeds and test images, with the columns of
+    `seeds.differences`. `block_costs` has a row per engine and block, with the columns of benchmarks/block_costs.csv.
+    `reported_seconds` is how long the searches took their source.
     """
 
     searches: Mapping[str, Search]
     scores: Mapping[str, pd.DataFrame]
     chosen: Mapping[str, str]
     refits: Mapping[str, Refit]
+    repeated: pd.DataFrame
     block_costs: pd.DataFrame
     reported_seconds: Mapping[str, float]
 

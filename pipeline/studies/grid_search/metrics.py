@@ -1,8 +1,8 @@
-"""Paired differences of searches over folds and units and of refits over test images; agreement with the source."""
+"""Differences of searches over folds and units, and of refits over seeds and test images; agreement with the source."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -10,59 +10,63 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.evaluation import statistics
-from pipeline.studies.grid_search.data import Evidence, Refit
+from pipeline.evaluation.pairwise import LEVEL
+from pipeline.evaluation.statistics import Difference
+from pipeline.studies.grid_search.data import Evidence
 
-CONFIDENCE = 0.95
-
-Basis = Literal["cross-validation", "cross-validation, chosen units", "test accuracy", "test error"]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The first less the second, with its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    def sign(self, limit: float = 0) -> int:
-        """1 where the interval lies above the limit, -1 where it lies below, otherwise 0."""
-        return int(self.low > limit) - int(self.high < limit)
-
-    def as_dict(self) -> dict[str, float]:
-        return {"difference": self.mean, "low": self.low, "high": self.high}
+Basis = Literal["cross-validation", "cross-validation, chosen units", "test accuracy", "test cross-entropy"]
 
 
 @dataclass(frozen=True)
 class Contrast:
     """The difference of two searches or refits, and what it was taken on.
 
-    `reported` is the same difference of what the source reports, if it reports both.
+    `reported` is the same difference of what the source reports, if it reports both. `judged` fills in the p value,
+    corrected for all that are judged together, and the `sign`: 0 where the difference is not significant.
     """
 
     first: str
     second: str
     basis: Basis
     difference: Difference
-    num_pairs: int
     reported: Mapping[str, float] | None = None
+    holm_p_value: float = math.nan
+    sign: int = 0
 
     def as_dict(self) -> dict[str, Any]:
+        low, high = self.difference.interval
         return {
             "first": self.first,
             "second": self.second,
             "basis": self.basis,
-            "num_pairs": self.num_pairs,
-            **self.difference.as_dict(),
+            "difference": self.difference.mean,
+            "low": low,
+            "high": high,
+            "holm_p_value": self.holm_p_value,
             **({} if self.reported is None else {"reported": self.reported}),
         }
 
     def text(self) -> str:
-        """As `a against b: +0.10 points (-0.05 to +0.25)`."""
-        d, is_error = self.difference, self.basis == "test error"
-        mean, low, high = (f"{value:+.4f}" if is_error else f"{100 * value:+.2f}" for value in (d.mean, d.low, d.high))
-        unit = "nats" if is_error else "points"
-        return f"{self.first} against {self.second}, {self.basis}: {mean} {unit} ({low} to {high})"
+        """As `a against b, test accuracy: +0.10 points (-0.05 to +0.25, p = .2)`."""
+        unit, scale, digits = ("nats", 1, 4) if self.basis == "test cross-entropy" else ("points", 100, 2)
+        mean, low, high = (
+            f"{scale * value:+.{digits}f}" for value in (self.difference.mean, *self.difference.interval)
+        )
+        p_value = "p < .001" if self.holm_p_value < 0.001 else f"p = {self.holm_p_value:.2g}".replace("0.", ".")
+        return f"{self.first} against {self.second}, {self.basis}: {mean} {unit} ({low} to {high}, {p_value})"
+
+
+def judged(contrasts: Sequence[Contrast], limit: float = 0.0) -> list[Contrast]:
+    """The contrasts as one family: tested for a difference from the limit, with Holm's correction for all of them."""
+    p_values = statistics.holm([item.difference.p_value(limit) for item in contrasts])
+    return [
+        replace(
+            item,
+            holm_p_value=p_value,
+            sign=int(np.sign(item.difference.mean - limit)) if p_value < LEVEL else 0,
+        )
+        for item, p_value in zip(contrasts, p_values, strict=True)
+    ]
 
 
 def at_equal_units(evidence: Evidence, first: str, second: str) -> list[Contrast]:
@@ -72,14 +76,12 @@ def at_equal_units(evidence: Evidence, first: str, second: str) -> list[Contrast
     if not units or accuracies[0].shape[1] != accuracies[1].shape[1]:
         return []
     difference = over_folds(*(table.loc[units].to_numpy(dtype=float) for table in accuracies))
-    reported = [
+    ours, theirs = (
         evidence.scores[name].set_index("units").loc[units, "reported_cv_accuracy"].to_numpy(dtype=float)
         for name in (first, second)
-    ]
-    # One unit has no interval over units.
-    by_source = None if len(units) < 2 or np.isnan(reported).any() else by_t(*reported).as_dict()
-    num_pairs = len(units) * accuracies[0].shape[1]
-    return [Contrast(first, second, "cross-validation", difference, num_pairs, by_source)]
+    )
+    by_source = float((ours - theirs).mean())
+    return [Contrast(first, second, "cross-validation", difference, _reported(by_source))]
 
 
 def of_chosen(evidence: Evidence, first: str, second: str) -> list[Contrast]:
@@ -90,36 +92,35 @@ def of_chosen(evidence: Evidence, first: str, second: str) -> list[Contrast]:
     if rows[0].shape != rows[1].shape:
         return []
     best = [float(evidence.scores[name]["reported_cv_accuracy"].astype(float).max()) for name in (first, second)]
-    by_source = None if math.isnan(best[0] - best[1]) else {"difference": best[0] - best[1]}
-    return [Contrast(first, second, "cross-validation, chosen units", over_folds(*rows), rows[0].shape[1], by_source)]
-
-
-def of_tests(first: Refit, second: Refit) -> Contrast:
-    """The test accuracies of two refits, image by image, with Tango's interval."""
-    pairs = statistics.discordance(first.correct, second.correct)
-    difference = Difference(pairs.difference, *statistics.tango_interval(pairs, CONFIDENCE))
-    return Contrast(first.name, second.name, "test accuracy", difference, len(first.correct))
-
-
-def of_test_errors(first: Refit, second: Refit) -> Contrast:
-    """The test errors (cross-entropies) of two refits, image by image."""
-    difference = by_t(first.test_losses, second.test_losses)
-    return Contrast(first.name, second.name, "test error", difference, len(first.test_losses))
+    by_source = _reported(best[0] - best[1])
+    return [Contrast(first, second, "cross-validation, chosen units", over_folds(*rows), by_source)]
 
 
 def of_refits(evidence: Evidence, first: str, second: str) -> list[Contrast]:
-    """The refits of two searches on the test images, if there are both."""
+    """The test accuracies of two searches' refits, if there are both and both were repeated."""
     pair = [evidence.refit_of(name) for name in (first, second)]
-    return [of_tests(pair[0], pair[1])] if pair[0] is not None and pair[1] is not None else []
+    return over_seeds(evidence, pair[0].name, pair[1].name, "accuracy") if pair[0] and pair[1] else []
+
+
+def over_seeds(
+    evidence: Evidence, first: str, second: str, metric: Literal["accuracy", "cross_entropy"]
+) -> list[Contrast]:
+    """Two variants over the seeds of their training and the test images, if both were repeated."""
+    table = evidence.repeated
+    basis: Basis = "test accuracy" if metric == "accuracy" else "test cross-entropy"
+    for one, other, sign in ((first, second, 1), (second, first, -1)):
+        for row in table[(table["first"] == one) & (table["second"] == other)].to_dict("records"):
+            error = (float(row[f"{metric}_standard_error"]), float(row[f"{metric}_degrees_of_freedom"]))
+            return [Contrast(first, second, basis, Difference(sign * float(row[f"{metric}_difference"]), (error,)))]
+    return []
 
 
 def over_folds(first: NDArray[Any], second: NDArray[Any]) -> Difference:
     """The mean difference of accuracies (num_units, num_folds) at the same units on the same folds.
 
-    The interval covers two others: by Student's t over the folds (each the mean over its units), with the variance
-    that Nadeau and Bengio (2003, doi:10.1023/A:1024068626366) give for folds whose training sets overlap; and over the
-    units (each the mean over its folds), where there are two or more. Raises ValueError for shapes that differ, or
-    fewer than two folds.
+    It is judged over the folds (each the mean over its units), with the variance that Nadeau and Bengio (2003,
+    doi:10.1023/A:1024068626366) give for folds whose training sets overlap; and over the units (each the mean over its
+    folds), where there are two or more. Raises ValueError for shapes that differ, or fewer than two folds.
     """
     if first.shape != second.shape or first.ndim != 2 or first.shape[0] < 1 or first.shape[1] < 2:
         raise ValueError(
@@ -128,18 +129,18 @@ def over_folds(first: NDArray[Any], second: NDArray[Any]) -> Difference:
     differences = first - second
     num_units, num_folds = differences.shape
     # One test example for every num_folds - 1 that a fold trains on.
-    margins = [_margin(differences.mean(axis=0), 1 / num_folds + 1 / (num_folds - 1))]
+    errors = [_error(differences.mean(axis=0), 1 / num_folds + 1 / (num_folds - 1))]
     if num_units > 1:
-        margins.append(_margin(differences.mean(axis=1), 1 / num_units))
-    mean = float(differences.mean())
-    return Difference(mean, mean - max(margins), mean + max(margins))
+        errors.append(_error(differences.mean(axis=1), 1 / num_units))
+    return Difference(float(differences.mean()), tuple(errors))
 
 
-def by_t(first: NDArray[Any], second: NDArray[Any]) -> Difference:
-    """The mean difference of scores (n,), two or more, of the same units or images, by Student's t over them."""
-    differences = first - second
-    mean, margin = float(differences.mean()), _margin(differences, 1 / len(differences))
-    return Difference(mean, mean - margin, mean + margin)
+def _error(values: NDArray[Any], variance_factor: float) -> tuple[float, float]:
+    return float(np.std(values, ddof=1)) * math.sqrt(variance_factor), len(values) - 1
+
+
+def _reported(difference: float) -> dict[str, float] | None:
+    return None if math.isnan(difference) else {"difference": difference}
 
 
 def agreement(scores: pd.DataFrame) -> dict[str, Any] | None:
@@ -164,13 +165,6 @@ def rank_correlation(table: pd.DataFrame) -> float | None:
         return None
     first, second = (columns[name].rank().to_numpy() for name in columns)
     return float(np.corrcoef(first, second)[0, 1])
-
-
-def _margin(values: NDArray[Any], variance_factor: float) -> float:
-    from scipy.stats import t
-
-    quantile = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
-    return quantile * float(np.std(values, ddof=1)) * math.sqrt(variance_factor)
 
 
 def _agreement(table: pd.DataFrame) -> dict[str, Any]:

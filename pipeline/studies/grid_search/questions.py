@@ -4,6 +4,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipeline.evaluation.pairwise import LEVEL
+from pipeline.evaluation.statistics import CONFIDENCE
 from pipeline.studies.grid_search import metrics
 from pipeline.studies.grid_search.closing_table import OVERFITS_SEVERELY, VERDICT_RULE, left_of_test_error, verdict
 from pipeline.studies.grid_search.data import BN_ALONE, BN_AND_DROPOUT, DROPOUT_ALONE, Evidence, Refit, technique_of
@@ -23,7 +25,11 @@ BEST_DEPTH = 3
 # Of two searches by name.
 Compare = Callable[[Evidence, str, str], list[Contrast]]
 
-INTERVAL = "95 % intervals of paired differences: on the same folds at the same units, or on the same test images."
+TEST = (
+    "Differences are tested on the same folds at the same units, or over the seeds of repeated trainings and the test "
+    f"images; p values are corrected by Holm's method for all that are tested together, significant below "
+    f"{100 * LEVEL:g} %; the intervals of 95 % beside them are not."
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ def answers(study: str, evidence: Evidence, agreement: Mapping[str, Any] | None)
     """The content of conclusions.json; `agreement` is how well measured and reported accuracies agree."""
     return {
         "study": study,
-        "confidence": metrics.CONFIDENCE,
+        "confidence": CONFIDENCE,
         "closing_table_verdict_rule": VERDICT_RULE,
         "agreement_with_reported": agreement,
         "conclusions": [asdict(conclusion) for conclusion in conclude(evidence)],
@@ -64,29 +70,30 @@ def conclude(evidence: Evidence) -> list[Conclusion]:
 def bn_and_dropout_is_best(evidence: Evidence) -> Conclusion:
     rivals = (BN_ALONE, DROPOUT_ALONE)
     found = {rival: _by_depth(evidence, BN_AND_DROPOUT, rival) for rival in rivals}
-    compared = [contrast for group in found.values() for contrast in group]
-    tests = [test for rival in rivals for test in _by_depth(evidence, BN_AND_DROPOUT, rival, metrics.of_refits)]
+    compared = metrics.judged([contrast for group in found.values() for contrast in group])
+    refits = [test for rival in rivals for test in _by_depth(evidence, BN_AND_DROPOUT, rival, metrics.of_refits)]
     missing = [_no_pair(BN_AND_DROPOUT, rival) for rival, group in found.items() if not group]
-    signs = [contrast.difference.sign() for contrast in compared]
+    signs = [contrast.sign for contrast in compared]
     return Conclusion(
         1,
         "Batch normalization with dropout is best.",
         "At equal units and depth, BN + dropout has a higher cross-validated accuracy than BN alone and than dropout "
         "alone, at every depth searched.",
-        f"Supported if every interval lies above 0, not supported if one lies below 0, otherwise undecided. {INTERVAL}",
+        "Supported if every difference is significantly above 0, not supported if one is significantly below, "
+        f"otherwise undecided. {TEST}",
         VERDICTS[0 if missing else _lowest(signs)],
         " ".join(missing) or f"{_better_equal_worse(signs)}: {_sentence(compared)}.",
-        {"cross_validation": _as_dicts(compared), "refits": _as_dicts(tests)},
+        {"cross_validation": _as_dicts(compared), "refits": _as_dicts(metrics.judged(refits))},
     )
 
 
 def without_dropout_is_terrible(evidence: Evidence) -> Conclusion:
     compared = _by_depth(evidence, BN_ALONE, BN_AND_DROPOUT)
-    compared += _by_depth(evidence, BN_ALONE, BN_AND_DROPOUT, metrics.of_refits)
+    compared = metrics.judged(compared + _by_depth(evidence, BN_ALONE, BN_AND_DROPOUT, metrics.of_refits), -LARGE)
     searches = [name for name, search in evidence.searches.items() if technique_of(search) == BN_ALONE]
     refits = [refit for name in searches if (refit := evidence.refit_of(name)) is not None]
     parts = {
-        "terrible": _lowest([-contrast.difference.sign(-LARGE) for contrast in compared]),
+        "terrible": _lowest([-contrast.sign for contrast in compared]),
         "overfits": _unanimous([1 if verdict(refit) == OVERFITS_SEVERELY else -1 for refit in refits]),
     }
     missing = [] if compared else [_no_pair(BN_ALONE, BN_AND_DROPOUT)]
@@ -100,9 +107,10 @@ def without_dropout_is_terrible(evidence: Evidence) -> Conclusion:
         2,
         "Without dropout it is terrible: overfitting.",
         f"BN alone overfits severely, and its accuracy is more than {100 * LARGE:g} point below that of BN + dropout.",
-        f"Terrible: supported if every interval lies below -{100 * LARGE:g} point, not supported if one lies above it. "
+        f"Terrible: supported if every difference is significantly below -{100 * LARGE:g} point, not supported if one "
+        "is significantly above it. "
         f"Overfits: supported if every refit with BN alone {OVERFITS_SEVERELY}, not supported if none does. Both must "
-        f"be supported; if one is not, the conclusion is not. {VERDICT_RULE} {INTERVAL}",
+        f"be supported; if one is not, the conclusion is not. {VERDICT_RULE} {TEST}",
         VERDICTS[0 if missing else _lowest(parts.values())],
         " ".join(missing) or reason,
         {
@@ -114,25 +122,25 @@ def without_dropout_is_terrible(evidence: Evidence) -> Conclusion:
 
 
 def without_bn_is_fine(evidence: Evidence) -> Conclusion:
-    compared = _by_depth(evidence, DROPOUT_ALONE, BN_AND_DROPOUT)
-    later = _longer_against_shorter(evidence)
-    # Errors that rise do harm, and so do accuracies that fall.
-    harms = [item.difference.sign() * (1 if item.basis == "test error" else -1) for item in later]
+    compared = metrics.judged(_by_depth(evidence, DROPOUT_ALONE, BN_AND_DROPOUT), -LARGE)
+    later = metrics.judged(_longer_against_shorter(evidence))
+    # Cross-entropies that rise do harm, and so do accuracies that fall.
+    harms = [item.sign * (1 if item.basis == "test cross-entropy" else -1) for item in later]
     parts = {
-        "fine": _lowest([contrast.difference.sign(-LARGE) for contrast in compared]),
+        "fine": _lowest([contrast.sign for contrast in compared]),
         "overfits_later": _agreed(harms),
     }
     missing = [] if compared else [_no_pair(DROPOUT_ALONE, BN_AND_DROPOUT)]
-    missing += [] if later else ["There is no refit with dropout alone for more epochs than the search had."]
+    missing += [] if later else ["There are no repeated refits with dropout alone, one of them for more epochs."]
     return Conclusion(
         3,
         "Without batch normalization it is fine, but may overfit as epochs increase.",
         f"Dropout alone is less than {100 * LARGE:g} point below BN + dropout, and more epochs make its test figures "
         "worse.",
-        f"Fine: supported if every interval lies above -{100 * LARGE:g} point, not supported if one lies below it. "
-        "Overfits later: supported if the test accuracy falls or the test error rises with more epochs (interval "
-        "beyond 0), not supported if one of them improves so and the other does not get worse. Both must be "
-        f"supported; if one is not, the conclusion is not. {INTERVAL}",
+        f"Fine: supported if every difference is significantly above -{100 * LARGE:g} point, not supported if one is "
+        "significantly below it. Overfits later: supported if with more epochs the test accuracy falls or the test "
+        "cross-entropy rises significantly, not supported if one of them improves so and the other does not get worse. "
+        f"Both must be supported; if one is not, the conclusion is not. {TEST}",
         VERDICTS[0 if missing else _lowest(parts.values())],
         " ".join(missing) or f"{_says(parts)} {_sentence([*compared, *later])}.",
         {"parts": _verdicts(parts), "cross_validation": _as_dicts(compared), "more_epochs": _as_dicts(later)},
@@ -181,17 +189,18 @@ def three_layers_are_best(evidence: Evidence) -> Conclusion:
         if depth != BEST_DEPTH and (other := evidence.find(depth, technique)) is not None
     ]
     groups = [[*metrics.of_chosen(evidence, *pair), *metrics.of_refits(evidence, *pair)] for pair in pairs]
-    signs = [_agreed([contrast.difference.sign() for contrast in group]) for group in groups]
-    compared = [contrast for group in groups for contrast in group]
+    compared = metrics.judged([contrast for group in groups for contrast in group])
+    of_group = iter(compared)
+    signs = [_agreed([next(of_group).sign for _ in group]) for group in groups]
     missing = [] if compared else ["There are no two searches of one technique, one over three hidden layers."]
     return Conclusion(
         5,
         "Three hidden layers are best.",
         "Whatever the technique, what the search over three hidden layers chose beats what those over other depths "
         "chose, in cross-validation and as a refit on the test images.",
-        "Of two depths one beats the other if an interval, of the cross-validated or of the test accuracy, lies on "
-        "its side of 0 and none on the other's. Supported if three layers beat every other depth, not supported if "
-        f"another depth beats them, otherwise undecided. {INTERVAL}",
+        "Of two depths one beats the other if its cross-validated or its test accuracy is significantly higher and the "
+        "other's is in neither. Supported if three layers beat every other depth, not supported if another depth beats "
+        f"them, otherwise undecided. {TEST}",
         VERDICTS[0 if missing else _lowest(signs)],
         " ".join(missing) or f"{_better_equal_worse(signs)}: {_sentence(compared)}.",
         {
@@ -226,11 +235,12 @@ def _by_depth(evidence: Evidence, first: str, second: str, compare: Compare = me
 
 def _longer_against_shorter(evidence: Evidence) -> list[Contrast]:
     """Refits with dropout alone for more epochs, against those for as many as the search had, on the test images."""
-    found = []
+    found: list[Contrast] = []
     for name, search in evidence.searches.items():
         short, long = evidence.refit_of(name), evidence.longer_refit_of(name)
         if technique_of(search) == DROPOUT_ALONE and short is not None and long is not None:
-            found += [metrics.of_tests(long, short), metrics.of_test_errors(long, short)]
+            found += metrics.over_seeds(evidence, long.name, short.name, "accuracy")
+            found += metrics.over_seeds(evidence, long.name, short.name, "cross_entropy")
     return found
 
 

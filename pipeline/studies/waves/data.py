@@ -1,13 +1,9 @@
 """Waves a sin(b x) + c cos(d x), and rows of them with known parameters."""
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.config.data import Signal
-from pipeline.errors import PipelineError
-from pipeline.io import storage
 
 PARAMETERS = ("a", "b", "c", "d")
 
@@ -40,19 +36,3 @@ def rows(parameters: ArrayLike, x: NDArray[np.float64]) -> Rows:
     # The wave of the rounded parameters: a row and its targets must agree.
     targets = np.asarray(parameters, dtype=np.float32)
     return waves(targets, x).astype(np.float32), targets
-
-
-def read(path: Path, *, num_points: int) -> Rows:
-    """Read the rows of a split.
-
-    Raises PipelineError when the file is missing, damaged, empty, or does not fit the number of points.
-    """
-    inputs, targets = storage.read_arrays(path, "inputs", "targets")
-    problem = None
-    if inputs.ndim != 2 or len(inputs) == 0 or inputs.shape[1] != num_points or inputs.dtype != np.float32:
-        problem = f"inputs (n, {num_points}) of float32, got {inputs.shape} of {inputs.dtype}"
-    elif targets.shape != (len(inputs), len(PARAMETERS)) or targets.dtype != np.float32:
-        problem = f"targets ({len(inputs)}, {len(PARAMETERS)}) of float32, got {targets.shape} of {targets.dtype}"
-    if problem:
-        raise PipelineError(f"{path}: expected {problem}. Delete it, then run `dvc repro` to make it again.")
-    return inputs, targets

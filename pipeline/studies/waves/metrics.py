@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.evaluation.scoring import absolute_errors
 from pipeline.studies.waves.data import PARAMETERS
 
 # The places of a and b, and of d: whose signs can change together and leave the curve as it is.
@@ -35,11 +36,6 @@ class WavePredictions:
 def named(values: Sequence[float] | NDArray[Any]) -> dict[str, float]:
     """Four numbers by the names of the parameters."""
     return {name: float(value) for name, value in zip(PARAMETERS, values, strict=True)}
-
-
-def absolute_errors(true: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:
-    """Absolute differences of parameters (n, 4), or of curves (n, num_points)."""
-    return np.abs(np.asarray(true, dtype=np.float64) - np.asarray(predicted, dtype=np.float64))
 
 
 def row_errors(true: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:

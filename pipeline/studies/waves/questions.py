@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluation.result_files import RegressorTraining
+from pipeline.evaluation.scoring import absolute_errors
 from pipeline.studies.waves.data import PARAMETERS
-from pipeline.studies.waves.metrics import WavePredictions, absolute_errors, named, with_nearest_signs
+from pipeline.studies.waves.metrics import WavePredictions, named, with_nearest_signs
 
 if TYPE_CHECKING:
     import keras

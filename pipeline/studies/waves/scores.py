@@ -10,9 +10,10 @@ from pipeline.config.data import Signal
 from pipeline.evaluation import statistics
 from pipeline.evaluation.reported import ReportedRow
 from pipeline.evaluation.result_files import Count, Number, Record, RegressorTraining
+from pipeline.evaluation.scoring import absolute_errors
 from pipeline.studies.waves import data, metrics
 from pipeline.studies.waves.data import PARAMETERS
-from pipeline.studies.waves.metrics import WavePredictions, absolute_errors, named
+from pipeline.studies.waves.metrics import WavePredictions, named
 
 
 class MeanAndSpread(Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -38,7 +39,8 @@ def make_evidence() -> MakeEvidence:
     """A function of accuracies by search, such as `2_bn_dropout`, that makes evidence with a refit of each.
 
     `noise` is the standard deviation of single fold accuracies, `refits` replaces fields of refits by name,
-    `longer` makes a refit for more epochs with these fields, `costs` are the ratios (median, min, max) by engine.
+    `longer` makes a refit for more epochs with these fields, `entropies` are test cross-entropies of refits (0.1
+    without), `costs` are the ratios (median, min, max) by engine.
     """
 
     def make(
@@ -47,6 +49,7 @@ def make_evidence() -> MakeEvidence:
         noise: float = 0.0,
         refits: Mapping[str, Mapping[str, Any]] | None = None,
         longer: Mapping[str, Mapping[str, Any]] | None = None,
+        entropies: Mapping[str, float] | None = None,
         costs: Mapping[str, tuple[float, float, float]] | None = None,
         without_refits: bool = False,
     ) -> Evidence:
@@ -61,7 +64,9 @@ def make_evidence() -> MakeEvidence:
         }
         for name, fields in (longer or {}).items():
             made[f"{name}_longer"] = refit(f"{name}_longer", name, chosen[name], **{"epochs": 30, **fields})
-        return Evidence(searches, scores, chosen, made, block_costs(costs or {}), {"3_bn": 105.0, "3_dropout": 66.0})
+        repeated = differences(made, entropies or {})
+        seconds = {"3_bn": 105.0, "3_dropout": 66.0}
+        return Evidence(searches, scores, chosen, made, repeated, block_costs(costs or {}), seconds)
 
     return make
 
@@ -111,10 +116,7 @@ def refit(
     train_accuracy: float = 1.0,
     train_error: float = 0.01,
     test_error: float = 0.08,
-    test_losses: Any = None,
 ) -> Refit:
-    """Right on the first images, as many as its accuracy says."""
-    correct = np.arange(NUM_IMAGES) < round(accuracy * NUM_IMAGES)
     return Refit(
         name=name,
         search=search,
@@ -132,15 +134,30 @@ def refit(
             accuracy_low=accuracy - 0.003,
             accuracy_high=accuracy + 0.003,
             num_examples=NUM_IMAGES,
-            num_correct=int(correct.sum()),
+            num_correct=round(accuracy * NUM_IMAGES),
             macro_f1=accuracy,
             expected_calibration_error=0.02,
             overconfidence=0.01,
             model_sha256="0" * 64,
         ),
-        correct=correct,
-        test_losses=np.where(correct, 0.01, 3.0) if test_losses is None else test_losses,
     )
+
+
+def differences(refits: Mapping[str, Refit], entropies: Mapping[str, float]) -> pd.DataFrame:
+    """Rows as in the differences of repeats, every two refits with a standard error of .001."""
+    spread = {"standard_error": 0.001, "degrees_of_freedom": 20.0}
+    rows = [
+        {
+            "first": first,
+            "second": second,
+            "accuracy_difference": refits[first].tested.accuracy - refits[second].tested.accuracy,
+            "cross_entropy_difference": entropies.get(first, 0.1) - entropies.get(second, 0.1),
+            **{f"{metric}_{name}": value for metric in ("accuracy", "cross_entropy") for name, value in spread.items()},
+        }
+        for first, second in itertools.combinations(refits, 2)
+    ]
+    columns = ["first", "second", "accuracy_difference", "cross_entropy_difference"]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
 
 
 def scores(*, loss: float = 0.3, accuracy: float = 0.9) -> ClassifierScores:

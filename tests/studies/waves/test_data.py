@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,6 @@ from hypothesis import strategies as st
 
 from pipeline.config.data import Signal
 from pipeline.data import preprocessing
-from pipeline.errors import PipelineError
-from pipeline.io import storage
 from pipeline.studies.waves import data
 
 X = np.linspace(0, 10 * np.pi, 60)
@@ -105,31 +102,3 @@ def test_equal_seeds_give_equal_rows() -> None:
 def test_training_rows_do_not_depend_on_the_other_splits() -> None:
     full, less = (data.generate(signal(test_size=size))["train"] for size in (70, 20))
     np.testing.assert_array_equal(full[1], less[1])
-
-
-def test_saved_rows_are_read_back(tmp_path: Path) -> None:
-    path = tmp_path / "rows.npz"
-    inputs, targets = data.rows(EDGES, X)
-    storage.write_arrays(path, inputs=inputs, targets=targets)
-    for read, written in zip(data.read(path, num_points=60), (inputs, targets), strict=True):
-        np.testing.assert_array_equal(read, written)
-
-
-@pytest.mark.parametrize(
-    ("inputs", "targets", "expected"),
-    [
-        (((2, 59), "f4"), ((2, 4), "f4"), r"inputs \(n, 60\) of float32, got \(2, 59\) of float32"),
-        (((2, 60), "f8"), ((2, 4), "f4"), r"inputs \(n, 60\) of float32, got \(2, 60\) of float64"),
-        (((0, 60), "f4"), ((0, 4), "f4"), r"inputs \(n, 60\) of float32, got \(0, 60\) of float32"),
-        (((), "f4"), ((2, 4), "f4"), r"inputs \(n, 60\) of float32, got \(\) of float32"),
-        (((2, 60), "f4"), ((3, 4), "f4"), r"targets \(2, 4\) of float32, got \(3, 4\) of float32"),
-        (((2, 60), "f4"), ((2, 3), "f4"), r"targets \(2, 4\) of float32, got \(2, 3\) of float32"),
-    ],
-)
-def test_rows_that_do_not_fit_are_refused(
-    tmp_path: Path, inputs: tuple[Any, str], targets: tuple[Any, str], expected: str
-) -> None:
-    path = tmp_path / "rows.npz"
-    storage.write_arrays(path, inputs=np.zeros(*inputs), targets=np.zeros(*targets))
-    with pytest.raises(PipelineError, match=rf"rows\.npz: expected {expected}\. Delete it, then run `dvc repro`"):
-        data.read(path, num_points=60)

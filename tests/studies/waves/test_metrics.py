@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from pipeline.evaluation.scoring import absolute_errors
 from pipeline.studies.waves import data, metrics
 
 X = np.linspace(0, 4 * np.pi, 41)
@@ -16,7 +17,7 @@ rows = arrays.arrays(np.float64, (5, 4), elements=st.floats(-3, 3))
 
 def test_errors_match_hand_computed_ones() -> None:
     true, predicted = np.array([[1, 2, 3, 4.0]]), np.array([[1.5, 0, 3, -4.0]])
-    assert metrics.absolute_errors(true, predicted).tolist() == [[0.5, 2, 0, 8]]
+    assert absolute_errors(true, predicted).tolist() == [[0.5, 2, 0, 8]]
     assert metrics.with_nearest_signs(true, predicted).tolist() == [[1.5, 0, 3, 4]]
 
 
@@ -40,15 +41,15 @@ def test_the_nearest_signs(true: list[float], predicted: list[float], fixed: lis
 def test_signs_change_no_curve_and_are_the_best_of_all_four(true: np.ndarray, predicted: np.ndarray) -> None:
     fixed = metrics.with_nearest_signs(true, predicted)
     np.testing.assert_array_equal(data.waves(fixed, X), data.waves(predicted, X))
-    errors = metrics.absolute_errors(true, fixed).sum(axis=1)
-    best = np.min([metrics.absolute_errors(true, predicted * signs).sum(axis=1) for signs in SIGNS], axis=0)
+    errors = absolute_errors(true, fixed).sum(axis=1)
+    best = np.min([absolute_errors(true, predicted * signs).sum(axis=1) for signs in SIGNS], axis=0)
     np.testing.assert_allclose(errors, best, atol=1e-12)
 
 
 @given(rows, st.lists(st.sampled_from(SIGNS), min_size=5, max_size=5))
 def test_equivalent_parameters_have_no_error(true: np.ndarray, signs: list[tuple[int, ...]]) -> None:
     fixed = metrics.with_nearest_signs(true, true * np.array(signs))
-    np.testing.assert_array_equal(metrics.absolute_errors(true, fixed), 0)
+    np.testing.assert_array_equal(absolute_errors(true, fixed), 0)
 
 
 @given(rows, st.floats(-3, 3))
@@ -80,9 +81,9 @@ def test_what_the_curve_determines() -> None:
 @given(rows, rows)
 def test_curve_errors_are_zero_for_the_same_curve_and_symmetric(true: np.ndarray, predicted: np.ndarray) -> None:
     first, second = data.waves(true, X), data.waves(predicted, X)
-    np.testing.assert_array_equal(metrics.absolute_errors(first, first), 0)
-    errors = metrics.absolute_errors(first, second)
-    np.testing.assert_array_equal(errors, metrics.absolute_errors(second, first))
+    np.testing.assert_array_equal(absolute_errors(first, first), 0)
+    errors = absolute_errors(first, second)
+    np.testing.assert_array_equal(errors, absolute_errors(second, first))
     assert errors.shape == (5, 41)
     assert (errors >= 0).all()
 
