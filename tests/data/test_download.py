@@ -1,3 +1,5 @@
+"""Downloads of dataset files: what is placed, what is refused and why, and which source comes first."""
+
 from __future__ import annotations
 
 import contextlib
@@ -9,165 +11,18 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import tracemalloc
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from pipeline.config.data import IdxFiles, PublishedWeights
+from pipeline.config.data import IdxFiles
 from pipeline.data import download, idx
-from pipeline.data.download import Limits
 from pipeline.errors import PipelineError
+from tests.data.download_server import ARCHIVE, IMPATIENT, NAME, PLAIN, WRONG, Server, labels_header
 
-NAME = "train-labels-idx1-ubyte.gz"
-PLAIN = idx.encode(np.random.default_rng(0).integers(0, 10, 3_000, dtype=np.uint8))
-# Another compressor than the pipeline's: what a publisher serves differs in bytes, not in content.
-ARCHIVE = idx.compress(PLAIN)[:4] + b"\x01\x02\x03\x04" + idx.compress(PLAIN)[8:]
 SHA256 = hashlib.sha256(PLAIN).hexdigest()
-WRONG = idx.compress(idx.encode(np.zeros(3_000, np.uint8)))
-IMPATIENT = Limits(
-    connect_seconds=1, silence_seconds=0.3, patience_seconds=0.3, min_speed=4_000, max_size=len(PLAIN) + 1_000
-)
-
 PROJECT = Path(__file__).resolve().parents[2]
-
-
-class Server(ThreadingHTTPServer):
-    """Serves /<behaviour>/<name>; its handlers wait for `closing` where a real server would hang."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.closing = threading.Event()
-        self.requested = threading.Event()
-        self.paths: list[str] = []
-        self.bomb = b""
-
-    def url(self, behaviour: str) -> str:
-        return f"http://127.0.0.1:{self.server_port}/{behaviour}"
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that give up are what the tests are about."""
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        self.server.paths.append(self.path)
-        self.server.requested.set()
-        BEHAVIOURS[self.path.split("/")[1]](self)
-
-    def log_message(self, *args: object) -> None:
-        """Quiet."""
-
-    def head(self, status: int = 200, **headers: str) -> None:
-        self.send_response(status)
-        for key, value in headers.items():
-            self.send_header(key.replace("_", "-"), value)
-        self.end_headers()
-
-    def whole(self, content: bytes) -> None:
-        self.head(Content_Length=str(len(content)))
-        self.wfile.write(content)
-
-
-def chunked(handler: Handler) -> None:
-    handler.protocol_version = "HTTP/1.1"
-    handler.head(Transfer_Encoding="chunked", Connection="close")
-    for start in range(0, len(ARCHIVE), 500):
-        chunk = ARCHIVE[start : start + 500]
-        handler.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
-    handler.wfile.write(b"0\r\n\r\n")
-
-
-def stalls_in_body(handler: Handler) -> None:
-    handler.head(Content_Length=str(len(ARCHIVE)))
-    handler.wfile.write(ARCHIVE[:100])
-    handler.wfile.flush()
-    handler.server.closing.wait()
-
-
-def trickles(handler: Handler) -> None:
-    handler.head(Content_Length=str(len(ARCHIVE)))
-    for index in range(len(ARCHIVE)):
-        handler.wfile.write(ARCHIVE[index : index + 1])
-        if handler.server.closing.wait(0.05):
-            return
-
-
-def truncates(handler: Handler) -> None:
-    handler.head(Content_Length=str(len(ARCHIVE)))
-    handler.wfile.write(ARCHIVE[:-100])
-
-
-def floods(handler: Handler) -> None:
-    handler.head()
-    while not handler.server.closing.is_set():
-        handler.wfile.write(bytes(10_000))
-
-
-def redirects(handler: Handler) -> None:
-    handler.head(302, Location=handler.path.replace("redirects", "good"))
-
-
-def puzzles(handler: Handler) -> None:
-    handler.head(Content_Length="²")
-    handler.wfile.write(ARCHIVE)
-
-
-def labels_header(num_labels: int) -> bytes:
-    """The beginning of an IDX file that claims to hold this many labels."""
-    return PLAIN[:4] + num_labels.to_bytes(4, "big")
-
-
-BEHAVIOURS: dict[str, Callable[[Handler], object]] = {
-    "good": lambda handler: handler.whole(ARCHIVE),
-    "chunked": chunked,
-    "redirects": redirects,
-    # A digit to Python, but no number.
-    "puzzles": puzzles,
-    "circles": lambda handler: handler.head(302, Location=handler.path),
-    "escapes": lambda handler: handler.head(302, Location="file:///etc/passwd"),
-    "missing": lambda handler: handler.head(404),
-    "overloaded": lambda handler: handler.head(503),
-    "hangs": lambda handler: handler.server.closing.wait(),
-    "stalls": stalls_in_body,
-    "trickles": trickles,
-    "truncates": truncates,
-    "shortens": lambda handler: handler.whole(ARCHIVE[:-100]),
-    "corrupts": lambda handler: handler.whole(ARCHIVE[:1000] + b"\xff\x00\xff\x00" + ARCHIVE[1004:]),
-    "page": lambda handler: handler.whole(b"<html>Please log in</html>"),
-    "wrong": lambda handler: handler.whole(WRONG),
-    "floods": floods,
-    "announces": lambda handler: handler.head(Content_Length="1000000000000"),
-    "bomb": lambda handler: handler.whole(idx.compress(bytes(1_000_000))),
-    "disguised": lambda handler: handler.whole(idx.compress(labels_header(3) + bytes(1_000))),
-    "great-bomb": lambda handler: handler.whole(handler.server.bomb),
-    "boasts": lambda handler: handler.whole(idx.compress(labels_header(2**32 - 1))),
-    "lies": lambda handler: handler.whole(idx.compress(labels_header(3_001) + PLAIN[8:])),
-}
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("NO_PROXY", "*")
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield server
-        server.closing.set()
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "raw").mkdir()
-    return tmp_path / "raw"
 
 
 def idx_files(*sources: str) -> IdxFiles:
@@ -387,85 +242,6 @@ def test_interrupt_while_transferring_leaves_nothing(server: Server, folder: Pat
     assert list(folder.iterdir()) == []
 
 
-WEIGHTS = "base.weights.h5"
-# Other bytes of the same training, so with a hash of their own.
-MIRRORED = b"weights as the mirror has them"
-
-
-def published_weights(*urls: str) -> PublishedWeights:
-    """A file of the mirror, and public ones whose content is ARCHIVE."""
-    mirrored = {"url": f"imagenet/{WEIGHTS}", "sha256": hashlib.sha256(MIRRORED).hexdigest()}
-    published = [{"url": url, "sha256": hashlib.sha256(ARCHIVE).hexdigest()} for url in urls]
-    return PublishedWeights.model_validate(
-        {"kind": "published", "architecture": "mobilenet_v2", "mirrored": mirrored, "published": published}
-    )
-
-
-@pytest.fixture
-def mirror(tmp_path: Path) -> Path:
-    (tmp_path / "mirror" / "imagenet").mkdir(parents=True)
-    return tmp_path / "mirror"
-
-
-def test_weights_of_the_mirror_come_first_and_as_they_are(server: Server, folder: Path, mirror: Path) -> None:
-    (mirror / "imagenet" / WEIGHTS).write_bytes(MIRRORED)
-    weights = published_weights(f"{server.url('good')}/public.h5")
-    path = download.fetch_weights(weights, folder, mirror=f"{mirror}/", limits=IMPATIENT)
-    assert path == folder / WEIGHTS
-    assert path.read_bytes() == MIRRORED
-    assert server.paths == []
-
-
-@pytest.mark.parametrize("in_mirror", [None, b"", MIRRORED[:-1], ARCHIVE])
-def test_public_weights_follow_under_their_own_name_and_hash(
-    server: Server, folder: Path, mirror: Path, in_mirror: bytes | None, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The hash of one source does not excuse another: what is right in public is wrong in the mirror."""
-    if in_mirror is not None:
-        (mirror / "imagenet" / WEIGHTS).write_bytes(in_mirror)
-    weights = published_weights(f"{server.url('truncates')}/public.h5", f"{server.url('good')}/public.h5")
-    with caplog.at_level(logging.WARNING):
-        path = download.fetch_weights(weights, folder, mirror=str(mirror), limits=IMPATIENT)
-    assert path == folder / "public.h5"
-    assert path.read_bytes() == ARCHIVE
-    assert list(folder.iterdir()) == [path]
-    first, second = (record.getMessage() for record in caplog.records)
-    assert first.startswith(f"{WEIGHTS} from {mirror}/imagenet: ")
-    assert second.startswith(f"{WEIGHTS} from {server.url('truncates')}/public.h5: transfer failed")
-
-
-def test_the_public_hash_does_not_admit_the_mirrors_bytes(server: Server, folder: Path) -> None:
-    weights = published_weights(f"{server.url('wrong')}/public.h5")
-    with pytest.raises(PipelineError, match=r"wrong/public\.h5: expected content with SHA-256 .*; discarded"):
-        download.fetch_weights(weights, folder, mirror=None, limits=IMPATIENT)
-    assert list(folder.iterdir()) == []
-
-
-def test_when_no_weights_can_be_had_one_error_lists_the_reasons_and_the_way_out(
-    server: Server, folder: Path, mirror: Path
-) -> None:
-    weights = published_weights(f"{server.url('missing')}/public.h5", "public.h5")
-    with pytest.raises(PipelineError) as caught:
-        download.fetch_weights(weights, folder, mirror=str(mirror), limits=IMPATIENT)
-    lines = str(caught.value).splitlines()
-    assert lines[0] == f"{WEIGHTS}: none of 3 sources serves it."
-    assert lines[1] == f"  {mirror}/imagenet: no such file in this folder"
-    assert lines[2] == f"  {server.url('missing')}/public.h5: HTTP status 404 Not Found"
-    assert lines[3].startswith("  public.h5: ")
-    assert lines[4] == (
-        f"Check the network, or a damaged file, or work offline: set DATASET_MIRROR (it is '{mirror}' now) to a "
-        f"folder, or the http(s) address of one, that holds imagenet/{WEIGHTS}. Then run the command again."
-    )
-    assert list(folder.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", ["..", "a?b.h5", ".hidden", ""])
-def test_weights_with_path_tricks_in_their_name_are_refused(server: Server, folder: Path, name: str) -> None:
-    with pytest.raises(PipelineError, match="expected a plain file name to fetch"):
-        download.fetch_weights(published_weights(f"{server.url('good')}/{name}"), folder, mirror=None)
-    assert server.paths == []
-
-
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -477,38 +253,3 @@ def test_progress_shows_on_a_terminal_only(server: Server, folder: Path, stream:
         fetch([server.url("good")], folder)
     assert (NAME in stream.getvalue()) is shown
     assert bool(stream.getvalue()) is shown
-
-
-# As published: SHA-256 of the decompressed content.
-PUBLISHED = [
-    ("mnist", idx.TRAIN_IMAGES, (60_000, 28, 28), "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
-    ("mnist", idx.TRAIN_LABELS, (60_000,), "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
-    ("mnist", idx.TEST_IMAGES, (10_000, 28, 28), "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
-    ("mnist", idx.TEST_LABELS, (10_000,), "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
-    (
-        "fashion-mnist",
-        idx.TRAIN_IMAGES,
-        (60_000, 28, 28),
-        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-    ),
-    ("fashion-mnist", idx.TRAIN_LABELS, (60_000,), "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
-    (
-        "fashion-mnist",
-        idx.TEST_IMAGES,
-        (10_000, 28, 28),
-        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-    ),
-    ("fashion-mnist", idx.TEST_LABELS, (10_000,), "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
-]
-
-
-@pytest.mark.parametrize(("dataset", "name", "shape", "sha256"), PUBLISHED)
-def test_published_files_decode(
-    dataset_mirror: Path, tmp_path: Path, dataset: str, name: str, shape: tuple[int, ...], sha256: str
-) -> None:
-    files = IdxFiles(kind="idx_files", folder=dataset, urls=(), sha256={name: sha256})
-    download.fetch_files(files, tmp_path, mirror=str(dataset_mirror))
-    array = idx.read(tmp_path / name, rank=len(shape))
-    assert array.shape == shape
-    if array.ndim == 1:
-        assert np.unique(array).tolist() == list(range(10))
