@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.config.studies import Gate
 from pipeline.evaluation import scoring, statistics
 from pipeline.studies.waves import metrics
+from pipeline.tracking.decisions import Check
 
 # Another backend and other batches sum float32 numbers in another order, which makes 1e-6 or so.
 PREDICTION_TOLERANCE = 1e-4
@@ -20,16 +21,6 @@ NOT_LOADED = "the model cannot be loaded"
 MAX_LISTED = 3
 
 Outputs = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One condition of a promotion; `measured` and `required` are for people."""
-
-    name: str
-    passed: bool
-    measured: str
-    required: str
 
 
 @dataclass(frozen=True)

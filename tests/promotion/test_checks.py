@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pipeline.config.studies import Gate
 from pipeline.promotion import checks
-from pipeline.promotion.checks import Check, Evidence, Served, WorkTree
+from pipeline.promotion.checks import Evidence, Served, WorkTree
+from pipeline.tracking.decisions import Check
 
 NUM = 400
 LABELS = np.arange(NUM) % 2
