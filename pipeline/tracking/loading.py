@@ -17,6 +17,7 @@ from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
 from pipeline.tracking import queries, registry
+from pipeline.tracking.queries import TrackedVersion
 from pipeline.tracking.records.record import registered_name
 from pipeline.tracking.settings import find_location
 from pipeline.tracking.store import opened
@@ -32,19 +33,6 @@ Predict = Callable[[NDArray[Any]], NDArray[np.float32]]
 
 class UnusableModelError(Exception):
     """A logged model that cannot be fetched or loaded, or that fails on good input."""
-
-
-@dataclass(frozen=True)
-class RegisteredVersion:
-    """A version of a registered model. `is_champion`: it was asked for as the champion, not by its number."""
-
-    name: str
-    number: int
-    variant: str
-    is_champion: bool
-
-    def __str__(self) -> str:
-        return f"{self.name} version {self.number}{' (champion)' * self.is_champion}: {self.variant}"
 
 
 @dataclass(frozen=True)
@@ -64,19 +52,19 @@ class OpenModel:
             raise UnusableModelError(f"it fails on these inputs: {type(error).__name__}: {error}") from error
 
 
-def registered_version(workspace: Workspace, params: Params, task: str, number: int | None = None) -> RegisteredVersion:
+def registered_version(workspace: Workspace, params: Params, task: str, number: int | None = None) -> TrackedVersion:
     """A version of a task's registered model; without a number its champion.
 
     Raises PipelineError when there is none, no database, or MLflow does not answer as it should.
     """
-    name, is_champion = registered_name(params, task), number is None
+    name = registered_name(params, task)
     require_database(workspace, task)
     with opened(workspace) as store:
         versions = queries.find_versions(store.client, name) or []
     for version in versions:
-        if registry.CHAMPION in version.aliases if is_champion else version.version == number:
-            return RegisteredVersion(name, version.version, version.variant or "?", is_champion)
-    wanted = "a champion" if is_champion else f"a version {number}"
+        if registry.CHAMPION in version.aliases if number is None else version.version == number:
+            return version
+    wanted = "a champion" if number is None else f"a version {number}"
     raise PipelineError(
         f"{name}: expected {wanted} in MLflow at {find_location(workspace).shown}, but there is none. "
         f"Run `dvc repro register@{task}` to register the selected model, `python -m pipeline sync` where that was "
@@ -94,29 +82,29 @@ def require_database(workspace: Workspace, task: str) -> None:
         )
 
 
-def load_model(workspace: Workspace, version: RegisteredVersion) -> Predict:
+def load_model(workspace: Workspace, version: TrackedVersion) -> Predict:
     """The function from inputs (n, ...) to outputs (n, num_outputs) of a version, on the backend that Keras runs on.
 
     Raises PipelineError, as the function does, when the model is damaged or does not fit, or MLflow does not answer.
     """
-    try:
-        model = _load(workspace, version.name, version.number)
-    except UnusableModelError as error:
-        raise PipelineError(
-            f"{version}: {error}\n`python -m pipeline sync` logs it again where what was trained lies here, and "
-            "`--version N` names another version."
-        ) from error
+    sync = "`python -m pipeline sync` logs it again where what was trained lies here"
+    with _explained(version, f"{sync}, and `--version N` names another version."):
+        model = _load(workspace, version.model, version.version)
 
     def predict(inputs: NDArray[Any]) -> NDArray[np.float32]:
-        try:
+        fitting = "Name a version that fits the parameters with `--version N`"
+        with _explained(version, f"{fitting}, or run `dvc repro` to train and register one."):
             return model.predict(inputs)
-        except UnusableModelError as error:
-            raise PipelineError(
-                f"{version}: {error}\nName a version that fits the parameters with `--version N`, or run `dvc repro` "
-                "to train and register one."
-            ) from error
 
     return predict
+
+
+@contextlib.contextmanager
+def _explained(version: TrackedVersion, advice: str) -> Iterator[None]:
+    try:
+        yield
+    except UnusableModelError as error:
+        raise PipelineError(f"{version}: {error}\n{advice}") from error
 
 
 @contextlib.contextmanager

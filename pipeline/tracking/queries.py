@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
-from pipeline.tracking import runs
+from pipeline.tracking import registry, runs
 from pipeline.tracking.records.data import CONTEXT_OF_SPLIT
 from pipeline.tracking.records.record import OUTPUTS
 from pipeline.tracking.store import DOES_NOT_EXIST, every_page, opened
@@ -50,6 +50,10 @@ class TrackedVersion:
     variant: str
     study: str
     digests: Mapping[str, str]
+
+    def __str__(self) -> str:
+        champion = " (champion)" if registry.CHAMPION in self.aliases else ""
+        return f"{self.model} version {self.version}{champion}: {self.variant or '?'}"
 
 
 def all_runs(workspace: Workspace) -> list[TrackedRun]:
