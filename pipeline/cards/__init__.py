@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cards import tested
-from pipeline.config.data import IdxFiles
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.evaluation import result_files
@@ -27,6 +26,7 @@ def card(workspace: Workspace, params: Params, task: str, variant: str, training
     is_signal = data in params.signals
     of_variant = tested.of_regressor if is_signal else tested.of_classifier
     results, selection = workspace.training_results(variant, spec), workspace.selection(task)
+    statistics = workspace.dataset_results(data) / "statistics.json"
     # DVC removes it before `register` runs: an interrupted one leaves none.
     selected = storage.read_json(selection) if selection.is_file() else {"selected": None}
     return _render(
@@ -35,37 +35,14 @@ def card(workspace: Workspace, params: Params, task: str, variant: str, training
         variant=variant,
         subject=(params.signals if is_signal else params.datasets)[data],
         is_demonstration=params.is_embedded(data),
-        data=_data(workspace, params, data),
+        source=None if is_signal else params.source_of(data),
+        statistics=result_files.read(statistics, DataStatistics) if statistics.is_file() else None,
         training=training,
         trained=result_files.read_training(results / "metrics.json", is_regressor=is_signal),
         tested=of_variant(workspace, params, variant),
         selection={**selected, "is_selected": selected.get("selected") == variant},
         model_sha256=storage.sha256(workspace.model(variant, spec)),
     )
-
-
-def _data(workspace: Workspace, params: Params, data: str) -> dict[str, Any]:
-    """The splits by name, each with its number of examples and digest, and where they come from."""
-    path = workspace.dataset_results(data) / "statistics.json"
-    splits = []
-    if path.is_file():
-        statistics = result_files.read(path, DataStatistics)
-        splits = [
-            {"name": split, "num_examples": number, "digest": statistics.sha256.get(split, "")}
-            for split, number in statistics.num_examples.items()
-        ]
-    return {"source": _origin(params, data), "splits": splits}
-
-
-def _origin(params: Params, data: str) -> str:
-    if data in params.signals:
-        return f"drawn with seed {params.signals[data].seed}"
-    source, dataset = params.source_of(data), params.datasets[data]
-    kept = f", only the classes {', '.join(dataset.classes)}" if dataset.keep else ""
-    origin = f"the published files of {dataset.source}"
-    if not isinstance(source, IdxFiles):
-        origin = f"embedded images ({source.images})"
-    return f"{origin}{kept}, split with seed {dataset.split.seed}"
 
 
 def _render(name: str, **content: Any) -> str:
