@@ -87,7 +87,7 @@ def rollback(workspace: Workspace, params: Params, task: str, reason: str | None
         task=task,
         model=state.model,
         version=state.champion,
-        variant=state.versions[state.champion].variant if state.champion in state.versions else "",
+        variant=state.versions[state.champion].variant,
         champion_before=state.champion,
         champion_after=before,
         why=reason or "No reason was given.",
@@ -109,7 +109,7 @@ def _wanted(state: ModelState, version: str) -> int:
     known = ", ".join(map(str, state.versions)) or "(none)"
     if version == CHALLENGER:
         found = state.challenger or state.champion
-        if found is not None and found in state.versions:
+        if found is not None:
             return found
         raise PipelineError(
             f"{state.model}: expected a challenger or a champion, but there is none. Name one of its versions "
