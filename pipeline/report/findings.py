@@ -4,8 +4,6 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.evaluation import pairwise, tables
@@ -31,7 +29,7 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
     from jinja2 import TemplateError
 
     with_results = environment()
-    with_results.filters.update(verdict=_marked, by_search=_of_search)
+    with_results.filters.update(verdict=_marked, by_search=lambda searches, name: searches[searches["search"] == name])
     trained = {name: workspace.training_results(name, variant) for name, variant in params.all_variants.items()}
     concluded = {study: workspace.conclusions(study) for study in params.conclusions}
     contrasts = {study: workspace.contrast(study) for study in params.contrasts}
@@ -58,7 +56,10 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
             tested={study: storage.read_json(workspace.evaluation(study) / "metrics.json") for study in params.studies},
             selected={task: storage.read_json(workspace.selection(task)) for task in params.tasks},
             reported=reported,
-            repeated={study: _by_variant(workspace.repeats(study) / "summary.csv") for study in params.repeats},
+            repeated={
+                study: {row["variant"]: row for row in _rows(workspace.repeats(study) / "summary.csv")}
+                for study in params.repeats
+            },
             compared=lambda study, *pair: _difference(workspace.comparison(study) / "differences.csv", *pair),
             across_seeds=lambda study, *pair: _difference(workspace.repeats(study) / "differences.csv", *pair),
             judged=_judged(_rows(workspace.variants_table), params, reported),
@@ -95,14 +96,6 @@ def _marked(verdict: str) -> str:
     """A verdict on a pair, with the variant's name as code."""
     better = verdict.removesuffix(pairwise.IS_BETTER)
     return verdict if better == verdict else f"`{better}`{pairwise.IS_BETTER}"
-
-
-def _of_search(searches: pd.DataFrame, name: str) -> pd.DataFrame:
-    return searches[searches["search"] == name]
-
-
-def _by_variant(path: Path) -> dict[Hashable, dict[Hashable, Any]]:
-    return {row["variant"]: row for row in _rows(path)}
 
 
 def _rows(path: Path) -> list[dict[Hashable, Any]]:
