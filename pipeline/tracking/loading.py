@@ -141,9 +141,6 @@ def _load(workspace: Workspace, model: str, number: int, folder: str | None = No
 
 def signature_text(*schemas: Schema | None) -> str:
     """The types and shapes of a model's inputs and outputs, such as `uint8 (n, 28, 28) → float32 (n, 10)`."""
-    return " → ".join(map(_schema_text, schemas))
-
-
-def _schema_text(schema: Schema | None) -> str:
-    tensors = [item for item in (schema.inputs if schema else []) if isinstance(item, TensorSpec)]
-    return ", ".join(f"{tensor.type} {tuple(tensor.shape)}".replace("-1", "n") for tensor in tensors) or "none"
+    tensors = [[item for item in schema or [] if isinstance(item, TensorSpec)] for schema in schemas]
+    texts = [", ".join(f"{tensor.type} {tuple(tensor.shape)}" for tensor in side) or "none" for side in tensors]
+    return " → ".join(texts).replace("-1", "n")
