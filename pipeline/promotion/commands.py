@@ -13,9 +13,9 @@ from pipeline.errors import PipelineError
 from pipeline.io import git
 from pipeline.io.paths import Workspace
 from pipeline.promotion import checks, evidence
-from pipeline.tracking import champions, decisions
-from pipeline.tracking.champions import ModelState
+from pipeline.tracking import decisions, queries, registry
 from pipeline.tracking.decisions import Check, Decision
+from pipeline.tracking.queries import ModelState
 from pipeline.tracking.registry import CHALLENGER
 
 MAX_ATTEMPTS = 5
@@ -45,7 +45,7 @@ def promote(
     if override is not None and not override.strip():
         raise PipelineError("--override: expected a reason, got none. Say why the checks do not count.")
     for _ in range(MAX_ATTEMPTS):
-        state = champions.model_state(workspace, params, task)
+        state = queries.model_state(workspace, params, task)
         number = _wanted(state, version)
         found: list[Check] = []
         if dry_run or number != state.champion:
@@ -54,7 +54,7 @@ def promote(
         if dry_run or decision.was_champion:
             return decision
         thresholds, commit = gate.model_dump(exclude_none=True), git.commit(workspace.root)
-        recorded = champions.record(workspace, state, replace(decision, gate=thresholds, git_commit=commit))
+        recorded = registry.record(workspace, replace(decision, gate=thresholds, git_commit=commit))
         if recorded is not None:
             return recorded
     raise PipelineError(
@@ -69,7 +69,7 @@ def rollback(workspace: Workspace, params: Params, task: str, reason: str | None
     Raises PipelineError when there was none before, or another process is changing the champion.
     """
     require(params.tasks, task, "task")
-    state = champions.model_state(workspace, params, task)
+    state = queries.model_state(workspace, params, task)
     before = None if state.champion is None else decisions.champion_before(state.history, state.champion)
     if state.champion is None or before is None:
         champion = "none" if state.champion is None else f"version {state.champion}"
@@ -93,7 +93,7 @@ def rollback(workspace: Workspace, params: Params, task: str, reason: str | None
         why=reason or "No reason was given.",
         git_commit=git.commit(workspace.root),
     )
-    recorded = champions.record(workspace, state, decision)
+    recorded = registry.record(workspace, decision)
     if recorded is None:
         raise PipelineError(f"{state.model}: another process changed the champion meanwhile. Nothing was changed.")
     return recorded
@@ -102,7 +102,7 @@ def rollback(workspace: Workspace, params: Params, task: str, reason: str | None
 def history(workspace: Workspace, params: Params, task: str) -> Sequence[Decision]:
     """Every decision about a task's model, the first one first. Raises PipelineError for an unknown task."""
     require(params.tasks, task, "task")
-    return champions.model_state(workspace, params, task).history
+    return queries.model_state(workspace, params, task).history
 
 
 def _wanted(state: ModelState, version: str) -> int:

@@ -23,9 +23,8 @@ from pipeline.promotion.checks import Evidence, Outputs, Served, WorkTree
 from pipeline.runtime import backend
 from pipeline.studies.waves import data as waves
 from pipeline.tracking import loading
-from pipeline.tracking.champions import ModelState, expected_signature
 from pipeline.tracking.loading import OpenModel, UnusableModelError
-from pipeline.tracking.queries import TrackedVersion
+from pipeline.tracking.queries import ModelState, TrackedVersion
 from pipeline.tracking.records.data import DATASET_SPLITS, SIGNAL_SPLITS
 
 NUM_WARM_UPS = 3
@@ -58,7 +57,7 @@ def gather(workspace: Workspace, params: Params, task: str, state: ModelState, n
         must_compare=state.champion is not None,
         stored=stored,
         served=served,
-        expected_signature=expected_signature(params, task),
+        expected_signature=loading.expected_signature(params, task),
         version_digests=state.versions[number].digests,
         present_digests=_digests(workspace, params, data),
         work_tree=work_tree(workspace.root),

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
-from pipeline.tracking import queries, registry
+from pipeline.tracking import models, queries, registry
 from pipeline.tracking.queries import TrackedVersion
+from pipeline.tracking.records import variants
 from pipeline.tracking.records.record import registered_name
 from pipeline.tracking.settings import find_location
-from pipeline.tracking.store import opened
+from pipeline.tracking.store import opened, require_database
 
 with warnings.catch_warnings():
     # MLflow warns about type hints in its own code.
@@ -70,16 +71,6 @@ def registered_version(workspace: Workspace, params: Params, task: str, number: 
         f"Run `dvc repro register@{task}` to register the selected model, `python -m pipeline sync` where that was "
         "done already, or name another version: --version N."
     )
-
-
-def require_database(workspace: Workspace, task: str) -> None:
-    """Raises PipelineError when there is no database: MLflow would create an empty one."""
-    database = find_location(workspace).database
-    if database is not None and not database.is_file():
-        raise PipelineError(
-            f"{database}: expected MLflow's database, but there is none. Run `dvc repro register@{task}`, or "
-            "`python -m pipeline sync` where the results are here already."
-        )
 
 
 def load_model(workspace: Workspace, version: TrackedVersion) -> Predict:
@@ -137,6 +128,11 @@ def _load(workspace: Workspace, model: str, number: int, folder: str | None = No
             pass
         raise UnusableModelError(f"it cannot be loaded: {type(error).__name__}: {str(error)[:300]}") from error
     return OpenModel(path, signature_text(signature.inputs, signature.outputs) if signature else "none", served)
+
+
+def expected_signature(params: Params, task: str) -> str:
+    """The inputs and outputs that every version of a task's model must declare."""
+    return signature_text(*map(models.schema, variants.model_tensors(params, params.tasks[task].dataset)))
 
 
 def signature_text(*schemas: Schema | None) -> str:

@@ -21,7 +21,7 @@ from pipeline.config.load import load_params
 from pipeline.data import preprocessing
 from pipeline.errors import PipelineError
 from pipeline.promotion import commands, evidence
-from pipeline.tracking import champions, loading, publish, store
+from pipeline.tracking import loading, publish, store
 from pipeline.tracking.decisions import Decision
 
 TASK = "mnist-classifier"
@@ -98,7 +98,7 @@ def served(ready: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
             raise loading.UnusableModelError("it cannot be loaded: OSError: gone")
         yield SimpleNamespace(
             path=ready.keras_file,
-            signature=champions.expected_signature(ready.params, TASK),
+            signature=loading.expected_signature(ready.params, TASK),
             predict=lambda inputs: outputs[: len(inputs)],
         )
 
