@@ -40,7 +40,10 @@ def results(workspace: Workspace, params: Params) -> str:
     ]
     if params.searches:
         parts.append(searches_table(storage.read_table(workspace.searches_table)))
-    parts += [signal_table(workspace, params, name) for name in params.signals]
+    for signal in params.signals:
+        folder = workspace.evaluation(signal)
+        tested = result_files.read_by_name(folder / "metrics.json", RegressorTest)
+        parts.append(signal_table(params.title_of(signal), tested, storage.read_table(folder / "differences.csv")))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -101,21 +104,6 @@ def repeats_text(workspace: Workspace, study: str) -> str:
     )
 
 
-def signal_differences_text(workspace: Workspace, signal: str, num_regressors: int) -> str:
-    """The differences between the regressors of a signal, and from always predicting the mean."""
-    rows = storage.read_table(workspace.evaluation(signal) / "differences.csv").to_dict("records")
-    texts = [
-        f"`{row['first']}` against `{row['second']}` {row['difference']:+.4f} "
-        f"({row['low']:+.4f} to {row['high']:+.4f}), {row['verdict']}"
-        for row in rows
-    ]
-    alone = "There is one regressor, so no other to compare it with. " if num_regressors == 1 else ""
-    return (
-        f"{alone}Differences in the mean absolute test error (95 % interval, paired bootstrap, Holm's correction): "
-        f"{'; '.join(texts) or 'none'}."
-    )
-
-
 def searches_table(searches: pd.DataFrame) -> str:
     """Markdown: of each search in `searches` (the table of all configurations) the best, and the source's best."""
     best_of = []
@@ -127,11 +115,12 @@ def searches_table(searches: pd.DataFrame) -> str:
     return _filled("searches.md.jinja", searches=best_of)
 
 
-def signal_table(workspace: Workspace, params: Params, signal: str) -> str:
-    """Markdown: mean absolute errors of the regressors of a signal, in parameters and in curves."""
-    tested = result_files.read_by_name(workspace.evaluation(signal) / "metrics.json", RegressorTest)
-    remark = signal_differences_text(workspace, signal, len(tested))
-    return _filled("signal.md.jinja", title=params.title_of(signal), tested=tested, remark=remark)
+def signal_table(title: str, tested: Mapping[str, RegressorTest], differences: pd.DataFrame) -> str:
+    """Markdown: mean absolute errors of the regressors of a signal, in parameters and in curves.
+
+    `differences` are those between the regressors, and from always predicting the mean.
+    """
+    return _filled("signal.md.jinja", title=title, tested=tested, differences=differences.to_dict("records"))
 
 
 def update_readme(text: str, table: str) -> str:
