@@ -144,10 +144,10 @@ def promote(
     from pipeline.promotion import commands
     from pipeline.report import decisions
 
-    result = commands.promote(*_here(), task, version=version, dry_run=dry_run, override=override)
+    decision = commands.promote(*_here(), task, version=version, dry_run=dry_run, override=override)
     # One line per sentence, so that `tail -1` and `grep` find all of it.
-    _show(decisions.promotion(result, is_dry_run=dry_run), soft_wrap=True)
-    if not result.is_champion:
+    _show(decisions.promotion(decision, is_dry_run=dry_run), soft_wrap=True)
+    if decision.action == "refused":
         sys.exit(REFUSED)
 
 

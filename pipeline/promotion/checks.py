@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.config.studies import Gate
 from pipeline.evaluation import scoring, statistics
 from pipeline.studies.waves import metrics
+from pipeline.tracking.decisions import Check
 
 # Another backend and other batches sum float32 numbers in another order, which makes 1e-6 or so.
 PREDICTION_TOLERANCE = 1e-4
@@ -20,16 +21,6 @@ NOT_LOADED = "the model cannot be loaded"
 MAX_LISTED = 3
 
 Outputs = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One condition of a promotion; `measured` and `required` are for people."""
-
-    name: str
-    passed: bool
-    measured: str
-    required: str
 
 
 @dataclass(frozen=True)
@@ -57,24 +48,20 @@ class WorkTree:
 class Evidence:
     """All that is known of a version when it is judged.
 
-    - `outputs` (n, num_outputs): its predictions of the test set, which its metrics are computed from.
     - `targets`: the true labels (n,), or parameters (n, num_outputs), of the test set.
-    - `champion_outputs`: those of the champion; None if there is nothing to compare with. `champion` names the champion
-      or says why it cannot be compared with, and `must_compare` whether that is a failure.
-    - `stored_outputs`: what the evaluation stored of this very model; None if nothing, which `stored` explains.
-    - `served`: None if the model cannot be loaded, which `load_error` explains.
+    - `champion_outputs` (n, num_outputs): what the champion predicts of it; None if there is nothing to compare with.
+      `champion` names it, or says why it cannot be compared with; `must_compare` tells whether that is a failure.
+    - `stored`: what the evaluation stored of this very model (n, num_outputs), or why there is nothing.
+    - `served`: the model as it is served, or why it cannot be loaded.
     - `version_digests` and `present_digests`, by split: of the data that the version was made from, and of those here.
     """
 
-    outputs: Outputs | None
     targets: NDArray[Any]
     champion: str
     champion_outputs: Outputs | None
     must_compare: bool
-    stored: str
-    stored_outputs: Outputs | None
-    served: Served | None
-    load_error: str
+    stored: Outputs | str
+    served: Served | str
     expected_signature: str
     version_digests: Mapping[str, str]
     present_digests: Mapping[str, str]
@@ -86,13 +73,15 @@ def all_checks(gate: Gate, evidence: Evidence, classes: Sequence[str] | None) ->
 
     Thresholds that the gate leaves out are not checked.
     """
-    if evidence.outputs is None:
-        shown = evidence.load_error or NOT_LOADED
-        on_test_set: Iterable[Check] = [Check("figures", False, shown, "predictions of the test set")]
-    elif classes is None:
-        on_test_set = _regressor_checks(gate, evidence, evidence.outputs)
+    if isinstance(evidence.served, str):
+        on_test_set: Iterable[Check] = [Check("figures", False, evidence.served, "predictions of the test set")]
     else:
-        on_test_set = _classifier_checks(gate, evidence, evidence.outputs, classes)
+        # The stored ones are those that the metrics are computed from.
+        outputs = evidence.served.outputs if isinstance(evidence.stored, str) else evidence.stored
+        if classes is None:
+            on_test_set = _regressor_checks(gate, evidence, outputs)
+        else:
+            on_test_set = _classifier_checks(gate, evidence, outputs, classes)
     return [
         *on_test_set,
         *_served_checks(gate, evidence),
@@ -143,7 +132,7 @@ def _served_checks(gate: Gate, evidence: Evidence) -> Iterator[Check]:
     """The size of the saved model, the median time of a prediction on this machine, and what the model declares."""
     served, expected = evidence.served, evidence.expected_signature
     megabytes, milliseconds = f"at most {gate.max_megabytes:g} MB", f"at most {gate.max_milliseconds:g} ms"
-    if served is None:
+    if isinstance(served, str):
         for name, required in (("size", megabytes), ("latency", milliseconds), ("signature", expected)):
             yield Check(name, False, NOT_LOADED, required)
         return
@@ -189,11 +178,12 @@ def not_less_exact(
 def reloaded(evidence: Evidence) -> Check:
     """Whether the logged model predicts what the evaluation stored."""
     name, required = "reloaded model", f"as stored, to {PREDICTION_TOLERANCE:g}"
-    if evidence.served is None:
-        return Check(name, False, evidence.load_error or NOT_LOADED, required)
-    if evidence.stored_outputs is None:
-        return Check(name, False, evidence.stored, required)
-    stored, outputs = evidence.stored_outputs, evidence.served.outputs
+    stored, served = evidence.stored, evidence.served
+    if isinstance(served, str):
+        return Check(name, False, served, required)
+    if isinstance(stored, str):
+        return Check(name, False, stored, required)
+    outputs = served.outputs
     if stored.shape != outputs.shape:
         return Check(name, False, f"{outputs.shape} values, against {stored.shape} stored", required)
     largest = float(np.abs(stored.astype(np.float64) - outputs).max())

@@ -5,44 +5,20 @@ process changed the champion meanwhile, the version is checked again, against th
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 
 from pipeline.config.params import Params
 from pipeline.config.section import require
-from pipeline.config.studies import Gate
 from pipeline.errors import PipelineError
 from pipeline.io import git
 from pipeline.io.paths import Workspace
 from pipeline.promotion import checks, evidence
-from pipeline.promotion.checks import Check
-from pipeline.tracking import champions, decisions
-from pipeline.tracking.champions import ModelState
-from pipeline.tracking.decisions import Decision
+from pipeline.tracking import decisions, queries, registry
+from pipeline.tracking.decisions import Check, Decision
+from pipeline.tracking.queries import ModelState
 from pipeline.tracking.registry import CHALLENGER
 
 MAX_ATTEMPTS = 5
-
-
-@dataclass(frozen=True)
-class PromotionResult:
-    """What a promotion did, or would do if it were no dry run; `decision` is None if nothing was recorded.
-
-    `is_champion`: the version is the champion now, or would be. `was_champion`: it was the champion before; then
-    nothing is done, and only a dry run has checks.
-    """
-
-    model: str
-    version: int
-    variant: str
-    champion_before: int | None
-    checks: tuple[Check, ...]
-    is_champion: bool
-    was_champion: bool
-    decision: Decision | None = None
-
-    @property
-    def failed(self) -> list[Check]:
-        return [check for check in self.checks if not check.passed]
 
 
 def promote(
@@ -53,12 +29,12 @@ def promote(
     version: str = CHALLENGER,
     dry_run: bool = False,
     override: str | None = None,
-) -> PromotionResult:
+) -> Decision:
     """Make a version the champion of a task's model if it passes every check, or if `override` gives a reason.
 
     `version` is a number or `challenger`; where there is no challenger, that is the champion itself. Unless it is a dry
     run, the decision is recorded, a refusal too. A version that is the champion already stays it, and nothing is
-    recorded; a dry run checks it all the same.
+    checked or recorded; a dry run checks it all the same.
 
     Raises PipelineError when the task or version is unknown, its data are missing, or MLflow does not answer.
     """
@@ -69,21 +45,18 @@ def promote(
     if override is not None and not override.strip():
         raise PipelineError("--override: expected a reason, got none. Say why the checks do not count.")
     for _ in range(MAX_ATTEMPTS):
-        state = champions.model_state(workspace, params, task)
+        state = queries.model_state(workspace, params, task)
         number = _wanted(state, version)
-        variant, was_champion = state.versions[number].variant, number == state.champion
         found: list[Check] = []
-        if dry_run or not was_champion:
+        if dry_run or number != state.champion:
             found = checks.all_checks(gate, evidence.gather(workspace, params, task, state, number), classes)
-        is_champion = override is not None or all(check.passed for check in found)
-        result = PromotionResult(
-            state.model, number, variant, state.champion, tuple(found), is_champion, was_champion=was_champion
-        )
-        if dry_run or was_champion:
-            return result
-        recorded = champions.record(workspace, state, _decision(workspace, task, gate, result, override))
+        decision = _judged(task, state, number, found, override)
+        if dry_run or decision.was_champion:
+            return decision
+        thresholds, commit = gate.model_dump(exclude_none=True), git.commit(workspace.root)
+        recorded = registry.record(workspace, replace(decision, gate=thresholds, git_commit=commit))
         if recorded is not None:
-            return replace(result, decision=recorded)
+            return recorded
     raise PipelineError(
         f"{task}: the champion was changed by others {MAX_ATTEMPTS} times while this version was judged. Try again."
     )
@@ -96,7 +69,7 @@ def rollback(workspace: Workspace, params: Params, task: str, reason: str | None
     Raises PipelineError when there was none before, or another process is changing the champion.
     """
     require(params.tasks, task, "task")
-    state = champions.model_state(workspace, params, task)
+    state = queries.model_state(workspace, params, task)
     before = None if state.champion is None else decisions.champion_before(state.history, state.champion)
     if state.champion is None or before is None:
         champion = "none" if state.champion is None else f"version {state.champion}"
@@ -114,13 +87,13 @@ def rollback(workspace: Workspace, params: Params, task: str, reason: str | None
         task=task,
         model=state.model,
         version=state.champion,
-        variant=state.versions[state.champion].variant if state.champion in state.versions else "",
+        variant=state.versions[state.champion].variant,
         champion_before=state.champion,
         champion_after=before,
         why=reason or "No reason was given.",
         git_commit=git.commit(workspace.root),
     )
-    recorded = champions.record(workspace, state, decision)
+    recorded = registry.record(workspace, decision)
     if recorded is None:
         raise PipelineError(f"{state.model}: another process changed the champion meanwhile. Nothing was changed.")
     return recorded
@@ -129,14 +102,14 @@ def rollback(workspace: Workspace, params: Params, task: str, reason: str | None
 def history(workspace: Workspace, params: Params, task: str) -> Sequence[Decision]:
     """Every decision about a task's model, the first one first. Raises PipelineError for an unknown task."""
     require(params.tasks, task, "task")
-    return champions.model_state(workspace, params, task).history
+    return queries.model_state(workspace, params, task).history
 
 
 def _wanted(state: ModelState, version: str) -> int:
     known = ", ".join(map(str, state.versions)) or "(none)"
     if version == CHALLENGER:
         found = state.challenger or state.champion
-        if found is not None and found in state.versions:
+        if found is not None:
             return found
         raise PipelineError(
             f"{state.model}: expected a challenger or a champion, but there is none. Name one of its versions "
@@ -149,20 +122,19 @@ def _wanted(state: ModelState, version: str) -> int:
     return int(version)
 
 
-def _decision(workspace: Workspace, task: str, gate: Gate, result: PromotionResult, override: str | None) -> Decision:
-    failed = ", ".join(check.name for check in result.failed)
+def _judged(task: str, state: ModelState, number: int, found: list[Check], override: str | None) -> Decision:
+    failed = ", ".join(check.name for check in found if not check.passed)
     why = f"Failed: {failed}." if failed else "It passed every check."
+    is_champion = override is not None or not failed
     return Decision(
-        action="promoted" if result.is_champion else "refused",
+        action="promoted" if is_champion else "refused",
         task=task,
-        model=result.model,
-        version=result.version,
-        variant=result.variant,
-        champion_before=result.champion_before,
-        champion_after=result.version if result.is_champion else result.champion_before,
+        model=state.model,
+        version=number,
+        variant=state.versions[number].variant,
+        champion_before=state.champion,
+        champion_after=number if is_champion else state.champion,
         why=f"{override} ({why})" if override is not None else why,
         overridden=override is not None and bool(failed),
-        checks=tuple(asdict(check) for check in result.checks),
-        gate=gate.model_dump(exclude_none=True),
-        git_commit=git.commit(workspace.root),
+        checks=tuple(found),
     )

@@ -22,9 +22,8 @@ from pipeline.io.paths import Workspace
 from pipeline.promotion.checks import Evidence, Outputs, Served, WorkTree
 from pipeline.runtime import backend
 from pipeline.tracking import loading
-from pipeline.tracking.champions import ModelState, expected_signature
 from pipeline.tracking.loading import OpenModel, UnusableModelError
-from pipeline.tracking.queries import TrackedVersion
+from pipeline.tracking.queries import ModelState, TrackedVersion
 from pipeline.tracking.records.data import DATASET_SPLITS, SIGNAL_SPLITS
 
 NUM_WARM_UPS = 3
@@ -40,26 +39,24 @@ def gather(workspace: Workspace, params: Params, task: str, state: ModelState, n
         backend.configure("tensorflow", threads=params.compute.threads)
     data = params.tasks[task].dataset
     inputs, targets = _examples(workspace, params, data, "test")
-    served, load_error, stored_outputs, stored = None, "", None, ""
+    stored: Outputs | str
+    served: Served | str
     try:
         with loading.open_version(workspace, state.model, number) as model:
-            stored_outputs, stored = _stored(workspace, params, state.versions[number], model.path, targets)
+            stored = _stored(workspace, params, state.versions[number], model.path, targets)
             outputs = model.predict(inputs)
             served = Served(model.path.stat().st_size, _milliseconds(model, inputs[:1]), model.signature, outputs)
     except UnusableModelError as error:
-        stored_outputs, load_error = None, str(error)
+        stored = served = str(error)
     champion, champion_outputs = _champion(workspace, params, state, inputs, targets)
     return Evidence(
-        outputs=served.outputs if stored_outputs is None and served else stored_outputs,
         targets=targets,
         champion=champion,
         champion_outputs=champion_outputs,
         must_compare=state.champion is not None,
         stored=stored,
-        stored_outputs=stored_outputs,
         served=served,
-        load_error=load_error,
-        expected_signature=expected_signature(params, task),
+        expected_signature=loading.expected_signature(params, task),
         version_digests=state.versions[number].digests,
         present_digests=_digests(workspace, params, data),
         work_tree=work_tree(workspace.root),
@@ -75,29 +72,29 @@ def _champion(
     name = f"version {state.champion}"
     try:
         with loading.open_version(workspace, state.model, state.champion) as model:
-            outputs, _ = _stored(workspace, params, state.versions[state.champion], model.path, targets)
-            return name, model.predict(inputs) if outputs is None else outputs
-    except (UnusableModelError, KeyError) as error:
+            stored = _stored(workspace, params, state.versions[state.champion], model.path, targets)
+            return name, model.predict(inputs) if isinstance(stored, str) else stored
+    except UnusableModelError as error:
         return f"{name} cannot be compared with: {error}", None
 
 
 def _stored(
     workspace: Workspace, params: Params, version: TrackedVersion, model: Path, targets: NDArray[Any]
-) -> tuple[Outputs | None, str]:
+) -> Outputs | str:
     """What the evaluation stored of a version's very model, about the test examples that lie here; or why nothing."""
     scores_path = workspace.evaluation(version.study) / "metrics.json"
     path = workspace.predictions(version.study) / f"{version.variant}.npz"
     if not version.variant or not scores_path.is_file() or not path.is_file():
-        return None, "no stored predictions: not evaluated here"
+        return "no stored predictions: not evaluated here"
     evaluated: Mapping[str, Any] = storage.read_json(scores_path).get(version.variant, {})
     if evaluated.get("model_sha256") != storage.sha256(model):
-        return None, "the stored predictions are those of another training"
+        return "the stored predictions are those of another training"
     is_regressor = version.variant in params.regressors
     names = ("predicted", "targets") if is_regressor else ("probabilities", "labels")
-    outputs, stored_targets = storage.read_arrays(path, *names)
+    stored, stored_targets = storage.read_arrays(path, *names)
     if not np.array_equal(stored_targets, targets):
-        return None, "the stored predictions are about other test examples"
-    return outputs, ""
+        return "the stored predictions are about other test examples"
+    return stored
 
 
 def _milliseconds(model: OpenModel, one: NDArray[Any]) -> float:

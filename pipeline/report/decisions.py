@@ -11,19 +11,17 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from pipeline.errors import PipelineError
-from pipeline.promotion.checks import Check
-from pipeline.promotion.commands import PromotionResult
 
 if TYPE_CHECKING:
-    from pipeline.tracking.decisions import Decision
+    from pipeline.tracking.decisions import Check, Decision
 
 
-def promotion(result: PromotionResult, *, is_dry_run: bool) -> RenderableType:
+def promotion(decision: Decision, *, is_dry_run: bool) -> RenderableType:
     """Every check with what it measured, and the outcome."""
-    subject = f"{result.model}: version {result.version} ({result.variant})"
-    if result.was_champion and not is_dry_run:
+    subject = f"{decision.model}: version {decision.version} ({decision.variant})"
+    if decision.was_champion and not is_dry_run:
         return Text(f"{subject} is the champion already; nothing was changed.")
-    return Group(_checks(result.checks), Text(_outcome(subject, result, is_dry_run=is_dry_run)))
+    return Group(_checks(decision.checks), Text(_outcome(subject, decision, is_dry_run=is_dry_run)))
 
 
 def summary(decision: Decision) -> RenderableType:
@@ -60,10 +58,9 @@ def details(history: Sequence[Decision], number: int) -> RenderableType:
     """One decision with its checks. Raises PipelineError for an unknown number."""
     for item in history:
         if item.number == number:
-            checks = [Check(**{name: entry[name] for name in Check.__annotations__}) for entry in item.checks]
             commit = f" Commit {item.git_commit[:8]}." if item.git_commit else ""
             head = f"{item.when}, {item.who}: version {item.version} ({item.variant}) {item.action}. {item.why}{commit}"
-            return Group(Text(head), _checks(checks)) if checks else Text(head)
+            return Group(Text(head), _checks(item.checks)) if item.checks else Text(head)
     known = ", ".join(str(item.number) for item in history) or "(none)"
     raise PipelineError(f"--number: expected one of {known}, got {number}.")
 
@@ -80,16 +77,14 @@ def _table(*columns: str) -> Table:
     return Table(*(Column(name, overflow="fold") for name in columns), box=SIMPLE, pad_edge=False)
 
 
-def _outcome(subject: str, result: PromotionResult, *, is_dry_run: bool) -> str:
-    failed = ", ".join(check.name for check in result.failed)
-    before = "" if result.champion_before is None else f", in place of version {result.champion_before}"
-    if is_dry_run and result.was_champion:
-        return f"{subject} is the champion already, and would {'pass' if result.is_champion else 'fail'} today."
+def _outcome(subject: str, decision: Decision, *, is_dry_run: bool) -> str:
+    failed, is_champion = ", ".join(check.name for check in decision.failed), decision.action == "promoted"
+    before = "" if decision.champion_before is None else f", in place of version {decision.champion_before}"
+    if is_dry_run and decision.was_champion:
+        return f"{subject} is the champion already, and would {'pass' if is_champion else 'fail'} today."
     if is_dry_run:
-        would = f"would become the champion{before}" if result.is_champion else f"would be refused. Failed: {failed}"
+        would = f"would become the champion{before}" if is_champion else f"would be refused. Failed: {failed}"
         return f"{subject} {would}. A dry run: nothing was changed."
-    recorded = f" Decision {result.decision.number}." if result.decision else ""
-    if not result.is_champion:
-        return f"{subject} is refused. Failed: {failed}.{recorded}"
     despite = f". Failed: {failed}" if failed else ""
-    return f"{subject} is the champion now{before}{despite}.{recorded}"
+    outcome = f"the champion now{before}" if is_champion else "refused"
+    return f"{subject} is {outcome}{despite}. Decision {decision.number}."

@@ -4,15 +4,13 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.evaluation import pairwise, tables
 from pipeline.evaluation.reported import ReportedAccuracies, reported_accuracies
 from pipeline.io import history, storage
 from pipeline.io.paths import Workspace
-from pipeline.report.words import nats, percent, unsigned_points
+from pipeline.report.words import environment
 
 
 def findings(workspace: Workspace, params: Params, template: str) -> str:
@@ -25,22 +23,19 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
     the table of all variants with a reported accuracy to compare with; `reproduced` says whether they reproduce it),
     `repeated[study][variant]` (its means over seeds), `compared(study, first, second)` and `across_seeds(study, first,
     second)` (the difference of two variants trained once or under several seeds, the first less the second, with its
-    interval and verdict), and the filters `percent`, `points`, `nats`, `verdict` and `by_search`. Tables are lists of
-    rows.
+    interval and verdict), and the filters of report.words, `verdict` and `by_search`. Tables are lists of rows.
     Raises PipelineError when a result is missing, or when the template asks for what is not there.
     """
-    from jinja2 import Environment, StrictUndefined, TemplateError
+    from jinja2 import TemplateError
 
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    environment.filters.update(
-        percent=percent, points=unsigned_points, nats=nats, verdict=_marked, by_search=_of_search
-    )
+    with_results = environment()
+    with_results.filters.update(verdict=_marked, by_search=lambda searches, name: searches[searches["search"] == name])
     trained = {name: workspace.training_results(name, variant) for name, variant in params.all_variants.items()}
     concluded = {study: workspace.conclusions(study) for study in params.conclusions}
     contrasts = {study: workspace.contrast(study) for study in params.contrasts}
     reported = reported_accuracies(workspace.reported_results, params)
     try:
-        return environment.from_string(template).render(
+        return with_results.from_string(template).render(
             trained={name: storage.read_json(folder / "metrics.json") for name, folder in trained.items()},
             history={name: history.read(folder / "history.csv") for name, folder in trained.items()},
             outcome={name: storage.read_json(workspace.outcome(name)) for name in [*params.searches, *params.sweeps]},
@@ -61,7 +56,10 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
             tested={study: storage.read_json(workspace.evaluation(study) / "metrics.json") for study in params.studies},
             selected={task: storage.read_json(workspace.selection(task)) for task in params.tasks},
             reported=reported,
-            repeated={study: _by_variant(workspace.repeats(study) / "summary.csv") for study in params.repeats},
+            repeated={
+                study: {row["variant"]: row for row in _rows(workspace.repeats(study) / "summary.csv")}
+                for study in params.repeats
+            },
             compared=lambda study, *pair: _difference(workspace.comparison(study) / "differences.csv", *pair),
             across_seeds=lambda study, *pair: _difference(workspace.repeats(study) / "differences.csv", *pair),
             judged=_judged(_rows(workspace.variants_table), params, reported),
@@ -98,14 +96,6 @@ def _marked(verdict: str) -> str:
     """A verdict on a pair, with the variant's name as code."""
     better = verdict.removesuffix(pairwise.IS_BETTER)
     return verdict if better == verdict else f"`{better}`{pairwise.IS_BETTER}"
-
-
-def _of_search(searches: pd.DataFrame, name: str) -> pd.DataFrame:
-    return searches[searches["search"] == name]
-
-
-def _by_variant(path: Path) -> dict[Hashable, dict[Hashable, Any]]:
-    return {row["variant"]: row for row in _rows(path)}
 
 
 def _rows(path: Path) -> list[dict[Hashable, Any]]:

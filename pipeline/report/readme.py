@@ -1,6 +1,7 @@
 """The results tables of README.md."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -12,12 +13,11 @@ from pipeline.evaluation import pairwise, result_files, tables
 from pipeline.evaluation.reported import ReportedAccuracies, reported_accuracies
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
-from pipeline.report.words import NOTHING, interval, line, percent, points, table
+from pipeline.report.words import environment
 from pipeline.studies.waves.scores import RegressorTest
 
 BEGIN = "<!-- results:begin -->"
 END = "<!-- results:end -->"
-ACCURACIES = ("val_accuracy", "test_accuracy")
 # So many differences between repeated variants are listed; of more the number is told.
 MAX_PAIRS = 6
 
@@ -40,7 +40,10 @@ def results(workspace: Workspace, params: Params) -> str:
     ]
     if params.searches:
         parts.append(searches_table(storage.read_table(workspace.searches_table)))
-    parts += [signal_table(workspace, params, name) for name in params.signals]
+    for signal in params.signals:
+        folder = workspace.evaluation(signal)
+        tested = result_files.read_by_name(folder / "metrics.json", RegressorTest)
+        parts.append(signal_table(params.title_of(signal), tested, storage.read_table(folder / "differences.csv")))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -77,14 +80,12 @@ def differences_text(workspace: Workspace, params: Params, study: str) -> str:
         return pairwise.summary(table)
     best = str(accuracies.idxmax())
     level = [f"`{name}`" for name in pairwise.level_with(table, best) if name in accuracies]
-    parts = [pairwise.summary(table)]
+    told = "is better in test accuracy than every other of its variants"
     if level:
-        parts.append(f"The best of the study, `{best}`, cannot be told in test accuracy from {', '.join(level)}.")
-    else:
-        parts.append(f"The best of the study, `{best}`, is better in test accuracy than every other of its variants.")
-    if better := [f"`{name}`" for name in pairwise.better_than(table, best)]:
-        parts.append(f"Better than it, of those shown beside: {', '.join(better)}.")
-    return " ".join(parts)
+        told = f"cannot be told in test accuracy from {', '.join(level)}"
+    better = ", ".join(f"`{name}`" for name in pairwise.better_than(table, best))
+    beside = f" Better than it, of those shown beside: {better}." if better else ""
+    return f"{pairwise.summary(table)} The best of the study, `{best}`, {told}.{beside}"
 
 
 def repeats_text(workspace: Workspace, study: str) -> str:
@@ -93,85 +94,33 @@ def repeats_text(workspace: Workspace, study: str) -> str:
     The standard deviations of accuracies are in points.
     """
     folder = workspace.repeats(study)
-    rows = [
-        [
-            f"`{row['variant']}`",
-            str(row["num_seeds"]),
-            *(f"{percent(row[f'{name}_mean'])} ± {100 * row[f'{name}_std']:.2f}" for name in ACCURACIES),
-            interval(row),
-            f"{row['test_cross_entropy_mean']:.4f} ± {row['test_cross_entropy_std']:.4f}",
-        ]
-        for row in storage.read_table(folder / "summary.csv").to_dict("records")
-    ]
-    header = ["variant", "seeds", "validation", "test", "95 % interval of the test mean", "test cross-entropy"]
     pairs = storage.read_table(folder / "differences.csv")
-    texts = [
-        f"`{row['first']}` against `{row['second']}` {points(row['accuracy_difference'])}, {row['accuracy_verdict']}"
-        for row in pairs.to_dict("records")
-    ]
-    listed = f" Test accuracy, in points: {'; '.join(texts)}." if 0 < len(texts) <= MAX_PAIRS else ""
-    return "\n".join(
-        [
-            "Trained under several seeds, mean ± standard deviation:",
-            "",
-            *table(header, rows),
-            "",
-            f"{pairwise.summary(pairs)} Both the seeds and the test images are taken as a sample.{listed}",
-        ]
-    )
-
-
-def signal_differences_text(workspace: Workspace, signal: str, num_regressors: int) -> str:
-    """The differences between the regressors of a signal, and from always predicting the mean."""
-    rows = storage.read_table(workspace.evaluation(signal) / "differences.csv").to_dict("records")
-    texts = [
-        f"`{row['first']}` against `{row['second']}` {row['difference']:+.4f} "
-        f"({row['low']:+.4f} to {row['high']:+.4f}), {row['verdict']}"
-        for row in rows
-    ]
-    alone = "There is one regressor, so no other to compare it with. " if num_regressors == 1 else ""
-    return (
-        f"{alone}Differences in the mean absolute test error (95 % interval, paired bootstrap, Holm's correction): "
-        f"{'; '.join(texts) or 'none'}."
+    return _filled(
+        "repeats.md.jinja",
+        rows=storage.read_table(folder / "summary.csv").to_dict("records"),
+        pairs=pairs.to_dict("records"),
+        summary=pairwise.summary(pairs),
+        max_pairs=MAX_PAIRS,
     )
 
 
 def searches_table(searches: pd.DataFrame) -> str:
     """Markdown: of each search in `searches` (the table of all configurations) the best, and the source's best."""
-    rows = []
+    best_of = []
     for name, group in searches.groupby("search", sort=False):
         best = group.iloc[int(group["mean_accuracy"].argmax())]
         reported = group.dropna(subset="reported_cv_accuracy")
-        accuracy = f"{percent(best['mean_accuracy'])} ± {100 * best['std_accuracy']:.2f}"
-        source = [NOTHING] * 3
-        if not reported.empty:
-            theirs = reported.iloc[int(reported["reported_cv_accuracy"].argmax())]
-            source = [str(theirs["units"]), *(percent(theirs[f"{kind}_accuracy"]) for kind in ("reported_cv", "mean"))]
-        rows.append([f"`{name}`", str(best["units"]), str(len(group)), accuracy, *source])
-    header = ["search", "best units", "configurations", "accuracy over the folds", "the source's best"]
-    header += ["its accuracy there", "and here"]
-    return "\n".join(["### Grid searches, by cross-validation", "", *table(header, rows, num_text=2)])
+        theirs = None if reported.empty else reported.iloc[int(reported["reported_cv_accuracy"].argmax())].to_dict()
+        best_of.append({"name": name, "best": best.to_dict(), "num_configurations": len(group), "theirs": theirs})
+    return _filled("searches.md.jinja", searches=best_of)
 
 
-def signal_table(workspace: Workspace, params: Params, signal: str) -> str:
-    """Markdown: mean absolute errors of the regressors of a signal, in parameters and in curves."""
-    tested = result_files.read_by_name(workspace.evaluation(signal) / "metrics.json", RegressorTest)
-    rows = [
-        [
-            f"`{name}`",
-            f"{test.validation_mean_absolute_error:.4f}",
-            f"{test.mean_absolute_error:.4f}",
-            NOTHING if test.reported_mean_absolute_error is None else f"{test.reported_mean_absolute_error:.4f}",
-            f"{test.curve_error:.4f}",
-            f"{test.extended.mean_absolute_error:.4f}",
-            f"{test.extended.curve_error:.4f}",
-        ]
-        for name, test in tested.items()
-    ]
-    header = ["regressor", "validation", "test", "reported", "test curves", "extended rows", "extended curves"]
-    note = "Mean absolute errors of the parameters, and of the curves that they imply."
-    remark = signal_differences_text(workspace, signal, len(tested))
-    return "\n".join([f"### {params.title_of(signal)}", "", note, "", *table(header, rows), "", remark])
+def signal_table(title: str, tested: Mapping[str, RegressorTest], differences: pd.DataFrame) -> str:
+    """Markdown: mean absolute errors of the regressors of a signal, in parameters and in curves.
+
+    `differences` are those between the regressors, and from always predicting the mean.
+    """
+    return _filled("signal.md.jinja", title=title, tested=tested, differences=differences.to_dict("records"))
 
 
 def update_readme(text: str, table: str) -> str:
@@ -190,24 +139,17 @@ def update_readme(text: str, table: str) -> str:
 
 
 def _study_section(study: str, rows: list[dict[Hashable, Any]], params: Params, reported: ReportedAccuracies) -> str:
-    tolerance = params.studies[study].tolerance
-    # Without a tolerance nothing is judged, but a reported accuracy may still not be comparable.
-    judged = "comparable" if tolerance is None else f"within {100 * tolerance:g} points"
-    header = ["variant", "parameters", "epochs", "validation", "test (95 % interval)", "reported", "difference", judged]
-    lines = [f"### {params.studies[study].title}", "", line(header), line(["---", *["--:"] * 6, ":-:"])]
-    notes = []
+    spec, sources = params.studies[study], {row["variant"]: reported.get((study, row["variant"])) for row in rows}
     for row in rows:
-        source = reported.get((study, row["variant"]))
-        verdict = tables.within_tolerance(row["test_accuracy"], source, tolerance)
-        word = {True: "yes", False: "**no**", None: NOTHING}[verdict]
-        if source and source.fault:
-            notes.append(f"`{row['variant']}`: {source.fault}")
-            word = f"not comparable ({len(notes)})"
-        told = [NOTHING, NOTHING]
-        if source:
-            difference = tables.difference(row["test_accuracy"], source.test_accuracy)
-            told = [percent(source.test_accuracy), points(difference)]
-        cells = [f"`{row['variant']}`", f"{row['params']:,}", str(row["epochs"]), percent(row["val_accuracy"])]
-        lines.append(line([*cells, f"{percent(row['test_accuracy'])} ({interval(row)})", *told, word]))
-    footnotes = [f"{number}. {note}" for number, note in enumerate(notes, start=1)]
-    return "\n".join([*lines, *([""] if footnotes else []), *footnotes])
+        source = sources[row["variant"]]
+        row["is_reproduced"] = tables.within_tolerance(row["test_accuracy"], source, spec.tolerance)
+        row["difference"] = tables.difference(row["test_accuracy"], source.test_accuracy) if source else None
+    faulty = [name for name, source in sources.items() if source and source.fault]
+    # Without a tolerance nothing is judged, but a reported accuracy may still not be comparable.
+    judged = "comparable" if spec.tolerance is None else f"within {100 * spec.tolerance:g} points"
+    return _filled("study.md.jinja", title=spec.title, judged=judged, rows=rows, reported=sources, faulty=faulty)
+
+
+def _filled(template: str, **content: Any) -> str:
+    text = storage.read_text(Path(__file__).with_name(template))
+    return environment(trim_blocks=True, lstrip_blocks=True).from_string(text).render(**content).rstrip()

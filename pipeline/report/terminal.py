@@ -33,9 +33,7 @@ def summary(workspace: Workspace, params: Params, *, runs: str) -> Group:
 
 def registered(versions: Sequence[TrackedVersion]) -> Group:
     """For the terminal: every version of every registered model, and the commands to go on with."""
-    table = Table(title="Registered models", title_justify="left")
-    for column in ("model", "version", "variant", "aliases"):
-        table.add_column(column)
+    table = Table("model", "version", "variant", "aliases", title="Registered models", title_justify="left")
     for item in versions:
         table.add_row(item.model, str(item.version), item.variant, ", ".join(item.aliases) or NOTHING)
     commands = Table.grid(padding=(0, 2))

@@ -1,7 +1,12 @@
-"""Numbers and tables as text, for Markdown and the terminal."""
+"""Numbers as text, for Markdown and the terminal."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 NOTHING = "–"
 
@@ -31,12 +36,10 @@ def interval(row: Mapping[Any, Any]) -> str:
     return f"{100 * row['test_accuracy_low']:.2f}–{100 * row['test_accuracy_high']:.2f}"
 
 
-def line(cells: Sequence[str]) -> str:
-    """A row of a Markdown table."""
-    return f"| {' | '.join(cells)} |"
+def environment(**options: Any) -> Environment:
+    """A Jinja environment with these words as filters, where it is an error to ask for what is not there."""
+    from jinja2 import Environment, StrictUndefined
 
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, num_text: int = 1) -> list[str]:
-    """The lines of a Markdown table; the first columns hold text, the others numbers."""
-    marks = ["---"] * num_text + ["--:"] * (len(header) - num_text)
-    return [line(header), line(marks), *map(line, rows)]
+    made = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False, **options)
+    made.filters.update(percent=percent, points=points, unsigned_points=unsigned_points, nats=nats, interval=interval)
+    return made

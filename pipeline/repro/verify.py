@@ -252,8 +252,8 @@ def _place(project: Project, path: str, digest: str, destination: Path) -> bool:
     A link costs nothing for hundreds of megabytes, and is safe: cached files are read-only, and stages replace files,
     they never write into them.
     """
-    cached = _cached(project, digest)
-    if cached is None:
+    cached = {name: _cache_path(project, content) for name, content in _listed(project, digest).items()}
+    if not cached or not all(path.is_file() for path in cached.values()):
         copy(project.root / path, destination)
         return destination.exists()
     for name, content in cached.items():
@@ -263,20 +263,18 @@ def _place(project: Project, path: str, digest: str, destination: Path) -> bool:
     return True
 
 
-def _cached(project: Project, digest: str) -> dict[str, Path] | None:
-    """The files in the cache of an output, by their path below it (`.` of a file itself); None unless all are there."""
-    files = _listed(project, digest) if digest.endswith(dvc_lock.FOLDER_SUFFIX) else {".": digest}
-    paths = {name: _cache_path(project, value) for name, value in (files or {}).items()}
-    return paths if files is not None and all(path.is_file() for path in paths.values()) else None
+def _listed(project: Project, digest: str) -> dict[str, str]:
+    """The files of an output by their path below it (`.` of a file itself) with their hashes; none if that is unknown.
 
-
-def _listed(project: Project, digest: str) -> dict[str, str] | None:
-    """The files of a cached folder with their hashes; None if the cache does not have it."""
+    The cache holds the list of a folder's files.
+    """
+    if not digest.endswith(dvc_lock.FOLDER_SUFFIX):
+        return {".": digest}
     try:
         entries = json.loads(_cache_path(project, digest).read_text())
         return {entry["relpath"]: entry["md5"] for entry in entries}
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return {}
 
 
 def _cache_path(project: Project, digest: str) -> Path:
@@ -306,8 +304,8 @@ def _differences(project: Project, stage: LockedStage, clean: Path) -> Iterator[
 
 def _first_file(project: Project, path: str, expected: str, made: Path) -> str:
     kept, listed = project.root / path, _listed(project, expected)
-    if listed is None and kept.is_dir() and dvc_lock.hash_of(kept) == expected:
+    if not listed and kept.is_dir() and dvc_lock.hash_of(kept) == expected:
         listed = dvc_lock.manifest(kept)
-    if listed is None or not made.is_dir():
+    if not listed or not made.is_dir():
         return ""
     return f" ({min(name for name, _ in listed.items() ^ dvc_lock.manifest(made).items())})"

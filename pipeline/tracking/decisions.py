@@ -9,7 +9,7 @@ import getpass
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
@@ -23,11 +23,22 @@ FOLDER = "decisions"
 
 
 @dataclass(frozen=True)
+class Check:
+    """One condition of a promotion; `measured` and `required` are for people."""
+
+    name: str
+    passed: bool
+    measured: str
+    required: str
+
+
+@dataclass(frozen=True)
 class Decision:
     """What was decided about one version; `number` counts the decisions about a registered model from 1.
 
-    `checks` have a name, passed, measured and required. `why` begins with the reason of an override if `overridden`.
-    `champion_before` and `champion_after` are version numbers, None without a champion. `when` is UTC in ISO 8601.
+    `why` begins with the reason of an override if `overridden`. `champion_before` and `champion_after` are version
+    numbers, None without a champion. `when` is UTC in ISO 8601. A decision that is not recorded has neither `when` nor
+    `who`, and the number 0.
     """
 
     action: Action
@@ -39,12 +50,20 @@ class Decision:
     champion_after: int | None
     why: str
     overridden: bool = False
-    checks: tuple[Mapping[str, Any], ...] = ()
+    checks: tuple[Check, ...] = ()
     gate: Mapping[str, float | None] | None = None
     git_commit: str | None = None
     when: str = ""
     who: str = ""
     number: int = 0
+
+    @property
+    def failed(self) -> list[Check]:
+        return [check for check in self.checks if not check.passed]
+
+    @property
+    def was_champion(self) -> bool:
+        return self.champion_before == self.version
 
 
 def read(client: MlflowClient, model: str) -> list[Decision]:
@@ -105,7 +124,7 @@ def champion_before(history: Sequence[Decision], champion: int) -> int | None:
 def _parsed(model: str, version: ModelVersion, name: str, text: str) -> Decision:
     try:
         content = json.loads(text)
-        return Decision(**{**content, "checks": tuple(content["checks"])})
+        return Decision(**{**content, "checks": tuple(Check(**check) for check in content["checks"])})
     except (ValueError, TypeError, KeyError) as error:
         raise PipelineError(
             f"{model}, version {version.version}: expected a decision in the tag {name!r}, "

@@ -21,10 +21,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
-from itertools import chain
 from typing import TypeVar
 
-from mlflow.entities import Metric, Param, RunStatus
+from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
 from pipeline.config.params import Params
@@ -112,7 +111,7 @@ class LiveRun:
     def abandon(self, error: BaseException) -> None:
         """Close the run, and those below it, of a stage that ended by an exception."""
         self._stop_sending()
-        status = RunStatus.to_string(RunStatus.FAILED if isinstance(error, Exception) else RunStatus.KILLED)
+        status = runs.FAILED if isinstance(error, Exception) else runs.KILLED
         with contextlib.suppress(*MLFLOW_ERRORS):
             for run_id in filter(None, (self.run_id, *self.children.values())):
                 runs.close(self.store.client, self.store.client.get_run(run_id), status)
@@ -123,7 +122,7 @@ class LiveRun:
             while not is_closing:
                 is_closing = self._is_closing.wait(FLUSH_SECONDS)
                 waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
-                points = chain.from_iterable(make_points() for make_points in waiting)
+                points = [point for make_points in waiting for point in make_points()]
                 runs.log_points(self.store.client, self.run_id, points)
         except MLFLOW_ERRORS as error:
             self._fail(error)

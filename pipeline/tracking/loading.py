@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
-from pipeline.tracking import queries, registry
+from pipeline.tracking import models, queries, registry
+from pipeline.tracking.queries import TrackedVersion
+from pipeline.tracking.records import variants
 from pipeline.tracking.records.record import registered_name
 from pipeline.tracking.settings import find_location
-from pipeline.tracking.store import opened
+from pipeline.tracking.store import opened, require_database
 
 with warnings.catch_warnings():
     # MLflow warns about type hints in its own code.
@@ -32,19 +34,6 @@ Predict = Callable[[NDArray[Any]], NDArray[np.float32]]
 
 class UnusableModelError(Exception):
     """A logged model that cannot be fetched or loaded, or that fails on good input."""
-
-
-@dataclass(frozen=True)
-class RegisteredVersion:
-    """A version of a registered model. `is_champion`: it was asked for as the champion, not by its number."""
-
-    name: str
-    number: int
-    variant: str
-    is_champion: bool
-
-    def __str__(self) -> str:
-        return f"{self.name} version {self.number}{' (champion)' * self.is_champion}: {self.variant}"
 
 
 @dataclass(frozen=True)
@@ -64,19 +53,19 @@ class OpenModel:
             raise UnusableModelError(f"it fails on these inputs: {type(error).__name__}: {error}") from error
 
 
-def registered_version(workspace: Workspace, params: Params, task: str, number: int | None = None) -> RegisteredVersion:
+def registered_version(workspace: Workspace, params: Params, task: str, number: int | None = None) -> TrackedVersion:
     """A version of a task's registered model; without a number its champion.
 
     Raises PipelineError when there is none, no database, or MLflow does not answer as it should.
     """
-    name, is_champion = registered_name(params, task), number is None
+    name = registered_name(params, task)
     require_database(workspace, task)
     with opened(workspace) as store:
         versions = queries.find_versions(store.client, name) or []
     for version in versions:
-        if registry.CHAMPION in version.aliases if is_champion else version.version == number:
-            return RegisteredVersion(name, version.version, version.variant or "?", is_champion)
-    wanted = "a champion" if is_champion else f"a version {number}"
+        if registry.CHAMPION in version.aliases if number is None else version.version == number:
+            return version
+    wanted = "a champion" if number is None else f"a version {number}"
     raise PipelineError(
         f"{name}: expected {wanted} in MLflow at {find_location(workspace).shown}, but there is none. "
         f"Run `dvc repro register@{task}` to register the selected model, `python -m pipeline sync` where that was "
@@ -84,39 +73,29 @@ def registered_version(workspace: Workspace, params: Params, task: str, number: 
     )
 
 
-def require_database(workspace: Workspace, task: str) -> None:
-    """Raises PipelineError when there is no database: MLflow would create an empty one."""
-    database = find_location(workspace).database
-    if database is not None and not database.is_file():
-        raise PipelineError(
-            f"{database}: expected MLflow's database, but there is none. Run `dvc repro register@{task}`, or "
-            "`python -m pipeline sync` where the results are here already."
-        )
-
-
-def load_model(workspace: Workspace, version: RegisteredVersion) -> Predict:
+def load_model(workspace: Workspace, version: TrackedVersion) -> Predict:
     """The function from inputs (n, ...) to outputs (n, num_outputs) of a version, on the backend that Keras runs on.
 
     Raises PipelineError, as the function does, when the model is damaged or does not fit, or MLflow does not answer.
     """
-    try:
-        model = _load(workspace, version.name, version.number)
-    except UnusableModelError as error:
-        raise PipelineError(
-            f"{version}: {error}\n`python -m pipeline sync` logs it again where what was trained lies here, and "
-            "`--version N` names another version."
-        ) from error
+    sync = "`python -m pipeline sync` logs it again where what was trained lies here"
+    with _explained(version, f"{sync}, and `--version N` names another version."):
+        model = _load(workspace, version.model, version.version)
 
     def predict(inputs: NDArray[Any]) -> NDArray[np.float32]:
-        try:
+        fitting = "Name a version that fits the parameters with `--version N`"
+        with _explained(version, f"{fitting}, or run `dvc repro` to train and register one."):
             return model.predict(inputs)
-        except UnusableModelError as error:
-            raise PipelineError(
-                f"{version}: {error}\nName a version that fits the parameters with `--version N`, or run `dvc repro` "
-                "to train and register one."
-            ) from error
 
     return predict
+
+
+@contextlib.contextmanager
+def _explained(version: TrackedVersion, advice: str) -> Iterator[None]:
+    try:
+        yield
+    except UnusableModelError as error:
+        raise PipelineError(f"{version}: {error}\n{advice}") from error
 
 
 @contextlib.contextmanager
@@ -151,11 +130,13 @@ def _load(workspace: Workspace, model: str, number: int, folder: str | None = No
     return OpenModel(path, signature_text(signature.inputs, signature.outputs) if signature else "none", served)
 
 
+def expected_signature(params: Params, task: str) -> str:
+    """The inputs and outputs that every version of a task's model must declare."""
+    return signature_text(*map(models.schema, variants.model_tensors(params, params.tasks[task].dataset)))
+
+
 def signature_text(*schemas: Schema | None) -> str:
     """The types and shapes of a model's inputs and outputs, such as `uint8 (n, 28, 28) → float32 (n, 10)`."""
-    return " → ".join(map(_schema_text, schemas))
-
-
-def _schema_text(schema: Schema | None) -> str:
-    tensors = [item for item in (schema.inputs if schema else []) if isinstance(item, TensorSpec)]
-    return ", ".join(f"{tensor.type} {tuple(tensor.shape)}".replace("-1", "n") for tensor in tensors) or "none"
+    tensors = [[item for item in schema or [] if isinstance(item, TensorSpec)] for schema in schemas]
+    texts = [", ".join(f"{tensor.type} {tuple(tensor.shape)}" for tensor in side) or "none" for side in tensors]
+    return " → ".join(texts).replace("-1", "n")

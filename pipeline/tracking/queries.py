@@ -9,12 +9,14 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
-from pipeline.tracking import runs
+from pipeline.tracking import decisions, registry, runs
+from pipeline.tracking.decisions import Decision
 from pipeline.tracking.records.data import CONTEXT_OF_SPLIT
-from pipeline.tracking.records.record import OUTPUTS
-from pipeline.tracking.store import DOES_NOT_EXIST, every_page, opened
+from pipeline.tracking.records.record import OUTPUTS, registered_name
+from pipeline.tracking.store import DOES_NOT_EXIST, every_page, opened, require_database
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,21 @@ class TrackedVersion:
     variant: str
     study: str
     digests: Mapping[str, str]
+
+    def __str__(self) -> str:
+        champion = " (champion)" if registry.CHAMPION in self.aliases else ""
+        return f"{self.model} version {self.version}{champion}: {self.variant or '?'}"
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """The versions of a registered model by number, which of them are champion and challenger, and all decisions."""
+
+    model: str
+    versions: Mapping[int, TrackedVersion]
+    champion: int | None
+    challenger: int | None
+    history: tuple[Decision, ...]
 
 
 def all_runs(workspace: Workspace) -> list[TrackedRun]:
@@ -103,6 +120,26 @@ def version_at(workspace: Workspace, model: str, version: str) -> tuple[TrackedV
                 f"models:/{tracked.model}/{tracked.version}: the run that trained it ({tracked.run_id}) is gone from "
                 "MLflow. `python -m pipeline sync` restores the runs of what the workspace holds."
             ) from None
+
+
+def model_state(workspace: Workspace, params: Params, task: str) -> ModelState:
+    """The present state of a task's registered model.
+
+    Raises PipelineError when there is none, no database, or MLflow does not answer.
+    """
+    model = registered_name(params, task)
+    require_database(workspace, task)
+    with opened(workspace) as store:
+        versions = find_versions(store.client, model)
+        if versions is None:
+            raise PipelineError(
+                f"{model}: expected a registered model, but MLflow has none of that name. Run `dvc repro`, "
+                "or `python -m pipeline sync` if it has run."
+            )
+        history = tuple(decisions.read(store.client, model))
+    numbers = {alias: version.version for version in versions for alias in version.aliases}
+    champion, challenger = numbers.get(registry.CHAMPION), numbers.get(registry.CHALLENGER)
+    return ModelState(model, {version.version: version for version in versions}, champion, challenger, history)
 
 
 def find_versions(client: MlflowClient, name: str) -> list[TrackedVersion] | None:

@@ -23,7 +23,7 @@ from pipeline.tracking.records import studies, variants
 from pipeline.tracking.records.outputs import NotMadeYetError
 from pipeline.tracking.records.record import RunRecord, registered_name
 from pipeline.tracking.runs import Outcome
-from pipeline.tracking.store import EXISTS_ALREADY, Store, persistent
+from pipeline.tracking.store import EXISTS_ALREADY, Store, opened, persistent
 
 CHALLENGER = "challenger"
 CHAMPION = "champion"
@@ -205,7 +205,7 @@ def _ensure_aliases(client: MlflowClient, plan: Registration, version: ModelVers
 
     Without a champion there is nothing to compare it with, and it becomes the champion.
     """
-    number, aliases = int(version.version), aliases_of(client, plan.name)
+    number, aliases = int(version.version), _aliases_of(client, plan.name)
     if CHAMPION not in aliases:
         decision = Decision(
             action="registered",
@@ -217,9 +217,7 @@ def _ensure_aliases(client: MlflowClient, plan: Registration, version: ModelVers
             champion_after=number,
             why="The model had no champion to be held against.",
         )
-        decisions.write(client, version, decision)
-        client.set_registered_model_alias(plan.name, CHAMPION, str(number))
-        forget_challenger(client, plan.name, number)
+        _decide(client, version, decision)
         return True
     challenger = None if number == aliases[CHAMPION] or ROLLED_BACK in version.tags else number
     if challenger == aliases.get(CHALLENGER):
@@ -231,14 +229,35 @@ def _ensure_aliases(client: MlflowClient, plan: Registration, version: ModelVers
     return True
 
 
-def forget_challenger(client: MlflowClient, name: str, *numbers: int | None) -> None:
-    """Remove the challenger's alias if it belongs to one of these versions."""
-    current = aliases_of(client, name).get(CHALLENGER)
-    if current is not None and current in numbers:
-        client.delete_registered_model_alias(name, CHALLENGER)
+def record(workspace: Workspace, decision: Decision) -> Decision | None:
+    """Record a decision, and move the aliases if it changes the champion.
+
+    None, and nothing is done, if the champion is not `champion_before` any more: another process was faster.
+    """
+    with opened(workspace) as store, store.lock():
+        if _aliases_of(store.client, decision.model).get(CHAMPION) != decision.champion_before:
+            return None
+        version = store.client.get_model_version(decision.model, str(decision.version))
+        return _decide(store.client, version, decision)
 
 
-def aliases_of(client: MlflowClient, name: str) -> dict[str, int]:
+def _decide(client: MlflowClient, version: ModelVersion, decision: Decision) -> Decision:
+    # First: the other way round an interruption would leave a champion that nothing tells of. This way it leaves a
+    # decision without effect, and to decide again mends that.
+    written = decisions.write(client, version, decision)
+    if decision.champion_after == decision.champion_before:
+        return written
+    if decision.action == "rolled back":
+        client.set_model_version_tag(decision.model, version.version, ROLLED_BACK, written.when)
+    elif decision.action == "promoted" and ROLLED_BACK in version.tags:
+        client.delete_model_version_tag(decision.model, version.version, ROLLED_BACK)
+    client.set_registered_model_alias(decision.model, CHAMPION, str(decision.champion_after))
+    if _aliases_of(client, decision.model).get(CHALLENGER) in (decision.version, decision.champion_after):
+        client.delete_registered_model_alias(decision.model, CHALLENGER)
+    return written
+
+
+def _aliases_of(client: MlflowClient, name: str) -> dict[str, int]:
     """The numbers of the versions of a registered model that have aliases."""
     return {alias: int(number) for alias, number in client.get_registered_model(name).aliases.items()}
 

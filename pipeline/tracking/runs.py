@@ -2,19 +2,18 @@
 
 import contextlib
 import json
-import math
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+import numpy as np
 import psutil
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunStatus, RunTag, ViewType
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from pipeline.io import git
@@ -36,9 +35,8 @@ MAX_DIGEST = 36
 # Seconds.
 CLOCK_TOLERANCE = 5.0
 
-FINISHED = RunStatus.to_string(RunStatus.FINISHED)
-KILLED = RunStatus.to_string(RunStatus.KILLED)
-
+# Of MLflow's states of a run.
+FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
 
 # What an upsert did.
 Outcome = Literal["created", "repaired", "unchanged"]
@@ -156,11 +154,10 @@ def all_runs(
     return list(every_page(client.search_runs, experiments, filter_string, view, 1000))
 
 
-def log_points(client: MlflowClient, run_id: str, points: Iterable[Metric]) -> None:
+def log_points(client: MlflowClient, run_id: str, points: Sequence[Metric]) -> None:
     """Log any number of points."""
-    remaining = iter(points)
-    while batch := list(islice(remaining, MAX_BATCH)):
-        client.log_batch(run_id, metrics=batch)
+    for start in range(0, len(points), MAX_BATCH):
+        client.log_batch(run_id, metrics=points[start : start + MAX_BATCH])
 
 
 def this_process() -> str:
@@ -221,7 +218,7 @@ def _complete_values(client: MlflowClient, run: Run, record: RunRecord, tags: Ma
     points = [
         Metric(name, value, _metric_time(client, run, record, name), step=0)
         for name, value in record.metrics.items()
-        if name not in known or not _same(known[name], value)
+        if name not in known or not np.array_equal(known[name], value, equal_nan=True)
     ]
     if params or changed_tags or points:
         client.log_batch(run.info.run_id, points[:MAX_METRICS], params, changed_tags)
@@ -325,7 +322,3 @@ def _complete_model(client: MlflowClient, run: Run, record: RunRecord) -> bool:
 def _close_and_delete(client: MlflowClient, run_id: str, status: str = KILLED) -> None:
     client.set_terminated(run_id, status)
     client.delete_run(run_id)
-
-
-def _same(left: float, right: float) -> bool:
-    return left == right or (math.isnan(left) and math.isnan(right))

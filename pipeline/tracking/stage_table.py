@@ -33,6 +33,11 @@ class StageRuns:
     registers: bool = False
 
 
+def _evaluation(items: Callable[[Params], Iterable[str]]) -> StageRuns:
+    records = _one(variants.evaluation_record)
+    return StageRuns(items, records, completes=variants.evaluated_records, refreshes_cards=True)
+
+
 # By the modules of pipeline/stages.
 STAGES: Mapping[str, StageRuns] = {
     "fetch": StageRuns(lambda params: params.sources, _one(data.fetch_record)),
@@ -45,18 +50,8 @@ STAGES: Mapping[str, StageRuns] = {
     "train": StageRuns(lambda params: params.all_variants, variants.variant_records, logs_live=True),
     "repeat": StageRuns(lambda params: params.all_repeated, _one(studies.repeat_record)),
     "kernels": StageRuns(lambda params: params.derived, completes=variants.kernels_records),
-    "evaluate": StageRuns(
-        lambda params: params.studies,
-        _one(variants.evaluation_record),
-        completes=variants.evaluated_records,
-        refreshes_cards=True,
-    ),
-    "evaluate_signal": StageRuns(
-        lambda params: params.signals,
-        _one(variants.signal_evaluation_record),
-        completes=variants.evaluated_records,
-        refreshes_cards=True,
-    ),
+    "evaluate": _evaluation(lambda params: params.studies),
+    "evaluate_signal": _evaluation(lambda params: params.signals),
     "evaluate_repeats": StageRuns(lambda params: params.repeats, _one(studies.repeats_evaluation_record)),
     "compare": StageRuns(lambda params: params.studies, _one(studies.comparison_record)),
     "contrast": StageRuns(lambda params: params.contrasts, _one(studies.contrast_record)),

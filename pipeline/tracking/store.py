@@ -182,6 +182,16 @@ def opened(workspace: Workspace) -> Iterator[Store]:
         ) from error
 
 
+def require_database(workspace: Workspace, task: str) -> None:
+    """Raises PipelineError when there is no database: MLflow would create an empty one."""
+    database = find_location(workspace).database
+    if database is not None and not database.is_file():
+        raise PipelineError(
+            f"{database}: expected MLflow's database, but there is none. Run `dvc repro register@{task}`, or "
+            "`python -m pipeline sync` where the results are here already."
+        )
+
+
 def warn(workspace: Workspace, error: BaseException) -> None:
     """Report an error of MLflow's on stderr, and how to bring MLflow up to date; no result is lost."""
     sys.stderr.write(

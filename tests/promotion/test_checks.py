@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pipeline.config.studies import Gate
 from pipeline.promotion import checks
-from pipeline.promotion.checks import Check, Evidence, Served, WorkTree
+from pipeline.promotion.checks import Evidence, Served, WorkTree
+from pipeline.tracking.decisions import Check
 
 NUM = 400
 LABELS = np.arange(NUM) % 2
@@ -26,6 +27,7 @@ GATE = Gate(
     max_milliseconds=50.0,
 )
 REGRESSOR_GATE = Gate(margin=0.01, max_mean_absolute_error=0.2, max_megabytes=2.0, max_milliseconds=50.0)
+NOT_LOADED = "it cannot be loaded: OSError"
 DIGESTS = {"train": "a" * 64, "test": "b" * 64}
 
 
@@ -39,15 +41,12 @@ def answers(num_wrong: int, *, of_class: int | None = None, confidence: float = 
 
 def evidence(outputs: Any, champion: Any = None, **changes: Any) -> Evidence:
     plain = Evidence(
-        outputs=outputs,
         targets=LABELS,
         champion="version 1",
         champion_outputs=outputs if champion is None else champion,
         must_compare=True,
-        stored="",
-        stored_outputs=outputs,
+        stored=outputs,
         served=Served(1_500_000, 20.0, SIGNATURE, outputs),
-        load_error="",
         expected_signature=SIGNATURE,
         version_digests=DIGESTS,
         present_digests=DIGESTS,
@@ -127,7 +126,7 @@ def test_thresholds_that_are_left_out_are_not_checked() -> None:
             "(7, 2) values, against (400, 2) stored",
         ),
         (
-            evidence(answers(20), stored_outputs=None, stored="the stored predictions are those of another training"),
+            evidence(answers(20), stored="the stored predictions are those of another training"),
             "reloaded model",
             "the stored predictions are those of another training",
         ),
@@ -190,9 +189,9 @@ def test_without_a_champion_there_is_nothing_to_be_worse_than() -> None:
 
 
 def test_a_model_that_cannot_be_loaded_fails_all_that_needs_it() -> None:
-    found = evidence(None, served=None, stored_outputs=None, load_error="it cannot be loaded: OSError")
+    found = evidence(answers(20), stored=NOT_LOADED, served=NOT_LOADED)
     assert failures(found) == ["figures", "size", "latency", "signature", "reloaded model"]
-    assert judged(found)["reloaded model"].measured == "it cannot be loaded: OSError"
+    assert judged(found)["reloaded model"].measured == NOT_LOADED
 
 
 def regressor(error: float, champion_error: float) -> dict[str, Check]:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -258,15 +260,18 @@ def test_remarks_follow_the_table_of_their_study() -> None:
     assert "dead.\n\nOne.\n\nTwo.\n\n### Second study" in text
 
 
-def test_a_lone_regressor_is_compared_with_always_the_mean(workspace: Workspace) -> None:
+def test_a_lone_regressor_is_compared_with_always_the_mean() -> None:
     row = {"first": "net", "second": "always_the_mean", "difference": -0.2, "low": -0.25, "high": -0.15}
     table = pd.DataFrame([{**row, "p_value": 0.0002, "holm_p_value": 0.0002, "verdict": "net is better"}])
-    storage.write_table(workspace.evaluation("hums") / "differences.csv", table)
-    assert readme.signal_differences_text(workspace, "hums", 1) == (
+    errors = dict.fromkeys(("mean_absolute_error", "validation_mean_absolute_error", "curve_error"), 0.25)
+    net: Any = SimpleNamespace(**errors, reported_mean_absolute_error=None, extended=SimpleNamespace(**errors))
+    assert readme.signal_table("Hums", {"net": net}, table).splitlines()[-3:] == [
+        "| `net` | 0.2500 | 0.2500 | – | 0.2500 | 0.2500 | 0.2500 |",
+        "",
         "There is one regressor, so no other to compare it with. Differences in the mean absolute test error (95 % "
         "interval, paired bootstrap, Holm's correction): `net` against `always_the_mean` -0.2000 (-0.2500 to -0.1500), "
-        "net is better."
-    )
+        "net is better.",
+    ]
 
 
 def test_repeats_are_told_with_their_spread_and_what_remains_real(workspace: Workspace) -> None:

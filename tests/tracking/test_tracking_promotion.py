@@ -21,7 +21,8 @@ from pipeline.config.load import load_params
 from pipeline.data import preprocessing
 from pipeline.errors import PipelineError
 from pipeline.promotion import commands, evidence
-from pipeline.tracking import champions, loading, publish, store
+from pipeline.tracking import loading, publish, store
+from pipeline.tracking.decisions import Decision
 
 TASK = "mnist-classifier"
 GATE = {
@@ -97,7 +98,7 @@ def served(ready: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
             raise loading.UnusableModelError("it cannot be loaded: OSError: gone")
         yield SimpleNamespace(
             path=ready.keras_file,
-            signature=champions.expected_signature(ready.params, TASK),
+            signature=loading.expected_signature(ready.params, TASK),
             predict=lambda inputs: outputs[: len(inputs)],
         )
 
@@ -106,7 +107,7 @@ def served(ready: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return fake
 
 
-def promote(stages: Any, **options: Any) -> commands.PromotionResult:
+def promote(stages: Any, **options: Any) -> Decision:
     return commands.promote(stages.workspace, stages.params, TASK, **options)
 
 
@@ -131,7 +132,7 @@ FIRST = ("registered", 1, None, 1)
 def test_a_challenger_that_passes_becomes_champion(ready: Any, served: Any) -> None:
     assert aliases(ready) == {"champion": 1, "challenger": 2}
     verdict = promote(ready)
-    assert (verdict.is_champion, verdict.failed) == (True, [])
+    assert (verdict.action, verdict.failed) == ("promoted", [])
     assert aliases(ready) == {"champion": 2}
     assert history(ready) == [FIRST, ("promoted", 2, 1, 2)]
 
@@ -162,7 +163,7 @@ def test_promoting_again_changes_and_records_nothing(ready: Any, served: Any) ->
 def test_a_refusal_is_recorded_and_changes_nothing(ready: Any, served: Any) -> None:
     served.outputs[2] = served.outputs[2][::-1]
     verdict = promote(ready)
-    assert not verdict.is_champion
+    assert verdict.action == "refused"
     assert [check.name for check in verdict.failed] == ["reloaded model"]
     assert aliases(ready) == {"champion": 1, "challenger": 2}
     assert history(ready) == [FIRST, ("refused", 2, 1, 1)]
@@ -170,9 +171,9 @@ def test_a_refusal_is_recorded_and_changes_nothing(ready: Any, served: Any) -> N
 
 
 def test_a_dry_run_checks_but_records_nothing(ready: Any, served: Any) -> None:
-    assert promote(ready, dry_run=True).is_champion
+    assert promote(ready, dry_run=True).action == "promoted"
     served.outputs[2] = None
-    assert not promote(ready, dry_run=True).is_champion
+    assert promote(ready, dry_run=True).action == "refused"
     champion = promote(ready, version="1", dry_run=True)
     assert (champion.was_champion, champion.failed) == (True, [])
     assert aliases(ready) == {"champion": 1, "challenger": 2}
@@ -181,7 +182,7 @@ def test_a_dry_run_checks_but_records_nothing(ready: Any, served: Any) -> None:
 
 def test_an_override_is_recorded_with_its_reason(ready: Any, served: Any) -> None:
     (ready.workspace.root / ".gitignore").unlink()
-    assert promote(ready, override="We must ship today").is_champion
+    assert promote(ready, override="We must ship today").action == "promoted"
     decision = commands.history(ready.workspace, ready.params, TASK)[-1]
     assert (decision.action, decision.overridden) == ("promoted", True)
     assert decision.why == "We must ship today (Failed: git commit.)"
@@ -234,7 +235,7 @@ def test_rollbacks_lead_back_along_the_line_of_champions(ready: Any, served: Any
     assert commands.history(ready.workspace, ready.params, TASK)[-1].why == "It fails on sevens"
     with pytest.raises(PipelineError, match=r"expected a champion before the present one \(version 1\)"):
         rollback(ready)
-    assert promote(ready, version="2").is_champion
+    assert promote(ready, version="2").action == "promoted"
     assert aliases(ready) == {"champion": 2}
     assert rollback(ready).champion_after == 1
 

@@ -115,20 +115,12 @@ def kernels_records(workspace: Workspace, params: Params, name: str) -> list[Run
 
 
 def evaluation_record(workspace: Workspace, params: Params, study: str) -> RunRecord:
-    """The test metrics of all variants of a study side by side."""
-    item = StageItem(workspace, params, "evaluate", study, params.studies[study].dataset, study)
-    return _evaluation_record(item, ("metrics.json",), ("test",))
-
-
-def signal_evaluation_record(workspace: Workspace, params: Params, signal: str) -> RunRecord:
-    """The test metrics of all regressors of a signal side by side, and the answers to its questions."""
-    item = StageItem(workspace, params, "evaluate_signal", signal, signal, signal)
-    return _evaluation_record(item, ("metrics.json", "answers.json", "differences.csv"), ("test", "extended"))
-
-
-def _evaluation_record(item: StageItem, files: tuple[str, ...], splits: tuple[str, ...]) -> RunRecord:
-    workspace, study = item.workspace, item.item
+    """The test metrics of all variants of a study side by side; of a signal also the answers to its questions."""
+    is_signal = study in params.signals
+    data = study if is_signal else params.studies[study].dataset
+    item = StageItem(workspace, params, "evaluate_signal" if is_signal else "evaluate", study, data, study)
     results, predictions = workspace.evaluation(study), workspace.predictions(study)
+    files = ("metrics.json", "answers.json", "differences.csv") if is_signal else ("metrics.json",)
     paths = [existing(results / name) for name in files]
     return item.record(
         [results, predictions],
@@ -136,14 +128,14 @@ def _evaluation_record(item: StageItem, files: tuple[str, ...], splits: tuple[st
         dated=paths,
         folder="evaluation",
         metrics=flatten.numbers(storage.read_json(results / "metrics.json")),
-        datasets=dataset_versions(workspace, item.params, item.data, splits),
+        datasets=dataset_versions(workspace, params, data, ("test", "extended") if is_signal else ("test",)),
     )
 
 
 def evaluated_records(workspace: Workspace, params: Params, study: str) -> list[RunRecord]:
     """The runs of the variants that a study or signal evaluates, complete with its metrics."""
-    signal = [name for name, regressor in params.regressors.items() if regressor.dataset == study]
-    names = signal if study in params.signals else params.variants_of(study)
+    regressors = [name for name, regressor in params.regressors.items() if regressor.dataset == study]
+    names = regressors if study in params.signals else params.variants_of(study)
     return [variant_record(workspace, params, name, study) for name in names]
 
 
