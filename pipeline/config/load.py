@@ -29,6 +29,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
         "repeated",
         "repeated_swept",
         "repeated_derived",
+        "repeated_transfers",
         "tasks",
         "gates",
     ),

@@ -16,6 +16,7 @@ from pipeline.config.studies import (
     Gate,
     RepeatedDerived,
     RepeatedSwept,
+    RepeatedTransfer,
     RepeatedVariant,
     Repeats,
     Study,
@@ -48,6 +49,7 @@ class Params(Section):
     repeated: Mapping[Name, RepeatedVariant] = {}
     repeated_swept: Mapping[Name, RepeatedSwept] = {}
     repeated_derived: Mapping[Name, RepeatedDerived] = {}
+    repeated_transfers: Mapping[Name, RepeatedTransfer] = {}
     tasks: Mapping[Name, Task]
     gates: Mapping[Name, Gate] = {}
     searches: Mapping[Name, models.Search] = {}
@@ -94,7 +96,7 @@ class Params(Section):
     @property
     def all_repeated(self) -> dict[str, RepeatedVariant]:
         """Every variant that is trained under several seeds, in groups like those of the variants."""
-        return {**self.repeated, **self.repeated_swept, **self.repeated_derived}
+        return {**self.repeated, **self.repeated_swept, **self.repeated_derived, **self.repeated_transfers}
 
     def repeated_in(self, study: str) -> dict[str, models.Classifier]:
         """The variants that a study compares over seeds, in the order of its list."""

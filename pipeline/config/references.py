@@ -19,6 +19,7 @@ NAMED_AFTER = {
     "repeated": "variants",
     "repeated_swept": "swept",
     "repeated_derived": "derived",
+    "repeated_transfers": "transfers",
 }
 NAMED_AFTER |= {"contrasts": "studies", "repeats": "studies", "conclusions": "repeats"}
 
@@ -183,7 +184,7 @@ def _repeats_problems(params: Params) -> Iterator[str]:
             yield f"repeats.{study}: expected a variant under repeated that names it, got none. Add one."
         elif spec.baseline and spec.baseline not in members:
             yield f"repeats.{study}.baseline: expected one of {', '.join(members)}, got {spec.baseline!r}."
-    for group in ("repeated", "repeated_swept", "repeated_derived"):
+    for group in ("repeated", "repeated_swept", "repeated_derived", "repeated_transfers"):
         section = NAMED_AFTER[group]
         for name, item in getattr(params, group).items():
             variant = getattr(params, section).get(name)

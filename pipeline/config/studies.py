@@ -58,7 +58,7 @@ class RepeatedVariant(Section):
     seeds: Annotated[int, Field(ge=2)]
     study: Name
     dataset: Name
-    family: Literal["mlp", "cnn"]
+    family: Literal["mlp", "cnn", "mobilenet_v2"]
     engine: Engine
 
 
@@ -72,6 +72,12 @@ class RepeatedDerived(RepeatedVariant):
     """A repeated variant whose layers are the outcome of a search or a sweep."""
 
     layers_from: Name
+
+
+class RepeatedTransfer(RepeatedVariant):
+    """A repeated variant on the features of a frozen network."""
+
+    features: Name
 
 
 class Task(Section):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Few enough for convolutions to stay in memory, many enough that 10,000 images take a second.
 BATCH_SIZE = 1000
+# Images of 96 x 96 pixels take gigabytes in larger batches.
+BATCH_SIZES = {"mobilenet_v2": 250}
 # The distance from 0 and 1 that Keras keeps before it takes a logarithm.
 KERAS_EPSILON = 1e-7
 
@@ -26,6 +28,11 @@ class Score:
     loss: float
     cross_entropy: float
     accuracy: float
+
+
+def batch_size_of(family: str) -> int:
+    """How many examples a model of a family predicts at once."""
+    return BATCH_SIZES.get(family, BATCH_SIZE)
 
 
 def predict_in_batches(

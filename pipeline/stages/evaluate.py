@@ -15,9 +15,6 @@ from pipeline.io.paths import Workspace
 from pipeline.plots import evaluation as plots
 from pipeline.runtime import backend
 
-# Images of 96 x 96 pixels take gigabytes in larger batches.
-BATCH_SIZES = {"mobilenet_v2": 250}
-
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Score every variant of a study on every test example, and plot what each gets wrong."""
@@ -37,7 +34,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
             labels=labels,
             num_classes=len(classes),
             objective=variant.objective,
-            batch_size=BATCH_SIZES.get(variant.family, scoring.BATCH_SIZE),
+            batch_size=scoring.batch_size_of(variant.family),
         )
         scores[variant_name] = {**result.scores.model_dump(), "model_sha256": storage.sha256(path)}
         predictions = workspace.predictions(name) / f"{variant_name}.npz"

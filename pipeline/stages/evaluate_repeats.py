@@ -30,7 +30,9 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         correct, losses = [], []
         for row in trained_rows(workspace, params, name, variant_name):
             model = storage.read_model(workspace.repeated_model(name, variant_name, int(row["seed"])))
-            probabilities, penalty = scoring.predict_in_batches(model, examples.inputs)
+            probabilities, penalty = scoring.predict_in_batches(
+                model, examples.inputs, scoring.batch_size_of(variant.family)
+            )
             tested = scoring.score(probabilities, examples.targets, penalty, variant.objective)
             correct.append(scoring.is_correct(probabilities, examples.targets))
             losses.append(scoring.example_losses(probabilities, examples.targets, variant.objective))

@@ -120,6 +120,17 @@ CONTENT: dict[str, Any] = {
         },
     },
     "conclusions": {"digits": {"dataset": "mnist"}},
+    "repeats": {"digits": {"dataset": "mnist"}},
+    "repeated": {
+        "deep": {
+            "repeats": "digits",
+            "seeds": 2,
+            "study": "digits",
+            "dataset": "mnist",
+            "family": "mlp",
+            "engine": "jax",
+        }
+    },
     "contrasts": {"activity": {"dataset": "mnist", "baseline": "wide"}},
     "tasks": {
         "digit-classifier": {

@@ -250,7 +250,7 @@ def test_a_report_on_an_unknown_study(error_after: Edit, section: str) -> None:
     content = {"dataset": "mnist"} | ({"baseline": "deep"} if section == "contrasts" else {})
     (line,) = error_after({f"{section}.shoes": content}).splitlines()
     assert line.startswith(f"{section}.shoes")
-    assert line.endswith(f"{STUDIES}, got 'shoes'.")
+    assert line.endswith(f"{STUDIES if section == 'contrasts' else 'digits'}, got 'shoes'.")
 
 
 def test_conclusions_are_about_the_dataset_of_their_study(error_after: Edit) -> None:
