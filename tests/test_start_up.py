@@ -23,11 +23,9 @@ COMPUTING = {
     "evaluate_signal",
     "features",
     "fetch_weights",
-    "regress",
     "repeat",
     "search",
     "train",
-    "transfer",
 }
 
 
@@ -106,10 +104,8 @@ def test_only_stages_that_compute_load_and_ask_models(repository: Path) -> None:
         "evaluate",
         "evaluate_repeats",
         "evaluate_signal",
-        "regress",
         "repeat",
         "train",
-        "transfer",
     }
 
 

@@ -18,7 +18,7 @@ from pipeline.tracking.stage_table import STAGES, address
 from tests import params_files
 
 # They record their runs while they work.
-LIVE = {"regress", "search", "train", "transfer"}
+LIVE = {"search", "train"}
 
 
 def run(folder: Path, repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

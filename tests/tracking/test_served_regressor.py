@@ -46,7 +46,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory, make_stages_in: Any) -> Pat
     subprocess.run([sys.executable, "-c", BUILD_MODEL, str(path)], check=True, env=environment)
     stages = replace(make_stages_in(folder, whole=True), keras_file=path)
     stages.train("wave_net")
-    publish.publish(stages.workspace, stages.params, "regress", "wave_net")
+    publish.publish(stages.workspace, stages.params, "train", "wave_net")
     run = stages.view.run("waves", "wave_net")
     model = stages.view.client.get_logged_model(run.outputs.model_outputs[0].model_id)
     return Path(model.artifact_location)

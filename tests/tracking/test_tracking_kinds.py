@@ -71,7 +71,7 @@ def test_random_weights_are_told_wherever_they_count(make_stages: Callable[..., 
     stages.train("transfer")
     publish.publish(stages.workspace, stages.params, "fetch_weights", "mobilenet")
     publish.publish(stages.workspace, stages.params, "features", "mnist-32")
-    publish.publish(stages.workspace, stages.params, "transfer", "transfer")
+    publish.publish(stages.workspace, stages.params, "train", "transfer")
     runs = [
         stages.view.run("demo/data", "fetch_weights@mobilenet"),
         stages.view.run("demo/data", "features@mnist-32"),

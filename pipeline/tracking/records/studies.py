@@ -14,7 +14,12 @@ from pipeline.tracking.records.data import dataset_versions
 from pipeline.tracking.records.record import SELECTION, SUMMARY, RunRecord, StageItem, embedded_first, registered_name
 
 # DVC's name of the stage that repeats a variant, by the variant's group.
-REPEATED_BY = {"variants": "repeat", "swept": "repeat_swept", "derived": "repeat_derived", "transfers": "repeat_transfer"}
+REPEATED_BY = {
+    "variants": "repeat",
+    "swept": "repeat_swept",
+    "derived": "repeat_derived",
+    "transfers": "repeat_transfer",
+}
 
 
 def comparison_record(workspace: Workspace, params: Params, study: str) -> RunRecord:
