@@ -1,6 +1,5 @@
 """Read a user's pictures, NumPy arrays and IDX files as arrays that a model takes, and check each."""
 
-import os
 import struct
 import warnings
 from collections.abc import Iterator, Sequence
@@ -89,13 +88,9 @@ def _files(places: Sequence[Path]) -> Iterator[Path]:
                 raise PipelineError(f"{place}: no such file or folder.")
             yield place
             continue
-        paths = [
-            Path(parent) / name
-            for parent, _, names in os.walk(place)
-            for name in names
-            if not name.startswith(".")
-            and any(fnmatch(name.lower(), pattern) for pattern in (*PATTERNS, *REFUSED_PATTERNS))
-        ]
+        visible = [path for path in place.rglob("[!.]*") if not path.is_dir()]
+        kinds = (*PATTERNS, *REFUSED_PATTERNS)
+        paths = [path for path in visible if any(fnmatch(path.name.lower(), kind) for kind in kinds)]
         if not paths:
             raise PipelineError(f"{place}: expected files named {', '.join(PATTERNS)} in the folder, got none.")
         yield from sorted(paths)

@@ -8,6 +8,7 @@ from pipeline.io.paths import Workspace
 from pipeline.tracking.records import data, searches, studies, variants
 from pipeline.tracking.records.record import NO_ITEM, RunRecord, stage_name
 
+Items = Callable[[Params], Iterable[str]]
 Records = Callable[[Workspace, Params, str], list[RunRecord]]
 
 
@@ -25,7 +26,7 @@ class StageRuns:
     outputs too. `registers`: the outputs name a model that becomes a version of a registered model.
     """
 
-    items: Callable[[Params], Iterable[str]]
+    items: Items
     records: Records = lambda workspace, params, item: []
     completes: Records = lambda workspace, params, item: []
     logs_live: bool = False
@@ -33,7 +34,11 @@ class StageRuns:
     registers: bool = False
 
 
-def _evaluation(items: Callable[[Params], Iterable[str]]) -> StageRuns:
+def _training(items: Items) -> StageRuns:
+    return StageRuns(items, variants.variant_records, logs_live=True)
+
+
+def _evaluation(items: Items) -> StageRuns:
     records = _one(variants.evaluation_record)
     return StageRuns(items, records, completes=variants.evaluated_records, refreshes_cards=True)
 
@@ -47,13 +52,9 @@ STAGES: Mapping[str, StageRuns] = {
     "features": StageRuns(lambda params: params.features, _one(data.features_record)),
     "search": StageRuns(lambda params: params.searches, _one(searches.search_record), logs_live=True),
     "sweep": StageRuns(lambda params: params.sweeps, _one(searches.sweep_record)),
-    "train": StageRuns(
-        lambda params: [name for name in params.classifiers if name not in params.transfers],
-        variants.variant_records,
-        logs_live=True,
-    ),
-    "transfer": StageRuns(lambda params: params.transfers, variants.variant_records, logs_live=True),
-    "regress": StageRuns(lambda params: params.regressors, variants.variant_records, logs_live=True),
+    "train": _training(lambda params: [name for name in params.classifiers if name not in params.transfers]),
+    "transfer": _training(lambda params: params.transfers),
+    "regress": _training(lambda params: params.regressors),
     "repeat": StageRuns(lambda params: params.all_repeated, _one(studies.repeat_record)),
     "kernels": StageRuns(lambda params: params.derived, completes=variants.kernels_records),
     "evaluate": _evaluation(lambda params: params.studies),
