@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
 from pipeline.config.data import PictureKind
 from pipeline.data import idx
@@ -120,8 +121,6 @@ def _read(path: Path, expected: Expected) -> NDArray[Any]:
 
 def _read_picture(path: Path) -> NDArray[np.float32]:
     """Grey levels 0-255 (height, width), turned upright; transparent parts on white."""
-    from PIL import Image, ImageOps
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
@@ -142,8 +141,6 @@ def _read_picture(path: Path) -> NDArray[np.float32]:
 
 
 def _grey(image: Any) -> NDArray[np.float32]:
-    from PIL import Image
-
     if image.mode.startswith("I"):
         # PNGs of 16 bits.
         return np.asarray(image, np.float32) / np.float32(257)
