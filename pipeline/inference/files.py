@@ -1,6 +1,5 @@
 """Read a user's pictures, NumPy arrays and IDX files as arrays that a model takes, and check each."""
 
-import os
 import struct
 import warnings
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
 from pipeline.config.data import PictureKind
 from pipeline.data import idx
@@ -89,13 +89,9 @@ def _files(places: Sequence[Path]) -> Iterator[Path]:
                 raise PipelineError(f"{place}: no such file or folder.")
             yield place
             continue
-        paths = [
-            Path(parent) / name
-            for parent, _, names in os.walk(place)
-            for name in names
-            if not name.startswith(".")
-            and any(fnmatch(name.lower(), pattern) for pattern in (*PATTERNS, *REFUSED_PATTERNS))
-        ]
+        visible = [path for path in place.rglob("[!.]*") if not path.is_dir()]
+        kinds = (*PATTERNS, *REFUSED_PATTERNS)
+        paths = [path for path in visible if any(fnmatch(path.name.lower(), kind) for kind in kinds)]
         if not paths:
             raise PipelineError(f"{place}: expected files named {', '.join(PATTERNS)} in the folder, got none.")
         yield from sorted(paths)
@@ -125,8 +121,6 @@ def _read(path: Path, expected: Expected) -> NDArray[Any]:
 
 def _read_picture(path: Path) -> NDArray[np.float32]:
     """Grey levels 0-255 (height, width), turned upright; transparent parts on white."""
-    from PIL import Image, ImageOps
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
@@ -147,8 +141,6 @@ def _read_picture(path: Path) -> NDArray[np.float32]:
 
 
 def _grey(image: Any) -> NDArray[np.float32]:
-    from PIL import Image
-
     if image.mode.startswith("I"):
         # PNGs of 16 bits.
         return np.asarray(image, np.float32) / np.float32(257)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from pipeline.config.data import PictureKind
 
@@ -153,8 +154,6 @@ def _cropped(picture: Grey, shown: NDArray[np.bool_]) -> Grey:
 
 def _resized(box: Grey, size: int) -> Grey:
     """Scale a box so that its longer side has `size` pixels; each pixel is a mean over its area."""
-    from PIL import Image
-
     height, width = (max(1, round(side * size / max(box.shape))) for side in box.shape)
     image = Image.fromarray(np.ascontiguousarray(box, np.float32))
     return np.array(image.resize((width, height), Image.Resampling.HAMMING))

@@ -1,15 +1,17 @@
 """Predictions of a registered model for a user's files: `python -m pipeline predict`."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
 
 from pipeline.config.params import Params
 from pipeline.config.section import require
@@ -22,10 +24,6 @@ from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
 from pipeline.studies.waves.data import PARAMETERS
 from pipeline.tracking import loading
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from rich.console import Group
 
 # More rows than these are for a file, not for a terminal.
 SHOWN_ROWS = 20
@@ -94,8 +92,6 @@ def _columns(params: Params, dataset: str, outputs: NDArray[Any], *, model: str)
 
 
 def _rows(files: Sequence[FileInputs], columns: dict[str, NDArray[Any]]) -> pd.DataFrame:
-    import pandas as pd
-
     sizes = [len(file.examples) for file in files]
     # Names of files may hold any bytes, texts may not.
     names = [str(file.path).encode(errors="backslashreplace").decode() for file in files]
@@ -122,10 +118,6 @@ def write(path: Path, predictions: FilePredictions) -> None:
 
 def shown(predictions: FilePredictions, output: Path | None = None) -> Group:
     """For the terminal: the first rows, how many more there are, what took how long, and the file that has all rows."""
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
     rows = predictions.rows
     columns = [name for name in rows if not str(name).startswith("probability_")]
     table = Table()

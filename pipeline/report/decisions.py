@@ -1,9 +1,6 @@
 """Decisions about promotion and the history of a model's champions, for a terminal."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE
 from rich.console import Group, RenderableType
@@ -11,9 +8,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from pipeline.errors import PipelineError
-
-if TYPE_CHECKING:
-    from pipeline.tracking.decisions import Check, Decision
+from pipeline.tracking.decisions import Check, Decision
 
 
 def promotion(decision: Decision, *, is_dry_run: bool) -> RenderableType:

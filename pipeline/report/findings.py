@@ -4,6 +4,8 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
+
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.evaluation import pairwise, tables
@@ -26,8 +28,6 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
     interval and verdict), and the filters of report.words, `verdict` and `by_search`. Tables are lists of rows.
     Raises PipelineError when a result is missing, or when the template asks for what is not there.
     """
-    from jinja2 import TemplateError
-
     with_results = environment()
     with_results.filters.update(verdict=_marked, by_search=lambda searches, name: searches[searches["search"] == name])
     trained = {name: workspace.training_results(name, variant) for name, variant in params.all_variants.items()}

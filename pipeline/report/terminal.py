@@ -1,12 +1,10 @@
 """The summary that a terminal shows at the end."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
 from rich.console import Group
 from rich.table import Column, Table
 from rich.text import Text
@@ -16,9 +14,6 @@ from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.report.words import NOTHING, interval, percent
 from pipeline.tracking.queries import TrackedVersion
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def summary(workspace: Workspace, params: Params, *, runs: str) -> Group:

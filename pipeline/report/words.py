@@ -1,12 +1,9 @@
 """Numbers as text, for Markdown and the terminal."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from jinja2 import Environment, StrictUndefined
 
 NOTHING = "–"
 
@@ -38,8 +35,6 @@ def interval(row: Mapping[Any, Any]) -> str:
 
 def environment(**options: Any) -> Environment:
     """A Jinja environment with these words as filters, where it is an error to ask for what is not there."""
-    from jinja2 import Environment, StrictUndefined
-
     made = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False, **options)
     made.filters.update(percent=percent, points=points, unsigned_points=unsigned_points, nats=nats, interval=interval)
     return made

@@ -136,7 +136,7 @@ def _origin(workspace: Workspace, what: str) -> Origin:
     match = MODEL.fullmatch(what)
     if match is None:
         raise PipelineError(f"{what!r}: expected models:/NAME@ALIAS or models:/NAME/VERSION.")
-    version, run = queries.version_at(workspace, match["name"], match["version"].removeprefix("/"))
+    version, run = queries.version_at(workspace, match["name"], match["version"])
     root = workspace.root.resolve()
     repro, again = f"dvc repro {run.stage}", f"python -m pipeline verify {run.stage}"
     commit, lock = _committed(root, run) or (None, dvc_lock.read(root))

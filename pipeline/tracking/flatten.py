@@ -12,7 +12,7 @@ def numbers(content: Any, prefix: str = "") -> dict[str, float]:
     return {
         # Other characters than these, and longer names, are refused by MLflow.
         re.sub(r"[^\w\-. /:]", "_", name)[:250]: float(value)
-        for name, value in _leaves(content, prefix)
+        for name, value in _leaves(content, prefix, "/")
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
 
@@ -22,20 +22,8 @@ def section_params(section: BaseModel, *, without: Sequence[str] = ()) -> dict[s
 
     Optional fields that were left out are left out here too.
     """
-    return {
-        name: _text(value)
-        for field in type(section).model_fields
-        if field not in without
-        for name, value in _params_of(field, getattr(section, field))
-    }
-
-
-def _params_of(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, BaseModel):
-        for field in type(value).model_fields:
-            yield from _params_of(f"{name}.{field}", getattr(value, field))
-    elif value is not None and value != ():
-        yield name, value
+    shown = {field: value for field, value in section if field not in without}
+    return {name: _text(value) for name, value in _leaves(shown, "", ".") if value is not None and value != ()}
 
 
 def _text(value: Any) -> str:
@@ -55,11 +43,12 @@ def _text(value: Any) -> str:
     return " ".join(words)
 
 
-def _leaves(content: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+def _leaves(content: Any, prefix: str, separator: str) -> Iterator[tuple[str, Any]]:
+    """The values below a section, mapping or list, each with its path."""
     if isinstance(content, list):
         content = dict(enumerate(content))
-    if not isinstance(content, Mapping):
+    if not isinstance(content, Mapping | BaseModel):
         yield prefix, content
         return
-    for key, value in content.items():
-        yield from _leaves(value, f"{prefix}/{key}" if prefix else str(key))
+    for key, value in dict(content).items():
+        yield from _leaves(value, f"{prefix}{separator}{key}" if prefix else str(key), separator)

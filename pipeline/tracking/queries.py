@@ -93,25 +93,24 @@ def all_versions(workspace: Workspace) -> list[TrackedVersion]:
 
 
 def version_at(workspace: Workspace, model: str, version: str) -> tuple[TrackedVersion, TrackedRun]:
-    """A version by its number or `@alias`, and the run that trained it.
+    """A version by its `/number` or `@alias`, and the run that trained it.
 
     Raises PipelineError when there is none such, or its run was deleted.
     """
     with opened(workspace) as store:
         client = store.client
-        known = {item.name: item for item in every_page(client.search_registered_models)}
-        if model not in known:
+        versions = find_versions(client, model)
+        if versions is None:
+            known = ", ".join(sorted(item.name for item in every_page(client.search_registered_models))) or "(none)"
             raise PipelineError(
-                f"unknown registered model {model!r}; expected one of: {', '.join(sorted(known)) or '(none)'}. "
+                f"unknown registered model {model!r}; expected one of: {known}. "
                 "`python -m pipeline sync` registers what the workspace has selected."
             )
-        versions = versions_of(client, known[model])
         named = {f"/{item.version}": item for item in versions}
         named |= {f"@{alias}": item for item in versions for alias in item.aliases}
-        asked = version if version.startswith("@") else f"/{version}"
-        if asked not in named:
-            raise PipelineError(f"models:/{model}: expected one of {', '.join(named) or '(none)'}, got {asked}.")
-        tracked = named[asked]
+        if version not in named:
+            raise PipelineError(f"models:/{model}: expected one of {', '.join(named) or '(none)'}, got {version}.")
+        tracked = named[version]
         try:
             run = client.get_run(tracked.run_id)
             return tracked, _tracked(run, client.get_experiment(run.info.experiment_id).name)

@@ -8,6 +8,7 @@ from pipeline.io.paths import Workspace
 from pipeline.tracking.records import data, searches, studies, variants
 from pipeline.tracking.records.record import NO_ITEM, RunRecord, stage_name
 
+Items = Callable[[Params], Iterable[str]]
 Records = Callable[[Workspace, Params, str], list[RunRecord]]
 
 
@@ -25,7 +26,7 @@ class StageRuns:
     outputs too. `registers`: the outputs name a model that becomes a version of a registered model.
     """
 
-    items: Callable[[Params], Iterable[str]]
+    items: Items
     records: Records = lambda workspace, params, item: []
     completes: Records = lambda workspace, params, item: []
     logs_live: bool = False
@@ -33,7 +34,7 @@ class StageRuns:
     registers: bool = False
 
 
-def _evaluation(items: Callable[[Params], Iterable[str]]) -> StageRuns:
+def _evaluation(items: Items) -> StageRuns:
     records = _one(variants.evaluation_record)
     return StageRuns(items, records, completes=variants.evaluated_records, refreshes_cards=True)
 
