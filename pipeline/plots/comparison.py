@@ -74,7 +74,7 @@ def accuracy_chart(ranking: pd.DataFrame, *, title: str) -> Figure:
     """
     table = ranking.sort_values(["test_accuracy", "variant"], ascending=[True, False]).reset_index(drop=True)
     height = 1.9 + 0.38 * len(table)
-    figure, (bars, enlarged) = style.panels(11, height, 1, 2, title=title, sharey=True, width_ratios=(2, 3))
+    figure, (bars, enlarged) = style.panels(height, 1, 2, title=title, sharey=True, width_ratios=(2, 3))
 
     bars.barh(table["variant"], 100 * table["test_accuracy"], color=style.SKY_BLUE, height=0.65)
     for row, accuracy in enumerate(table["test_accuracy"]):
@@ -107,7 +107,7 @@ def difference_matrix(differences: pd.DataFrame, names: Sequence[str], *, title:
     """
     size = max(4.5, 1.5 + 0.62 * len(names))
     # The title over the whole figure: the matrix of a few variants is narrower.
-    figure, axes = style.panels(size + 2.5, size, title=title)
+    figure, axes = style.panels(size, title=title)
     # Differences in points, NaN where there are none, and which of them are significant.
     points = np.full((len(names), len(names)), np.nan)
     is_real = np.zeros_like(points, dtype=bool)
@@ -133,7 +133,7 @@ def difference_matrix(differences: pd.DataFrame, names: Sequence[str], *, title:
 
 
 def _over_epochs(title: str, ylabel: str, *, in_percent: bool) -> tuple[Figure, Axes]:
-    figure, axes = style.panels(10, 5.5)
+    figure, axes = style.panels(5.5)
     axes.set(title=title, xlabel="epoch", ylabel=ylabel)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if in_percent:

@@ -22,7 +22,7 @@ def confusion_matrix(matrix: NDArray[np.int64], classes: Sequence[str], *, title
     """
     import seaborn as sns
 
-    figure, axes = style.panels(7.5, 6.5)
+    figure, axes = style.panels(6.5)
     shares = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     correct = np.eye(len(classes), dtype=bool)
     sns.heatmap(
@@ -59,7 +59,7 @@ def reliability(bins: pd.DataFrame, *, title: str) -> Figure:
     `bins` has a row per bin: its limits `low` and `high`, `num_examples`, and, empty without examples, `confidence`,
     `accuracy`, `accuracy_low` and `accuracy_high`, all fractions. The bins are plotted at their mean confidence.
     """
-    figure, (upper, lower) = style.panels(5.6, 6.4, 2, 1, sharex=True, height_ratios=(3, 1))
+    figure, (upper, lower) = style.panels(6.4, 2, width=5.6, sharex=True, height_ratios=(3, 1))
     figure.suptitle(title, fontsize=11)
     shown = bins[bins["num_examples"] > 0]
     upper.plot([0, 1], [0, 1], color="0.6", ls="--", label="perfectly calibrated")

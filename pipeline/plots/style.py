@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -17,32 +18,33 @@ COLOURS = (BLUE, VERMILION, GREEN, PURPLE, SKY_BLUE, ORANGE, BLACK)
 TRAINING_COLOUR, VALIDATION_COLOUR = BLUE, VERMILION
 # A point with its interval.
 POINT: dict[str, Any] = {"fmt": "o", "color": BLUE, "markersize": 5, "capsize": 3}
+# In inches, of every figure: its words are legible on a page and on a telephone.
+WIDTH = 7.0
 
 
 def panels(
-    width: float, height: float, num_rows: int = 1, num_columns: int = 1, *, title: str = "", **options: Any
+    height: float, num_rows: int = 1, num_columns: int = 1, *, title: str = "", width: float = WIDTH, **options: Any
 ) -> tuple[Figure, Any]:
     """A figure of this size in inches under its title, and its panels as `Figure.subplots` gives them."""
     figure = Figure(figsize=(width, height), layout="constrained")
     if title:
-        figure.suptitle(title)
+        figure.suptitle(title, fontsize=11)
     return figure, figure.subplots(num_rows, num_columns, **options)
 
 
-def draw_history(
-    axes: Axes,
-    history: pd.DataFrame,
-    column: str,
-    *,
-    training: str = "training",
-    max_ticks: int = 10,
-    **line: Any,
-) -> None:
+def draw_history(axes: Axes, history: pd.DataFrame, column: str, *, training: str = "training", **line: Any) -> None:
     """A column of a history and that of validation against the epoch; `training` is the label of the former."""
     axes.plot(history["epoch"], history[column], color=TRAINING_COLOUR, label=training, **line)
     axes.plot(history["epoch"], history[f"val_{column}"], color=VALIDATION_COLOUR, label="validation", **line)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=max_ticks, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
+    if column == "accuracy":
+        in_percent(axes.yaxis)
+
+
+def in_percent(axis: Axis) -> None:
+    """Label fractions as 97.5, or 98."""
+    axis.set_major_formatter(lambda value, _: f"{100 * value:.5g}")
 
 
 def draw_accuracies(

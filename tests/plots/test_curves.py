@@ -49,7 +49,7 @@ def test_each_panel_shows_training_and_validation(history: pd.DataFrame) -> None
     loss, accuracy = figure.axes
     assert figure.get_suptitle() == "digits_64x64"
     assert (loss.get_xlabel(), loss.get_ylabel()) == ("epoch", "cross-entropy (nats)")
-    assert (accuracy.get_xlabel(), accuracy.get_ylabel()) == ("epoch", "accuracy")
+    assert (accuracy.get_xlabel(), accuracy.get_ylabel()) == ("epoch", "accuracy (%)")
     for axes, column in ((loss, "cross_entropy"), (accuracy, "accuracy")):
         lines = lines_of(axes)
         assert list(lines) == ["training (dropout active)", "validation"]

@@ -51,7 +51,7 @@ def example(
     Of many points some are drawn, evenly spread.
     """
     step = max(1, len(x) // NUM_MARKS)
-    figure, axes = style.panels(9, 4.5)
+    figure, axes = style.panels(4.5)
     label = f"points of the row, {len(x[::step]):,} of {len(x):,}"
     axes.plot(x[::step] / np.pi, points[::step], ls="none", marker="o", mfc="none", color=TRUE_COLOUR, label=label)
     axes.plot(fine_x / np.pi, formula_curve, color=IMPLIED_COLOUR, label=formula(wave))
@@ -89,7 +89,7 @@ def curve_error(
 
     `errors` are (n, num_points) for each set, `always_mean` those of always predicting the mean parameters.
     """
-    figure, grid = style.panels(5.5 * len(errors), 4.5, 1, len(errors), title=title, squeeze=False)
+    figure, grid = style.panels(4.5, 1, len(errors), title=title, squeeze=False)
     for axes, (name, of_rows) in zip(grid.flat, errors.items(), strict=True):
         low, high = np.percentile(of_rows, BAND, axis=0)
         axes.fill_between(x / np.pi, low, high, color=IMPLIED_COLOUR, alpha=0.2, lw=0, label="8 of 10 rows")
@@ -109,7 +109,7 @@ def training_curves(history: pd.DataFrame, *, title: str) -> Figure:
 
     Where penalties make the training objective larger than the error, it is drawn too, dashed.
     """
-    figure, axes = style.panels(8, 4.5)
+    figure, axes = style.panels(4.5)
     has_penalties = (history["loss"] - history["mean_absolute_error"]).abs().max() > 1e-6
     for prefix, name, colour in (("", "training", TRUE_COLOUR), ("val_", "validation", IMPLIED_COLOUR)):
         axes.plot(history["epoch"], history[f"{prefix}mean_absolute_error"], color=colour, label=name)
@@ -129,10 +129,7 @@ def training_curves(history: pd.DataFrame, *, title: str) -> Figure:
 def _grid(num_panels: int, *, num_columns: int, title: str = "") -> tuple[Figure, list[Axes]]:
     """Panels for curves against x / π, row by row; places left over stay empty."""
     num_rows = -(-num_panels // num_columns)
-    width = 9 if num_columns == 1 else 4.6 * num_columns
-    figure, grid = style.panels(
-        width, 1 + 2.2 * num_rows, num_rows, num_columns, title=title, sharex=True, squeeze=False
-    )
+    figure, grid = style.panels(1 + 2.2 * num_rows, num_rows, num_columns, title=title, sharex=True, squeeze=False)
     shown = list(grid.flat[:num_panels])
     for axes in grid.flat[num_panels:]:
         axes.set_axis_off()
