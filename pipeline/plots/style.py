@@ -15,11 +15,26 @@ BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY_BLUE, ORANGE, BLACK = "#56B4E9", "#E69F00", "#000000"
 # In the order in which series take them.
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, SKY_BLUE, ORANGE, BLACK)
+# And seven more, each as far as can be from all before it, with normal sight, protanopia and deuteranopia alike.
+VARIANT_COLOURS = (*COLOURS, "#0000FF", "#0F0F96", "#5A2D00", "#6969FF", "#69005A", "#5AC369", "#5A3C3C")
+LINE_STYLES = ("-", "--", "-.")
+# Of what a study is set beside.
+GREY = "#8A8A8A"
 TRAINING_COLOUR, VALIDATION_COLOUR = BLUE, VERMILION
 # A point with its interval.
 POINT: dict[str, Any] = {"fmt": "o", "color": BLUE, "markersize": 5, "capsize": 3}
 # In inches, of every figure: its words are legible on a page and on a telephone.
 WIDTH = 7.0
+
+
+def variant_colour(place: int) -> str:
+    """The colour of a variant in every picture, by its place in its study's list."""
+    return VARIANT_COLOURS[place % len(VARIANT_COLOURS)]
+
+
+def variant_line(place: int) -> dict[str, Any]:
+    """Colour and line style of a variant: both differ from its neighbours', and 42 variants all look different."""
+    return {"color": variant_colour(place), "ls": LINE_STYLES[place % len(LINE_STYLES)]}
 
 
 def panels(
