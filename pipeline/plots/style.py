@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.container import Container
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 # The palette of Okabe and Ito, which colour-blind people can tell apart, without its yellow, too pale on white.
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -60,6 +60,15 @@ def draw_history(axes: Axes, history: pd.DataFrame, column: str, *, training: st
 def in_percent(axis: Axis) -> None:
     """Label fractions as 97.5, or 98."""
     axis.set_major_formatter(lambda value, _: f"{100 * value:.5g}")
+
+
+def logarithmic(axes: Axes) -> None:
+    """A logarithmic y axis with round numbers, few enough to read."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 20 * low else (1, 1.5, 2, 3, 4, 5, 7)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def draw_accuracies(

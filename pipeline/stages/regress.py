@@ -13,8 +13,9 @@ from pipeline.data.examples import Examples
 from pipeline.evaluation import scoring
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
+from pipeline.plots import curves
 from pipeline.runtime import backend
-from pipeline.studies.waves import data, plots
+from pipeline.studies.waves import data
 from pipeline.studies.waves.metrics import absolute_errors
 from pipeline.training import fitting, summary
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 METRICS = ("loss", "mean_absolute_error")
 WATCHED = "val_mean_absolute_error"
+CURVES = {"mean_absolute_error": "mean absolute error"}
+# Validation errors, and what the source calls them.
+LEVELS = {"strong": 0.03, "very good": 0.02}
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
@@ -54,7 +58,8 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         storage.write_model(workspace.model(name, regressor), model)
         storage.write_table(results / "history.csv", history)
         storage.write_json(results / "metrics.json", summarize(history, model, examples))
-        storage.write_figure(results / "curves.png", plots.training_curves(history, title=name))
+        figure = curves.training_curves(history, title=name, measures=CURVES, levels=LEVELS)
+        storage.write_figure(results / "curves.png", figure)
 
 
 def summarize(history: pd.DataFrame, model: keras.Model, examples: Examples) -> dict[str, Any]:

@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from pipeline.plots import style
@@ -17,8 +15,6 @@ TRUE_COLOUR, IMPLIED_COLOUR, REFERENCE_COLOUR = style.BLUE, style.VERMILION, sty
 BAND = (10, 90)
 # More would run together into a line.
 NUM_MARKS = 100
-# On a logarithmic scale, in each power of ten.
-TICKS = (1, 1.5, 2, 3, 4, 5, 7)
 # The source's scale, for all panels: what is small looks small.
 LIMIT = 2.1
 # In inches.
@@ -106,28 +102,6 @@ def curve_error(
     axes.set_xlabel("x / π")
     handles = [*axes.lines, *axes.collections]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
-    return figure
-
-
-def training_curves(history: pd.DataFrame, *, title: str) -> Figure:
-    """Mean absolute error against the epoch, training (its mean over the epoch) and validation, on a logarithmic scale.
-
-    Where penalties make the training objective larger than the error, it is drawn too, dashed.
-    """
-    figure, axes = style.panels(4.5)
-    has_penalties = (history["loss"] - history["mean_absolute_error"]).abs().max() > 1e-6
-    for prefix, name, colour in (("", "training", TRUE_COLOUR), ("val_", "validation", IMPLIED_COLOUR)):
-        axes.plot(history["epoch"], history[f"{prefix}mean_absolute_error"], color=colour, label=name)
-        if has_penalties:
-            penalized = history[f"{prefix}loss"]
-            axes.plot(history["epoch"], penalized, color=colour, ls="--", label=f"{name}, with penalties")
-    axes.set(xlabel="epoch", ylabel="mean absolute error of the parameters", yscale="log", title=title)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.yaxis.set_major_locator(LogLocator(subs=TICKS))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.grid(alpha=0.3)
-    axes.legend()
     return figure
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -107,37 +106,3 @@ def test_the_curve_error_is_drawn_against_x_for_each_set_of_rows() -> None:
         np.testing.assert_allclose(mean.get_ydata(), errors[name].mean(axis=0))
         np.testing.assert_allclose(reference.get_ydata(), always_mean[name].mean(axis=0))
         assert axes.get_ylim()[0] == 0
-
-
-@pytest.fixture
-def history() -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "epoch": [1, 2, 3],
-            "loss": [0.2, 0.1, 0.05],
-            "mean_absolute_error": [0.2, 0.1, 0.05],
-            "val_loss": [0.15, 0.09, 0.06],
-            "val_mean_absolute_error": [0.15, 0.09, 0.06],
-            "learning_rate": [0.001] * 3,
-        }
-    )
-
-
-def test_training_curves_show_both_errors(history: pd.DataFrame) -> None:
-    figure = plots.training_curves(history, title="narrow")
-    render(figure)
-    (axes,) = figure.axes
-    lines = lines_of(axes)
-    assert list(lines) == ["training", "validation"]
-    np.testing.assert_array_equal(lines["training"].get_ydata(), history["mean_absolute_error"])
-    np.testing.assert_array_equal(lines["validation"].get_ydata(), history["val_mean_absolute_error"])
-    assert (axes.get_title(), axes.get_yscale()) == ("narrow", "log")
-    labels = {label.get_text() for label in axes.get_yticklabels()}
-    assert {"0.05", "0.1", "0.2"} <= labels
-
-
-def test_penalties_are_drawn_where_there_are_any(history: pd.DataFrame) -> None:
-    penalized = history.assign(loss=history["loss"] + 0.5, val_loss=history["val_loss"] + 0.5)
-    lines = lines_of(plots.training_curves(penalized, title="narrow").axes[0])
-    assert list(lines) == ["training", "training, with penalties", "validation", "validation, with penalties"]
-    np.testing.assert_array_equal(lines["validation, with penalties"].get_ydata(), penalized["val_loss"])
