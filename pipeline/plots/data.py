@@ -17,8 +17,9 @@ BAR_COLORS = ("#1b4f72", "#e08214", "#9dc3e6")
 
 def examples(images: np.ndarray, names: Sequence[str]) -> Figure:
     """One image per class, shape (n, height, width), each under its class's name."""
-    rows = math.ceil(len(images) / COLUMNS)
-    figure, grid = style.panels(1.8 * COLUMNS, 2.1 * rows, rows, COLUMNS, squeeze=False)
+    columns = min(len(images), COLUMNS)
+    rows = math.ceil(len(images) / columns)
+    figure, grid = style.panels(1.65 * rows, rows, columns, width=1.4 * columns, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     for axes, image, name in zip(grid.flat, images, names, strict=False):
@@ -32,7 +33,7 @@ def class_counts(counts: Mapping[str, np.ndarray], names: Sequence[str]) -> Figu
 
     `counts` maps a split's name to its counts, shape (num_classes,).
     """
-    figure, axes = style.panels(9, 0.6 + len(names) * 0.22 * len(counts))
+    figure, axes = style.panels(0.8 + len(names) * 0.2 * len(counts))
     places = np.arange(len(names))
     thickness = 0.84 / len(counts)
     for index, (split, values) in enumerate(counts.items()):
@@ -51,16 +52,16 @@ def class_counts(counts: Mapping[str, np.ndarray], names: Sequence[str]) -> Figu
 
 
 def example(image: np.ndarray, *, title: str, caption: str) -> Figure:
-    """An image (height, width) of uint8 as a picture, and beside it the same with every pixel's value written on it."""
-    figure, (picture, pixels) = style.panels(15, 9.6, 1, 2, width_ratios=(1, 2))
+    """An image (height, width) of uint8 as a picture, and below it the same with every pixel's value written on it."""
+    figure, (picture, pixels) = style.panels(9.8, 2, height_ratios=(2, 7))
     _show(picture, image)
-    picture.set_title(title, fontsize=16)
-    picture.set_xlabel(caption, fontsize=11)
+    picture.set_title(title, fontsize=11)
+    picture.set_xlabel(caption)
     _show(pixels, image)
-    pixels.set_title("raw pixels: 0 is black, 255 is white", fontsize=16)
+    pixels.set_title("raw pixels: 0 is black, 255 is white", fontsize=11)
     for (row, column), value in np.ndenumerate(image):
         color = "black" if value > 127 else "white" if value else "#707070"
-        pixels.text(column, row, str(value), ha="center", va="center", fontsize=7, color=color)
+        pixels.text(column, row, str(value), ha="center", va="center", fontsize=6.5, color=color)
     return figure
 
 

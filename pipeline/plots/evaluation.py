@@ -1,5 +1,6 @@
 """Plots of what one model gets wrong on the test set."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.plots import style
 
-# Up to this many mistakes are shown, in rows of six.
+# Up to this many mistakes are shown, in rows.
 NUM_MISTAKES = 24
 NUM_COLUMNS = 6
 
@@ -22,7 +23,7 @@ def confusion_matrix(matrix: NDArray[np.int64], classes: Sequence[str], *, title
     """
     import seaborn as sns
 
-    figure, axes = style.panels(7.5, 6.5)
+    figure, axes = style.panels(6, title=title)
     shares = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     correct = np.eye(len(classes), dtype=bool)
     sns.heatmap(
@@ -44,7 +45,7 @@ def confusion_matrix(matrix: NDArray[np.int64], classes: Sequence[str], *, title
     )
     for index, count in enumerate(matrix.diagonal()):
         axes.text(index + 0.5, index + 0.5, str(count), ha="center", va="center", fontweight="bold")
-    axes.set(xlabel="predicted class", ylabel="true class", title=title)
+    axes.set(xlabel="predicted class", ylabel="true class")
     axes.tick_params(length=0)
     axes.tick_params(axis="y", rotation=0)
     # Long names overlap where digits do not.
@@ -59,18 +60,19 @@ def reliability(bins: pd.DataFrame, *, title: str) -> Figure:
     `bins` has a row per bin: its limits `low` and `high`, `num_examples`, and, empty without examples, `confidence`,
     `accuracy`, `accuracy_low` and `accuracy_high`, all fractions. The bins are plotted at their mean confidence.
     """
-    figure, (upper, lower) = style.panels(5.6, 6.4, 2, 1, sharex=True, height_ratios=(3, 1))
-    figure.suptitle(title, fontsize=11)
+    figure, (upper, lower) = style.panels(6.4, 2, width=5.6, title=title, sharex=True, height_ratios=(3, 1))
     shown = bins[bins["num_examples"] > 0]
     upper.plot([0, 1], [0, 1], color="0.6", ls="--", label="perfectly calibrated")
     interval = (shown["accuracy"] - shown["accuracy_low"], shown["accuracy_high"] - shown["accuracy"])
     label = "accuracy, with its 95 % interval"
     upper.errorbar(shown["confidence"], shown["accuracy"], yerr=interval, label=label, **style.POINT)
-    upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
+    upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy (%)")
+    style.in_percent(upper.yaxis)
+    style.in_percent(lower.xaxis)
     upper.grid(alpha=0.3)
-    upper.legend(loc="lower right", frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     lower.bar(bins["low"], bins["num_examples"], width=bins["high"] - bins["low"], align="edge", color=style.SKY_BLUE)
-    lower.set(yscale="log", xlabel="confidence: probability of the predicted class", ylabel="test images")
+    lower.set(yscale="log", xlabel="confidence: probability of the predicted class (%)", ylabel="test images")
     lower.set_ylim(bottom=0.5)
     lower.grid(axis="y", alpha=0.3)
     return figure
@@ -82,25 +84,32 @@ def most_wrong(
     probabilities: NDArray[Any],
     classes: Sequence[str],
     *,
+    wrong: NDArray[np.intp],
     title: str,
 ) -> Figure:
-    """A grid of misclassified images, in the order given, each with its true and predicted class and the probability.
+    """A grid of the misclassified images `wrong`, in this order, each with its classes and the network's confidence.
 
-    `images` are (n, height, width), `labels` (n,), `probabilities` (n, num_classes); n may be 0, and is best no more
-    than NUM_MISTAKES.
+    `images` (n, height, width), `labels` (n,) and `probabilities` (n, num_classes) are of all test examples; `wrong`
+    are at most NUM_MISTAKES indices. A network that gives all images one answer has no worst mistakes: none is shown.
     """
-    num_rows = max(1, -(-len(images) // NUM_COLUMNS))
-    figure = Figure(figsize=(9, 1.2 + 1.75 * num_rows), layout="constrained")
-    figure.suptitle(title)
-    if len(images) == 0:
-        figure.text(0.5, 0.45, "No test image is misclassified.", ha="center", va="center")
+    # No prediction is certain: 99.99 % rather than a rounded 100 %.
+    answers = [
+        f"predicted: {classes[int(scores.argmax())]}\n{min(100 * float(scores.max()), 99.99):.2f} % sure"
+        for scores in probabilities[wrong]
+    ]
+    words = "" if answers else "No test image is misclassified."
+    if answers and np.ptp(probabilities, axis=0).max() < 0.5e-4:
+        words = "Every test image, right or wrong, gets the same answer:\n" + answers[0].replace("\n", ", ")
+    if words:
+        figure = Figure(figsize=(style.WIDTH, 1.6), layout="constrained")
+        figure.suptitle(title, fontsize=11)
+        figure.text(0.5, 0.4, words, ha="center", va="center")
         return figure
-    for axes in (grid := figure.subplots(num_rows, NUM_COLUMNS, squeeze=False)).flat:
+    rows, title = math.ceil(len(wrong) / NUM_COLUMNS), f"{title}, the most confident first"
+    figure, grid = style.panels(0.6 + 1.6 * rows, rows, NUM_COLUMNS, title=title, squeeze=False)
+    for axes in grid.flat:
         axes.set_axis_off()
-    for axes, image, label, scores in zip(grid.flat, images, labels, probabilities, strict=False):
-        axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
-        # No prediction is certain: 99.99 % rather than a rounded 100 %.
-        percent = min(100 * float(scores.max()), 99.99)
-        predicted = classes[int(scores.argmax())]
-        axes.set_title(f"true: {classes[label]}\npredicted: {predicted}\n{percent:.2f} % sure", fontsize=8)
+    for axes, index, answer in zip(grid.flat, wrong, answers, strict=False):
+        axes.imshow(images[index], cmap="gray_r", vmin=0, vmax=255)
+        axes.set_title(f"true: {classes[labels[index]]}\n{answer}", fontsize=8)
     return figure

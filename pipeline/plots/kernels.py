@@ -1,5 +1,6 @@
 """Plots of the weights of dense layers."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.plots import style
 
+NUM_COLUMNS = 4
 INITIAL = "two standard deviations of the initial weights, both ways"
 
 
@@ -19,9 +21,13 @@ def violins(kernels: Mapping[str, NDArray[Any]], initial_std: Mapping[str, float
     """
     import seaborn as sns
 
-    figure, grid = style.panels(1 + 2.3 * len(kernels), 5, 1, len(kernels), title=title, squeeze=False)
+    columns = min(len(kernels), NUM_COLUMNS)
+    rows = math.ceil(len(kernels) / columns)
+    figure, grid = style.panels(0.8 + 3 * rows, rows, columns, title=title, squeeze=False)
+    for axes in grid.flat[len(kernels) :]:
+        axes.set_axis_off()
     lines = []
-    for axes, (name, kernel) in zip(grid.flat, kernels.items(), strict=True):
+    for axes, (name, kernel) in zip(grid.flat, kernels.items(), strict=False):
         sns.violinplot(y=kernel.ravel(), ax=axes, color=style.SKY_BLUE, inner="quart", cut=0, linewidth=1)
         axes.set_title(f"{name}\n{' × '.join(map(str, kernel.shape))}", fontsize=10)
         axes.set(xlabel="", ylabel="")
@@ -30,7 +36,8 @@ def violins(kernels: Mapping[str, NDArray[Any]], initial_std: Mapping[str, float
                 lines.append(axes.axhline(value, color=style.VERMILION, ls="--", lw=1.2, label=INITIAL))
         axes.tick_params(axis="x", length=0, labelbottom=False)
         axes.grid(axis="y", alpha=0.3)
-    grid[0, 0].set_ylabel("weight")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("weight")
     if lines:
         figure.legend(handles=lines[-1:], loc="outside lower center", frameon=False)
     return figure

@@ -22,7 +22,7 @@ def accuracy_over_seeds(
     `seeds` has a row per variant and seed, `summary` the columns of pipeline.evaluation.seeds; `reported` has fractions
     by variant. All rows of a panel have one scale.
     """
-    figure, panels = style.panels(11, 1.6 + 0.42 * len(summary), 1, len(PANELS), title=title, sharey=True)
+    figure, panels = style.panels(1.5 + 0.36 * len(summary), 1, len(PANELS), title=title, sharey=True)
     for axes, (name, label) in zip(panels, PANELS, strict=True):
         lowest = summary[f"{name}_mean"].max() - SHOWN_SPAN
         for place, row in enumerate(summary.to_dict("records")):
@@ -38,7 +38,7 @@ def accuracy_over_seeds(
         axes.margins(x=0.06)
         axes.grid(axis="x", alpha=0.3)
         axes.tick_params(axis="y", length=0)
-    panels[0].set_yticks(np.arange(len(summary)), list(summary["variant"]))
+    panels[0].set_yticks(np.arange(len(summary)), list(summary["variant"]), fontsize=8)
     # Once: the panels share the axis.
     panels[0].set_ylim(len(summary) - 0.4, -0.6)
     found = dict(zip(*reversed(panels[-1].get_legend_handles_labels()), strict=True))

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
+from functools import partial
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 from pipeline.config.models import Classifier
 from pipeline.config.params import Params
 from pipeline.config.section import require
+from pipeline.config.studies import Study
 from pipeline.evaluation import pairwise, result_files, stored_predictions, tables
 from pipeline.evaluation.reported import reported_accuracies
 from pipeline.evaluation.result_files import ClassifierTest, ClassifierTraining
@@ -45,7 +47,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     folder = workspace.comparison(name)
     storage.write_table(folder / "ranking.csv", ranking)
     storage.write_table(folder / "differences.csv", differences)
-    for figure_name, figure in _draw(study.title, curves, ranking, differences).items():
+    for figure_name, figure in _draw(study, curves, ranking, differences).items():
         storage.write_figure(folder / f"{figure_name}.png", figure)
 
 
@@ -69,24 +71,28 @@ def significant_differences(
 
 
 def _draw(
-    title: str, curves: Mapping[str, pd.DataFrame], ranking: pd.DataFrame, differences: pd.DataFrame
+    study: Study, curves: Mapping[str, pd.DataFrame], ranking: pd.DataFrame, differences: pd.DataFrame
 ) -> dict[str, Figure]:
-    """The plots of a study by the name of their files; `curves` are histories in the order of its list."""
-    top = list(ranking["variant"].head(NUM_TOP))
+    """The plots of a study by the name of their files; `curves` has its own variants and those it is set beside."""
+    heading, own, ranked = f"{study.title}\n", study.variants, list(ranking["variant"])
+    top, of_top, beside = ranked[:NUM_TOP], f"top {min(NUM_TOP, len(ranked))}", ""
+    if len(curves) > len(own):
+        top, of_top, beside = [*top, *own], f"{of_top} and its own", f"; grey: the study {study.shared_from}"
+    first = {name: curves[name] for name in own[:NUM_FIRST]}
+    of_first = f"the first {len(first)}" if len(own) > len(first) else f"its {len(first)} variants"
+    draw = partial(plots.validation_curves, curves, own=own)
+    entropy = "validation cross-entropy, without penalties"
     return {
-        "validation_accuracy": plots.validation_curves(curves, "val_accuracy", title=f"{title}\nvalidation accuracy"),
-        "validation_accuracy_top5": plots.validation_curves(
-            curves, "val_accuracy", title=f"{title}\nvalidation accuracy, top {len(top)}", only=top
+        "validation_accuracy": draw("val_accuracy", title=f"{heading}validation accuracy{beside}"),
+        "validation_accuracy_top5": draw(
+            "val_accuracy", only=top, title=f"{heading}validation accuracy, {of_top}{beside}"
         ),
-        "validation_loss": plots.validation_curves(
-            curves, "val_cross_entropy", title=f"{title}\nvalidation cross-entropy"
-        ),
+        "validation_loss": draw("val_cross_entropy", title=f"{heading}{entropy}{beside}"),
         "accuracy_first3": plots.accuracy_overlay(
-            dict(itertools.islice(curves.items(), NUM_FIRST)),
-            title=f"{title}\ntraining and validation accuracy of the first {min(NUM_FIRST, len(curves))}",
+            first, title=f"{heading}training and validation accuracy of {of_first}"
         ),
-        "test_accuracy": plots.accuracy_chart(ranking, title=f"{title}\ntest accuracy"),
+        "test_accuracy": plots.accuracy_chart(ranking, own=own, title=f"{heading}test accuracy{beside}"),
         "differences": plots.difference_matrix(
-            differences, list(ranking["variant"]), title=f"{title}\ndifferences in test accuracy, in points"
+            differences, ranked, own=own, title=f"{heading}differences in test accuracy, in points"
         ),
     }

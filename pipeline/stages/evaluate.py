@@ -62,6 +62,5 @@ def _save_plots(folder: Path, result: Evaluation, examples: Examples, classes: t
     figure = plots.reliability(classification.reliability_table(result.calibration), title=title)
     storage.write_figure(folder / "reliability.png", figure)
     wrong = statistics.most_confidently_wrong(probabilities, labels, plots.NUM_MISTAKES)
-    title = f"{name}: {share}, the most confident first"
-    figure = plots.most_wrong(images[wrong], labels[wrong], probabilities[wrong], classes, title=title)
+    figure = plots.most_wrong(images, labels, probabilities, classes, wrong=wrong, title=f"{name}: {share}")
     storage.write_figure(folder / "most_wrong.png", figure)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import keras
 
 NUM_TEST_CURVES = 5
-NUM_COLUMNS = 3
+NUM_COLUMNS = 2
 # What every regressor is compared with: a prediction that does not look at the signal.
 ALWAYS_MEAN = "always_the_mean"
 

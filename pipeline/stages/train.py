@@ -25,6 +25,9 @@ from pipeline.training import fitting, summary
 if TYPE_CHECKING:
     import keras
 
+# What the source of the sine waves calls a strong and a very good error.
+LEVELS = {"strong": 0.03, "very good": 0.02}
+
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Train one variant; save its model, history, metrics and curves."""
@@ -79,7 +82,7 @@ def initial_model(
 def draw(variant: Trainable, history: pd.DataFrame, *, title: str) -> Figure:
     """The curves of a training."""
     if isinstance(variant, RegressorVariant):
-        return curves.regressor_curves(history, title=title)
+        return curves.training_curves(history, title=title, measures=curves.REGRESSOR, levels=LEVELS)
     return curves.training_curves(history, title=title, active=summary.active_in_training(variant))
 
 

@@ -28,6 +28,14 @@ def test_examples_show_each_image_under_its_name(num_classes: int) -> None:
     assert not any(axes.axison for axes in figure.axes)
 
 
+@pytest.mark.parametrize("num_classes", [2, 5])
+def test_the_examples_of_few_classes_leave_no_place_blank(num_classes: int) -> None:
+    figure = data.examples(np.zeros((num_classes, 28, 28), np.uint8), ["name"] * num_classes)
+    figure.draw_without_rendering()
+    covered = sum(axes.bbox.width for axes in figure.axes)
+    assert covered > 0.9 * figure.bbox.width
+
+
 def test_class_counts_have_a_bar_per_class_and_split() -> None:
     counts = {"train": np.array([5_000, 2]), "validation": np.array([3, 4]), "test": np.array([0, 6])}
     figure = data.class_counts(counts, ["Trouser", "Dress"])

@@ -33,7 +33,7 @@ def test_confusion_matrix_writes_counts_rows_true_columns_predicted() -> None:
     }  # fmt: skip
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == NAMES
-    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_title()) == ("predicted class", "true class", "model")
+    assert (axes.get_xlabel(), axes.get_ylabel(), figure.get_suptitle()) == ("predicted class", "true class", "model")
 
 
 def test_confusion_matrix_colours_mistakes_by_their_share_of_the_true_class() -> None:
@@ -51,33 +51,44 @@ def test_confusion_matrix_without_mistakes_has_a_scale_from_zero(matrix: np.ndar
 
 def test_most_wrong_titles_each_image_with_its_classes_and_probability() -> None:
     images = np.arange(3 * 16, dtype=np.uint8).reshape(3, 4, 4)
-    probabilities = np.array([[0.1, 0.9, 0.0], [0.0, 0.0, 1.0], [0.6, 0.0, 0.4]])
-    figure = draw(evaluation.most_wrong(images, np.array([0, 1, 2]), probabilities, NAMES, title="model"))
+    probabilities = np.array([[0.1, 0.9, 0.0], [0.6, 0.0, 0.4], [0.0, 0.0, 1.0]])
+    labels, wrong = np.array([0, 2, 1]), np.array([0, 2, 1])
+    figure = draw(evaluation.most_wrong(images, labels, probabilities, NAMES, wrong=wrong, title="model"))
+    assert figure.get_suptitle() == "model, the most confident first"
     shown = [axes for axes in figure.axes if axes.images]
     assert [axes.get_title() for axes in shown] == [
         "true: T-shirt/top\npredicted: Trouser\n90.00 % sure",
         "true: Trouser\npredicted: Ankle boot\n99.99 % sure",
         "true: Ankle boot\npredicted: T-shirt/top\n60.00 % sure",
     ]
-    assert shown[2].images[0].get_array().tolist() == images[2].tolist()
+    assert shown[2].images[0].get_array().tolist() == images[1].tolist()
 
 
 def test_most_wrong_shows_all_it_is_given() -> None:
     number = evaluation.NUM_MISTAKES
-    images = np.zeros((number, 4, 4), np.uint8)
-    figure = draw(
-        evaluation.most_wrong(images, np.ones(number, int), np.tile([1.0, 0, 0], (number, 1)), NAMES, title="")
-    )
+    images, labels = np.zeros((number + 1, 4, 4), np.uint8), np.ones(number + 1, int)
+    # As sure of all mistakes, but not of the image that is right.
+    probabilities = np.array([[1.0, 0, 0]] * number + [[0, 1.0, 0]])
+    figure = draw(evaluation.most_wrong(images, labels, probabilities, NAMES, wrong=np.arange(number), title=""))
     assert len([axes for axes in figure.axes if axes.images]) == number
 
 
-def test_most_wrong_of_a_perfect_model_says_so() -> None:
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ([], "No test image is misclassified."),
+        ([0, 2], "Every test image, right or wrong, gets the same answer:\npredicted: Trouser, 50.60 % sure"),
+    ],
+)
+def test_where_no_mistake_is_the_worst_it_says_so(wrong: list[int], words: str) -> None:
+    images, probabilities = np.zeros((3, 4, 4), np.uint8), np.array([[0.3, 0.506, 0.194]] * 3)
     figure = draw(
-        evaluation.most_wrong(np.zeros((0, 4, 4), np.uint8), np.zeros(0, int), np.zeros((0, 3)), NAMES, title="model")
+        evaluation.most_wrong(
+            images, np.array([0, 1, 2]), probabilities, NAMES, wrong=np.array(wrong, int), title="model"
+        )
     )
-    assert [text.get_text() for text in figure.texts if text.get_text() != "model"] == [
-        "No test image is misclassified."
-    ]
+    assert figure.axes == []
+    assert [text.get_text() for text in figure.texts] == ["model", words]
 
 
 def test_reliability_shows_accuracy_against_confidence_and_leaves_out_empty_bins() -> None:

@@ -34,3 +34,10 @@ def test_a_kernel_of_equal_weights_does_not_break_the_picture() -> None:
     figure = kernels.violins({"dead": np.zeros((4, 2))}, {"dead": 0.5}, title="model")
     figure.draw_without_rendering()
     assert len(figure.axes) == 1
+
+
+def test_many_kernels_go_on_in_a_second_row() -> None:
+    figure = kernels.violins({f"dense_{number}": KERNELS["dense_1"] for number in range(5)}, {}, title="model")
+    figure.draw_without_rendering()
+    assert [axes.get_title().split("\n")[0] for axes in figure.axes if axes.axison] == [f"dense_{i}" for i in range(5)]
+    assert len(figure.axes) == 2 * kernels.NUM_COLUMNS

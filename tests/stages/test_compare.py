@@ -4,11 +4,13 @@ import shutil
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
+from pipeline.plots import style
 from pipeline.stages import compare
 
 FILES = {
@@ -122,6 +124,31 @@ def test_variants_of_another_study_may_be_set_beside(results: Workspace, content
     assert rows.loc["narrow", "reported_test_accuracy"] == 0.961
     assert rows.loc["wide", "reported_test_accuracy"] == 0.1
     assert list(ranking["test_rank"]) == [1, 1, 3]
+
+
+def test_pictures_beside_another_study_show_the_studys_own_and_say_what_else(
+    results: Workspace, content: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content["studies"]["second"]["beside_all"] = True
+    figures: dict[str, Figure] = {}
+    monkeypatch.setattr(storage, "write_figure", lambda path, figure: figures.update({path.stem: figure}))
+    monkeypatch.setattr(compare, "NUM_TOP", 1)
+    compare.main(results, Params.model_validate(content), "second")
+    assert {name: figure.get_suptitle().split("\n")[1] for name, figure in figures.items()} == {
+        "validation_accuracy": "validation accuracy; grey: the study first",
+        "validation_accuracy_top5": "validation accuracy, top 1 and its own; grey: the study first",
+        "validation_loss": "validation cross-entropy, without penalties; grey: the study first",
+        "accuracy_first3": "training and validation accuracy of its 2 variants",
+        "test_accuracy": "test accuracy; grey: the study first",
+        "differences": "differences in test accuracy, in points",
+    }
+    lines = {name: figures[name].axes[0].get_lines() for name in figures if "validation" in name}
+    colours = {name: {str(line.get_label()).split()[-1]: line.get_color() for line in lines[name]} for name in lines}
+    own = {"wide": style.variant_colour(0), "deep": style.variant_colour(1)}
+    assert colours["validation_accuracy"] == colours["validation_loss"] == {"narrow": style.GREY, **own}
+    assert colours["validation_accuracy_top5"] == own
+    assert len(figures["accuracy_first3"].axes[0].get_lines()) == 4
+    assert [label.get_text() for label in figures["differences"].axes[0].get_xticklabels()] == ["1", "2"]
 
 
 def differences(results: Workspace, study: str) -> dict[tuple[str, str], dict[Any, Any]]:

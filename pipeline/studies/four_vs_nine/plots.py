@@ -26,13 +26,12 @@ def accuracy_bars(table: pd.DataFrame, *, baseline: str, title: str) -> Figure:
     the enlarged part shows the intervals, and a mark at the edge for what lies further left.
     """
     others, reference = _without(table, baseline)
-    height = 1.8 + 0.36 * len(others)
-    figure, (bars, enlarged) = style.panels(11, height, 1, 2, title=title, sharey=True, width_ratios=(2, 3))
+    height = 1.6 + 0.28 * len(others)
+    figure, (bars, enlarged) = style.panels(height, 1, 2, title=title, sharey=True, width_ratios=(2, 3))
     places = _draw_bars(bars, others, "val_accuracy", scale=100, text="{:.2f} %")
     accuracy = 100 * reference["val_accuracy"]
     bars.axvline(accuracy, label=f"{baseline}: {accuracy:.2f} %", **BASELINE_LINE)
-    bars.set(xlim=(0, 118), xlabel="validation accuracy (%)")
-    bars.set_xticks(range(0, 101, 20))
+    bars.set(xlim=(0, 150), xlabel="validation accuracy (%)", xticks=(0, 50, 100))
     _draw_enlarged(enlarged, others, reference, places)
     handles = [*bars.lines[:1], *enlarged.containers[:1]]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
@@ -45,8 +44,7 @@ def cross_entropy_bars(table: pd.DataFrame, *, baseline: str, title: str) -> Fig
     `table` has the columns `variant`, `kind` and `val_cross_entropy`.
     """
     others, reference = _without(table, baseline)
-    figure, axes = style.panels(9, 1.8 + 0.36 * len(others))
-    axes.set_title(title)
+    figure, axes = style.panels(1.6 + 0.28 * len(others), title=title)
     _draw_bars(axes, others, "val_cross_entropy", scale=1, text="{:.3f}")
     value = reference["val_cross_entropy"]
     axes.axvline(value, label=f"{baseline}: {value:.3f}", **BASELINE_LINE)
@@ -57,25 +55,26 @@ def cross_entropy_bars(table: pd.DataFrame, *, baseline: str, title: str) -> Fig
 
 
 def learning_curves(histories: Mapping[str, pd.DataFrame], *, title: str) -> Figure:
-    """Training and validation cross-entropy (without penalties) and accuracy over all epochs, a column per variant.
+    """Training and validation cross-entropy (without penalties) and accuracy over all epochs, a row per variant.
 
     `histories` holds a table per variant with the columns `epoch`, `cross_entropy`, `val_cross_entropy`, `accuracy` and
-    `val_accuracy`. All columns have the same scales; a dot marks the lowest validation cross-entropy.
+    `val_accuracy`. All rows have the same scales; a dot marks the lowest validation cross-entropy.
     """
-    figure, grid = style.panels(
-        2.2 + 2.9 * len(histories), 6.4, 2, len(histories), title=title, sharex="col", sharey="row", squeeze=False
-    )
-    for (entropy, accuracy), (name, history) in zip(grid.T, histories.items(), strict=True):
-        style.draw_history(entropy, history, "cross_entropy", max_ticks=4, lw=1)
-        style.draw_history(accuracy, history, "accuracy", max_ticks=4, lw=1)
+    rows = len(histories)
+    figure, grid = style.panels(1.2 + 1.6 * rows, rows, 2, title=title, sharey="col", squeeze=False)
+    for (entropy, accuracy), (name, history) in zip(grid, histories.items(), strict=True):
+        style.draw_history(entropy, history, "cross_entropy", lw=1)
+        style.draw_history(accuracy, history, "accuracy", lw=1)
         lowest = history.iloc[int(history["val_cross_entropy"].argmin())]
         label = "lowest validation cross-entropy"
         place = (lowest["epoch"], lowest["val_cross_entropy"])
         entropy.plot(*place, "o", color=style.VALIDATION_COLOUR, label=label)
         entropy.set_title(f"{name}\nlowest in epoch {lowest['epoch']:.0f} of {len(history)}", fontsize=9)
-        accuracy.set_xlabel("epoch")
-    grid[0][0].set(ylabel="cross-entropy (nats),\nwithout penalties", ylim=(0, None))
-    grid[1][0].set_ylabel("accuracy")
+        accuracy.set_title("accuracy (%)", fontsize=9)
+    for axes in grid[-1]:
+        axes.set_xlabel("epoch")
+    grid[0][0].set_ylim(0, None)
+    figure.supylabel("cross-entropy (nats), without penalties", fontsize=10)
     figure.legend(handles=grid[0][0].lines, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
@@ -93,7 +92,7 @@ def _draw_bars(axes: Axes, table: pd.DataFrame, column: str, *, scale: float, te
     # On white, because the baseline's line may cross it.
     box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
     axes.bar_label(bars, [text.format(value) for value in values], padding=4, fontsize=8, bbox=box)
-    axes.set_yticks(places, list(table["variant"]))
+    axes.set_yticks(places, list(table["variant"]), fontsize=8)
     # Once: the enlarged part shares the axis, and a second call would turn it back.
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
@@ -109,7 +108,7 @@ def _draw_enlarged(axes: Axes, table: pd.DataFrame, reference: pd.Series, places
     axes.axvspan(low, high, color=style.BLACK, alpha=0.07, lw=0)
     highest = max(100 * table["val_accuracy_high"].max(), high)
     axes.set(xlim=(limit, min(100.0, highest + 0.5)))
-    axes.set_xlabel("validation accuracy (%), enlarged; shaded: the baseline's interval")
+    axes.set_xlabel("enlarged (%); shaded: the baseline's interval")
     for place, value in zip(places, 100 * table["val_accuracy"], strict=True):
         if value < limit:
             axes.text(limit, place, f" \N{BLACK LEFT-POINTING SMALL TRIANGLE} {value:.2f} %", va="center", fontsize=8)

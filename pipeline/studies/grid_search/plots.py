@@ -11,7 +11,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MultipleLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from pipeline.config.models import units_text
 from pipeline.plots import style
@@ -40,7 +40,7 @@ def reported_against_measured(
     if reported.empty:
         return _measured_only(scores, title=title)
     title = f"{title}\n{len(reported)} configurations, Spearman's rank correlation {_correlation(correlation)}"
-    figure, (whole, enlarged) = style.panels(13, 6.6, 1, 2, title=title)
+    figure, (whole, enlarged) = style.panels(12, 2, title=title, height_ratios=(2, 3))
     pairs = reported[["mean_accuracy", "reported_cv_accuracy"]].to_numpy()
     part = _limits(pairs[pairs.min(axis=1) >= np.quantile(pairs.min(axis=1), 1 - ENLARGED_SHARE)])
     for axes, limits in ((whole, _limits(pairs)), (enlarged, part)):
@@ -58,14 +58,14 @@ def reported_against_measured(
         axes.axline((1, 1), slope=1, color="0.5", ls="--", lw=1, label="equal")
         axes.set(xlim=limits, ylim=limits, xlabel="measured (%)", ylabel="reported by the source (%)")
         axes.set_aspect("equal")
-        _percent_ticks(axes, limits)
+        _percent_ticks(axes)
     enlarged.set_title("its outlined part enlarged", fontsize=10)
     whole.set_title("all; bars: standard deviation over the folds", fontsize=10)
     whole.add_patch(Rectangle((part[0], part[0]), part[1] - part[0], part[1] - part[0], fill=False, ec="0.4", lw=0.8))
     # The line last: searches are read more often.
     handles = [*whole.containers, whole.lines[-1]]
     heading = "search, its rank correlation"
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, title=heading)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, title=heading)
     return figure
 
 
@@ -78,14 +78,13 @@ def heat_map(scores: pd.DataFrame, grid: Sequence[Sequence[int]], *, title: str)
     """
     split = max(1, len(grid) // 2)
     rows, columns = ([units_text(units) for units in itertools.product(*half)] for half in (grid[:split], grid[split:]))
-    panels = {"measured, with the standard deviation over the folds": "mean_accuracy"}
+    panels = {"measured ± standard deviation": "mean_accuracy"}
     if scores["reported_cv_accuracy"].notna().any():
         panels["reported by the source"] = "reported_cv_accuracy"
     is_beside = len(columns) <= NUM_COLUMNS_BESIDE
     shape = (1, len(panels)) if is_beside else (len(panels), 1)
-    width, height = 1.6 + 1.05 * len(columns), 1.5 + 0.62 * len(rows)
-    width, height = max(6.5, width * shape[1] + 1.2), height * shape[0] + 0.6
-    figure, all_axes = style.panels(width, height, *shape, title=title, squeeze=False)
+    height = (1 + 0.5 * len(rows)) * shape[0] + 0.6
+    figure, all_axes = style.panels(height, *shape, title=title, squeeze=False)
     shown = scores[list(panels.values())].to_numpy(dtype=float)
     errors = 100 * (1 - shown[np.isfinite(shown)])
     lowest = max(float(errors.min()), 0.01)
@@ -118,12 +117,12 @@ def _draw_grid(
             if column == "mean_accuracy" and np.isfinite(deviations[row, place]):
                 text += f"\n±{100 * deviations[row, place]:.2f}"
             is_dark = norm(100 * (1 - accuracy)) > 0.5
-            axes.text(place, row, text, ha="center", va="center", fontsize=9, color="white" if is_dark else "black")
+            axes.text(place, row, text, ha="center", va="center", fontsize=8, color="white" if is_dark else "black")
     if np.isfinite(accuracies).any():
         row, place = np.unravel_index(np.nanargmax(accuracies), accuracies.shape)
         axes.add_patch(Rectangle((place - 0.5, row - 0.5), 1, 1, fill=False, ec=style.VERMILION, lw=3, clip_on=False))
-    axes.set_xticks(range(len(columns)), columns)
-    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(columns)), columns, fontsize=8)
+    axes.set_yticks(range(len(rows)), rows, fontsize=8)
     axes.tick_params(length=0)
     return image
 
@@ -131,7 +130,7 @@ def _draw_grid(
 def _measured_only(scores: pd.DataFrame, *, title: str) -> Figure:
     """Every configuration with the spread of its folds, in the order of the table."""
     title = f"{title}\nno source reports figures on this data"
-    figure, axes = style.panels(max(7.0, min(16.0, 3 + 0.32 * len(scores))), 5, title=title)
+    figure, axes = style.panels(5, title=title)
     start = 0
     for (name, table), marks in zip(scores.groupby("search", sort=False), _styles(), strict=False):
         places, deviations = np.arange(start, start + len(table)), table["std_accuracy"]
@@ -142,7 +141,7 @@ def _measured_only(scores: pd.DataFrame, *, title: str) -> Figure:
         axes.set_xticks(range(len(scores)), scores["units"], rotation=60, ha="right", rotation_mode="anchor")
     else:
         axes.set(xlabel="configuration")
-    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+    style.in_percent(axes.yaxis)
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, title="search; bars: standard deviation of folds")
     return figure
@@ -164,13 +163,11 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
     return float(values.min()) - margin, float(values.max()) + margin
 
 
-def _percent_ticks(axes: Axes, limits: tuple[float, float]) -> None:
-    """The same ticks on both axes."""
-    span = limits[1] - limits[0]
-    step = next((step for step in (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05) if span / step <= 8), 0.1)
+def _percent_ticks(axes: Axes) -> None:
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MultipleLocator(step))
-        axis.set_major_formatter(PercentFormatter(1, symbol=""))
+        # Of one range, so the same on both axes.
+        axis.set_major_locator(MaxNLocator(7, steps=(1, 2.5, 5, 10)))
+        style.in_percent(axis)
     axes.grid(alpha=0.3)
 
 

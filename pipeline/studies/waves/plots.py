@@ -1,4 +1,4 @@
-"""Plots of waves a sin(b x) + c cos(d x), of what a network predicts from them, and of its training."""
+"""Plots of waves a sin(b x) + c cos(d x), and of what a network predicts from them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +15,10 @@ TRUE_COLOUR, IMPLIED_COLOUR, REFERENCE_COLOUR = style.BLUE, style.VERMILION, sty
 BAND = (10, 90)
 # More would run together into a line.
 NUM_MARKS = 100
+# The source's scale, for all panels: what is small looks small.
+LIMIT = 2.1
+# In inches.
+PANEL_HEIGHT = 1.5
 MINUS = "\N{MINUS SIGN}"
 
 Wave = Sequence[float]
@@ -35,7 +39,7 @@ def examples(x: NDArray[Any], curves: NDArray[Any], parameters: NDArray[Any]) ->
     figure, grid = _grid(len(curves), num_columns=1)
     for axes, curve, wave in zip(grid, curves, parameters, strict=True):
         axes.plot(x / np.pi, curve, color=TRUE_COLOUR)
-        axes.set_title(formula(wave), fontsize=10)
+        axes.set_title(formula(wave), fontsize=9)
     return figure
 
 
@@ -47,13 +51,13 @@ def example(
     Of many points some are drawn, evenly spread.
     """
     step = max(1, len(x) // NUM_MARKS)
-    figure, axes = style.panels(9, 4.5)
+    figure, axes = style.panels(4)
     label = f"points of the row, {len(x[::step]):,} of {len(x):,}"
     axes.plot(x[::step] / np.pi, points[::step], ls="none", marker="o", mfc="none", color=TRUE_COLOUR, label=label)
     axes.plot(fine_x / np.pi, formula_curve, color=IMPLIED_COLOUR, label=formula(wave))
     axes.set(xlabel="x / π", ylabel="value", title="a generated row, and its formula over it")
     axes.grid(alpha=0.3)
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
@@ -73,7 +77,7 @@ def true_and_implied(
     for axes, true, implied, wave, predicted in zip(grid, *curves, *parameters, strict=True):
         axes.plot(x / np.pi, true, color=TRUE_COLOUR, label="true")
         axes.plot(x / np.pi, implied, color=IMPLIED_COLOUR, ls="--", label="implied by the prediction")
-        axes.set_title(f"true: {formula(wave)}\npredicted: {formula(predicted)}", fontsize=9)
+        axes.set_title(f"true: {formula(wave)}\npredicted: {formula(predicted)}", fontsize=8)
     figure.legend(handles=grid[0].lines, loc="outside lower center", ncols=2, frameon=False)
     return figure
 
@@ -85,33 +89,34 @@ def curve_error(
 
     `errors` are (n, num_points) for each set, `always_mean` those of always predicting the mean parameters.
     """
-    figure, grid = style.panels(5.5 * len(errors), 4.5, 1, len(errors), title=title, squeeze=False)
+    figure, grid = style.panels(1 + 2.8 * len(errors), len(errors), title=title, sharex=True, squeeze=False)
     for axes, (name, of_rows) in zip(grid.flat, errors.items(), strict=True):
         low, high = np.percentile(of_rows, BAND, axis=0)
         axes.fill_between(x / np.pi, low, high, color=IMPLIED_COLOUR, alpha=0.2, lw=0, label="8 of 10 rows")
         axes.plot(x / np.pi, of_rows.mean(axis=0), color=IMPLIED_COLOUR, label="mean")
         label = "mean, if the mean parameters are always predicted"
         axes.plot(x / np.pi, always_mean[name].mean(axis=0), color=REFERENCE_COLOUR, ls=":", label=label)
-        axes.set(xlabel="x / π", ylabel="|true curve − implied curve|", title=f"{name} ({len(of_rows):,} rows)")
-        axes.set_ylim(bottom=0)
+        axes.set_title(f"{name} ({len(of_rows):,} rows)", fontsize=10)
+        axes.set(ylim=(0, None), ylabel="|true curve − implied curve|")
         axes.grid(alpha=0.3)
-    handles = [*figure.axes[0].lines, *figure.axes[0].collections]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    axes.set_xlabel("x / π")
+    handles = [*axes.lines, *axes.collections]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
 def _grid(num_panels: int, *, num_columns: int, title: str = "") -> tuple[Figure, list[Axes]]:
-    """Panels for curves against x / π, row by row; places left over stay empty."""
+    """Panels of one scale for curves against x / π, row by row; places left over stay empty."""
     num_rows = -(-num_panels // num_columns)
-    width = 9 if num_columns == 1 else 4.6 * num_columns
     figure, grid = style.panels(
-        width, 1 + 2.2 * num_rows, num_rows, num_columns, title=title, sharex=True, squeeze=False
+        1 + PANEL_HEIGHT * num_rows, num_rows, num_columns, title=title, sharex=True, sharey=True, squeeze=False
     )
     shown = list(grid.flat[:num_panels])
     for axes in grid.flat[num_panels:]:
         axes.set_axis_off()
     for axes in shown:
         axes.grid(alpha=0.3)
+    shown[0].set(ylim=(-LIMIT, LIMIT), yticks=range(-2, 3))
     for axes in shown[-num_columns:]:
         # The lowest of its column, which a shared axis labels in the last row only.
         axes.tick_params(labelbottom=True)

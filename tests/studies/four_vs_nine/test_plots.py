@@ -86,7 +86,7 @@ def test_learning_curves_share_scales_and_mark_the_lowest_validation_cross_entro
     histories: dict[str, pd.DataFrame],
 ) -> None:
     figure = plots.learning_curves(histories, title="t")
-    plain, short = figure.axes[:2]
+    plain, accuracy, short, _ = figure.axes
     assert plain.get_ylim() == short.get_ylim()
     assert plain.get_ylim()[0] == 0
     training, validation, lowest = plain.lines
@@ -95,7 +95,8 @@ def test_learning_curves_share_scales_and_mark_the_lowest_validation_cross_entro
     assert list(lowest.get_xdata()) == [10]
     assert plain.get_title() == "plain\nlowest in epoch 10 of 40"
     assert short.get_title() == "short\nlowest in epoch 5 of 5"
-    accuracy = figure.axes[2]
+    figure.draw_without_rendering()
+    assert "100" in [label.get_text() for label in accuracy.get_yticklabels()]
     assert list(accuracy.lines[1].get_ydata()) == list(histories["plain"]["val_accuracy"])
 
 

@@ -122,7 +122,7 @@ def test_heat_map_has_first_units_down_and_second_across_and_outlines_the_best()
 
 def test_heat_map_of_the_measured_alone() -> None:
     (axes,) = panels(plots.heat_map(scores("grid", TWO, reported=False), TWO, title="grid"))
-    assert axes.get_title() == "measured, with the standard deviation over the folds"
+    assert axes.get_title() == "measured ± standard deviation"
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,16 @@ def test_true_and_implied_curves_share_a_panel_per_row(num_rows: int, num_column
     assert sum(axes.get_xlabel() == "x / π" for axes in shown) == min(num_rows, num_columns)
 
 
+def test_all_panels_have_the_source_s_scale_so_that_a_small_error_looks_small() -> None:
+    amplitudes = np.array([[0.001], [2.0], [30.0]])
+    curves, wave = amplitudes * np.sin(X), np.zeros((3, 4))
+    for figure in (
+        plots.examples(X, curves, wave),
+        plots.true_and_implied(X, (curves, curves), (wave, wave), title="narrow", num_columns=2),
+    ):
+        assert {axes.get_ylim() for axes in figure.axes} == {(-2.1, 2.1)}
+
+
 def test_the_curve_error_is_drawn_against_x_for_each_set_of_rows() -> None:
     random = np.random.default_rng(0)
     errors = {"test": random.random((30, 41)), "extended": 5 * random.random((9, 41))}
