@@ -114,10 +114,11 @@ def sync() -> None:
 
 @app.command()
 def report() -> None:
-    """Write the results into README.md and docs/findings.md, from the committed metrics."""
+    """Write the results into README.md, docs/findings.md and docs/models.md, from the committed metrics."""
     from pipeline.io import storage
     from pipeline.report import readme
     from pipeline.report.findings import findings
+    from pipeline.report.models import models_page
 
     workspace, params = _here()
     path, docs = workspace.root / "README.md", workspace.root / "docs"
@@ -126,6 +127,7 @@ def report() -> None:
     storage.write_bytes(path, text.encode())
     text = findings(workspace, params, storage.read_text(docs / "findings.md.jinja"))
     storage.write_bytes(docs / "findings.md", text.encode())
+    storage.write_bytes(docs / "models.md", f"{models_page(workspace, params)}\n".encode())
 
 
 TaskName = Annotated[str, typer.Argument(help="A registered model, such as mnist-classifier.")]

@@ -17,6 +17,7 @@ from pipeline.evaluation import tables
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.report.findings import findings
+from pipeline.report.models import models_page
 from pipeline.report.readme import results, update_readme
 
 
@@ -149,6 +150,11 @@ def test_a_low_rate_after_training_does_not_collapse(workspace: Workspace) -> No
 def test_the_readme_shows_these_results(workspace: Workspace, params: Params) -> None:
     readme = (workspace.root / "README.md").read_text()
     assert update_readme(readme, results(workspace, params)) == readme, "run `python -m pipeline report`"
+
+
+def test_the_page_of_models_tells_these_results(workspace: Workspace, params: Params) -> None:
+    path = workspace.root / "docs" / "models.md"
+    assert f"{models_page(workspace, params)}\n" == path.read_text(), "run `python -m pipeline report`"
 
 
 def test_the_findings_tell_these_results(workspace: Workspace, params: Params) -> None:

@@ -74,7 +74,8 @@ class Split(Section):
 class Dataset(Section):
     """Images with one label each; `example` is the index of the training image that example.png shows.
 
-    With `keep`, only images with these labels are in the dataset, and these become 0, 1, ... in the order of `keep`.
+    Of `further_examples` statistics.json has the labels too. With `keep`, only images with these labels are in the
+    dataset, and these become 0, 1, ... in the order of `keep`.
     """
 
     title: str
@@ -83,6 +84,12 @@ class Dataset(Section):
     classes: ListOf[str]
     split: Split
     example: NonNegativeInt
+    further_examples: ListOf[NonNegativeInt] = ()
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """The indices of the training images, before the split, that are shown with their labels."""
+        return (self.example, *self.further_examples)
 
 
 Wave = Annotated[tuple[float, float, float, float], Field(strict=False)]

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt, Strict, field_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline.config.models import DerivedVariant
+from pipeline.config.models import Classifier, DerivedVariant
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.evaluation.result_files import Count, Record, parse
@@ -127,12 +127,15 @@ def reported_accuracies(path: Path, params: Params) -> ReportedAccuracies:
     for study in params.studies:
         for variant, spec in params.variants_of(study).items():
             row = rows[study, variant]
-            # A refit shares its row with the search whose best units it has.
-            is_refit = isinstance(spec, DerivedVariant) and spec.layers_from in params.searches
-            accuracy = row.figures.refit_test_accuracy if is_refit else row.figures.test_accuracy
+            accuracy = row.figures.refit_test_accuracy if is_refit(spec, params) else row.figures.test_accuracy
             if accuracy is not None:
                 found[study, variant] = ReportedAccuracy(accuracy, row.fault)
     return found
+
+
+def is_refit(variant: Classifier, params: Params) -> bool:
+    """Whether a variant shares its row with the search whose best units it has."""
+    return isinstance(variant, DerivedVariant) and variant.layers_from in params.searches
 
 
 def _read(path: Path) -> dict[Any, Any]:

@@ -1,7 +1,6 @@
 """The results tables of README.md."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -13,7 +12,7 @@ from pipeline.evaluation import pairwise, result_files, tables
 from pipeline.evaluation.reported import ReportedAccuracies, reported_accuracies
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
-from pipeline.report.words import environment
+from pipeline.report.words import filled
 from pipeline.studies.waves.scores import RegressorTest
 
 BEGIN = "<!-- results:begin -->"
@@ -95,7 +94,7 @@ def repeats_text(workspace: Workspace, study: str) -> str:
     """
     folder = workspace.repeats(study)
     pairs = storage.read_table(folder / "differences.csv")
-    return _filled(
+    return filled(
         "repeats.md.jinja",
         rows=storage.read_table(folder / "summary.csv").to_dict("records"),
         pairs=pairs.to_dict("records"),
@@ -112,7 +111,7 @@ def searches_table(searches: pd.DataFrame) -> str:
         reported = group.dropna(subset="reported_cv_accuracy")
         theirs = None if reported.empty else reported.iloc[int(reported["reported_cv_accuracy"].argmax())].to_dict()
         best_of.append({"name": name, "best": best.to_dict(), "num_configurations": len(group), "theirs": theirs})
-    return _filled("searches.md.jinja", searches=best_of)
+    return filled("searches.md.jinja", searches=best_of)
 
 
 def signal_table(title: str, tested: Mapping[str, RegressorTest], differences: pd.DataFrame) -> str:
@@ -120,7 +119,7 @@ def signal_table(title: str, tested: Mapping[str, RegressorTest], differences: p
 
     `differences` are those between the regressors, and from always predicting the mean.
     """
-    return _filled("signal.md.jinja", title=title, tested=tested, differences=differences.to_dict("records"))
+    return filled("signal.md.jinja", title=title, tested=tested, differences=differences.to_dict("records"))
 
 
 def update_readme(text: str, table: str) -> str:
@@ -147,9 +146,4 @@ def _study_section(study: str, rows: list[dict[Hashable, Any]], params: Params, 
     faulty = [name for name, source in sources.items() if source and source.fault]
     # Without a tolerance nothing is judged, but a reported accuracy may still not be comparable.
     judged = "comparable" if spec.tolerance is None else f"within {100 * spec.tolerance:g} points"
-    return _filled("study.md.jinja", title=spec.title, judged=judged, rows=rows, reported=sources, faulty=faulty)
-
-
-def _filled(template: str, **content: Any) -> str:
-    text = storage.read_text(Path(__file__).with_name(template))
-    return environment(trim_blocks=True, lstrip_blocks=True).from_string(text).render(**content).rstrip()
+    return filled("study.md.jinja", title=spec.title, judged=judged, rows=rows, reported=sources, faulty=faulty)

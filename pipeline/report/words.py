@@ -1,9 +1,12 @@
 """Numbers as text, for Markdown and the terminal."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+
+from pipeline.io import storage
 
 NOTHING = "–"
 
@@ -38,3 +41,9 @@ def environment(**options: Any) -> Environment:
     made = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False, **options)
     made.filters.update(percent=percent, points=points, unsigned_points=unsigned_points, nats=nats, interval=interval)
     return made
+
+
+def filled(template: str, **content: Any) -> str:
+    """A template of this package, filled with content, without blank lines at its end."""
+    text = storage.read_text(Path(__file__).with_name(template))
+    return environment(trim_blocks=True, lstrip_blocks=True).from_string(text).render(**content).rstrip()

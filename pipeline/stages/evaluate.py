@@ -10,6 +10,7 @@ from pipeline.config.section import require
 from pipeline.data.examples import Examples, read_images
 from pipeline.evaluation import classification, scoring, statistics
 from pipeline.evaluation.classification import Evaluation
+from pipeline.evaluation.layers import layer_table
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.plots import evaluation as plots
@@ -28,8 +29,9 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     scores = {}
     for variant_name, variant in variants.items():
         path = workspace.model(variant_name, variant)
+        model = storage.read_model(path)
         result = classification.evaluate(
-            storage.read_model(path),
+            model,
             images=examples.inputs,
             labels=labels,
             num_classes=len(classes),
@@ -40,6 +42,7 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         predictions = workspace.predictions(name) / f"{variant_name}.npz"
         storage.write_arrays(predictions, probabilities=result.probabilities, labels=labels)
         folder = workspace.evaluation_details(name, variant_name)
+        storage.write_table(folder / "layers.csv", layer_table(model))
         _save_tables(folder, result, classes)
         _save_plots(folder, result, examples, classes, variant_name)
     storage.write_json(workspace.evaluation(name) / "metrics.json", scores)

@@ -15,6 +15,7 @@ from pipeline.config.section import require
 from pipeline.data.examples import Examples, read_rows
 from pipeline.errors import PipelineError
 from pipeline.evaluation import pairwise, result_files, scoring
+from pipeline.evaluation.layers import layer_table
 from pipeline.evaluation.reported import reported_rows
 from pipeline.evaluation.result_files import RegressorTraining
 from pipeline.io import storage
@@ -73,7 +74,9 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
             extended_targets=extended.true,
         )
         folder = workspace.evaluation_details(name, regressor_name)
+        storage.write_table(folder / "layers.csv", layer_table(model))
         storage.write_table(folder / "predictions.csv", scores.prediction_table(extended, by_source, signal))
+        storage.write_table(folder / "first_test_rows.csv", scores.parameter_table(test).head(NUM_TEST_CURVES))
         _save_plots(folder, regressor_name, test, extended, always_mean, x)
     storage.write_json(workspace.evaluation(name) / "metrics.json", tested)
     storage.write_json(workspace.evaluation(name) / "answers.json", answers)

@@ -26,23 +26,33 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     raw = workspace.raw(dataset.source)
     published = _read(raw, idx.TRAIN_IMAGES, idx.TRAIN_LABELS, dataset)
     test = _read(raw, idx.TEST_IMAGES, idx.TEST_LABELS, dataset)
-    if dataset.example >= len(published[0]):
+    if max(dataset.shown) >= len(published[0]):
+        key = "example" if dataset.example == max(dataset.shown) else "further_examples"
         raise PipelineError(
-            f"params/data.yaml: datasets.{name}.example: expected a training image's index, below "
-            f"{len(published[0]):,}, got {dataset.example:,}. Lower it."
+            f"params/data.yaml: datasets.{name}.{key}: expected a training image's index, below "
+            f"{len(published[0]):,}, got {max(dataset.shown):,}. Lower it."
         )
     splits = {**_split(published, dataset, f"datasets.{name}"), "test": test}
     for split, (images, labels) in splits.items():
         storage.write_arrays(workspace.prepared(name, split), images=images, labels=labels)
-    example_image, example_label = published[0][dataset.example], int(published[1][dataset.example])
-    statistics = describe(dataset, splits, example_label)
+    labels_shown = [int(published[1][index]) for index in dataset.shown]
+    example_image, example_label = published[0][dataset.example], labels_shown[0]
+    statistics = describe(dataset, splits, labels_shown)
     storage.write_json(workspace.dataset_results(name) / "statistics.json", statistics)
     _draw(workspace.dataset_results(name), dataset, splits, example_image, example_label)
 
 
-def describe(dataset: Dataset, splits: dict[str, Examples], example_label: int) -> dict[str, Any]:
+def describe(dataset: Dataset, splits: dict[str, Examples], labels_shown: list[int]) -> dict[str, Any]:
     """What statistics.json holds. Of the test images only the number, class counts and digest."""
-    one_hot = preprocessing.one_hot(example_label, len(dataset.classes)).tolist()
+    example, *further = [
+        {
+            "index": index,
+            "label": label,
+            "class": dataset.classes[label],
+            "one_hot": preprocessing.one_hot(label, len(dataset.classes)).tolist(),
+        }
+        for index, label in zip(dataset.shown, labels_shown, strict=True)
+    ]
     return {
         "title": dataset.title,
         "image_shape": list(IMAGE_SHAPE),
@@ -53,12 +63,8 @@ def describe(dataset: Dataset, splits: dict[str, Examples], example_label: int) 
         },
         "train_pixels": preprocessing.pixel_statistics(splits["train"][0]),
         "sha256": {split: preprocessing.digest(*examples) for split, examples in splits.items()},
-        "example": {
-            "index": dataset.example,
-            "label": example_label,
-            "class": dataset.classes[example_label],
-            "one_hot": one_hot,
-        },
+        "example": example,
+        **({"further_examples": further} if further else {}),
     }
 
 

@@ -242,6 +242,15 @@ def test_only_kept_labels_are_prepared_with_new_ones_in_the_order_of_keep(worksp
     assert len(set(kept)) == len(kept)
 
 
+def test_labels_of_further_examples_are_told(workspace: Workspace) -> None:
+    prepare.main(workspace, params_with(further_examples=[0, 5]), "tiny")
+    statistics = storage.read_json(workspace.dataset_results("tiny") / "statistics.json")
+    assert [item["index"] for item in statistics["further_examples"]] == [0, 5]
+    assert all(item["one_hot"][item["label"]] == 1 == sum(item["one_hot"]) for item in statistics["further_examples"])
+    with pytest.raises(PipelineError, match=r"datasets\.tiny\.further_examples: expected .* below 40, got 40"):
+        prepare.main(workspace, params_with(further_examples=[40]), "tiny")
+
+
 def test_the_example_of_kept_images_is_counted_among_them(workspace: Workspace) -> None:
     write_four_classes(workspace)
     prepare.main(workspace, params_with(keep=[1, 3], example=1), "tiny")

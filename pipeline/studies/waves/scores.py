@@ -110,6 +110,12 @@ def score(rows: WavePredictions, x: NDArray[np.float64]) -> WaveScores:
     )
 
 
+def parameter_table(rows: WavePredictions) -> pd.DataFrame:
+    """A row per wave: its true and predicted parameters, and the mean error of the implied curve."""
+    parameters = {**_columns("true", rows.true), **_columns("predicted", rows.predicted)}
+    return pd.DataFrame({**parameters, "curve_error": rows.curve_errors.mean(axis=1)})
+
+
 def prediction_table(extended: WavePredictions, reported: ReportedRow, signal: Signal) -> pd.DataFrame:
     """A row per extended wave: true and predicted parameters, those that the source predicted, and the curve errors.
 
