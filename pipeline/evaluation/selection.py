@@ -57,8 +57,9 @@ def select(
         sorted(candidates, key=lambda item: (-_goodness(item, metric), item.parameters, item.variant, item.study))
     )
     best = ranked[0]
-    variants = "1 variant" if len(ranked) == 1 else f"{len(ranked)} variants"
-    is_best = f"It has the best {METRIC_NAMES[metric]} of {_value(best, metric)} among {variants}"
+    if len(ranked) == 1:
+        return Selection(best, "It is the only variant.", ranked)
+    is_best = f"It has the best {METRIC_NAMES[metric]} of {_value(best, metric)} among {len(ranked)} variants"
     if not prefer_fewer_parameters:
         return Selection(best, f"{is_best}.", ranked)
     good_enough = [item for item in ranked if gap(item, best, metric) <= round(tolerance, DECIMALS)]

@@ -9,7 +9,7 @@ from jinja2 import TemplateError
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.evaluation import pairwise, tables
-from pipeline.evaluation.reported import ReportedAccuracies, reported_accuracies
+from pipeline.evaluation.reported import ReportedAccuracies, reported_accuracies, reported_rows
 from pipeline.io import history, storage
 from pipeline.io.paths import Workspace
 from pipeline.report.words import environment
@@ -21,8 +21,9 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
     The template sees `trained[variant]` and `tested[study][variant]` (metrics.json), `history[variant]` (a data frame
     with a row per epoch), `selected[task]`, `reported[study, variant]`, `outcome[search or sweep]`, `searches` (a data
     frame of all configurations), `closing[study]`, `conclusions[study]`, `gains[study]`, `overfitting[study]`,
-    `signals[signal]` (its metrics.json), `answers[signal]`, `extended[regressor]`, `benchmark[name]`, `judged` (rows of
-    the table of all variants with a reported accuracy to compare with; `reproduced` says whether they reproduce it),
+    `signals[signal]` (its metrics.json), `answers[signal]`, `extended[regressor]`, `first_rows[regressor]` (of the test
+    rows), `data[dataset]` (its statistics.json), `source(study, variant)` (its figures), `benchmark[name]`, `judged`
+    (rows of the table of all variants with a reported accuracy to compare with; `reproduced` says whether they do),
     `repeated[study][variant]` (its means over seeds), `compared(study, first, second)` and `across_seeds(study, first,
     second)` (the difference of two variants trained once or under several seeds, the first less the second, with its
     interval and verdict), and the filters of report.words, `verdict` and `by_search`. Tables are lists of rows.
@@ -33,7 +34,10 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
     trained = {name: workspace.training_results(name, variant) for name, variant in params.all_variants.items()}
     concluded = {study: workspace.conclusions(study) for study in params.conclusions}
     contrasts = {study: workspace.contrast(study) for study in params.contrasts}
+    prepared = {name: workspace.dataset_results(name) for name in params.datasets}
+    regressors = {name: workspace.evaluation_details(item.study, name) for name, item in params.regressors.items()}
     reported = reported_accuracies(workspace.reported_results, params)
+    rows = reported_rows(workspace.reported_results, params)
     try:
         return with_results.from_string(template).render(
             trained={name: storage.read_json(folder / "metrics.json") for name, folder in trained.items()},
@@ -46,10 +50,10 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
             overfitting={study: storage.read_json(folder / "overfitting.json") for study, folder in contrasts.items()},
             signals={name: storage.read_json(workspace.evaluation(name) / "metrics.json") for name in params.signals},
             answers={name: storage.read_json(workspace.evaluation(name) / "answers.json") for name in params.signals},
-            extended={
-                name: _rows(workspace.evaluation_details(regressor.study, name) / "predictions.csv")
-                for name, regressor in params.regressors.items()
-            },
+            extended={name: _rows(folder / "predictions.csv") for name, folder in regressors.items()},
+            first_rows={name: _rows(folder / "first_test_rows.csv") for name, folder in regressors.items()},
+            data={name: storage.read_json(folder / "statistics.json") for name, folder in prepared.items()},
+            source=lambda study, name: rows[study, name].figures,
             benchmark={
                 name: _rows(workspace.root / "benchmarks" / f"{name}.csv") for name in ("block_costs", "updates")
             },

@@ -105,7 +105,9 @@ def outcome(name: str, spec: Search, configurations: list[Configuration]) -> dic
         "selected": units_text(best.units),
         "units": list(best.units),
         "mean_accuracy": best.mean_accuracy,
-        "reason": f"It has the highest mean accuracy over {spec.folds} folds of {len(configurations)} configurations.",
+        "reason": f"It has the highest mean accuracy over {spec.folds} folds of {len(configurations)} configurations."
+        if len(configurations) > 1
+        else "It is the only configuration.",
         "layers": [layer.model_dump(exclude_defaults=True) for layer in spec.layers(best.units)],
     }
 

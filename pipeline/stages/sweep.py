@@ -27,7 +27,9 @@ def outcome(name: str, members: dict[str, SweptVariant], accuracies: dict[str, f
     best = max(members, key=lambda member: accuracies[member])
     num_equal = sum(accuracy == accuracies[best] for accuracy in accuracies.values())
     reason = f"It has the best validation accuracy of {len(members)} members."
-    if num_equal > 1:
+    if len(members) == 1:
+        reason = "It is the only member."
+    elif num_equal > 1:
         reason = (
             f"{num_equal} of the {len(members)} members share the best validation accuracy; it is the first of those."
         )

@@ -34,13 +34,14 @@ TEST = (
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What the source concludes, what of it can be measured, the rule, and what comes of it."""
+    """What the source concludes, what of it can be measured, the rule, and what comes of it, briefly and in full."""
 
     number: int
     claim: str
     restatement: str
     rule: str
     verdict: str
+    summary: str
     reason: str
     numbers: dict[str, Any]
 
@@ -82,7 +83,8 @@ def bn_and_dropout_is_best(evidence: Evidence) -> Conclusion:
         "Supported if every difference is significantly above 0, not supported if one is significantly below, "
         f"otherwise undecided. {TEST}",
         VERDICTS[0 if missing else _lowest(signs)],
-        " ".join(missing) or f"{_better_equal_worse(signs)}: {_sentence(compared)}.",
+        " ".join(missing) or f"{_better_equal_worse(signs)}.",
+        " ".join(missing) or f"{_sentence(compared)}.",
         {"cross_validation": _as_dicts(compared), "refits": _as_dicts(metrics.judged(refits))},
     )
 
@@ -99,7 +101,7 @@ def without_dropout_is_terrible(evidence: Evidence) -> Conclusion:
     missing = [] if compared else [_no_pair(BN_ALONE, BN_AND_DROPOUT)]
     missing += [] if refits else ["There is no refit with BN alone."]
     reason = (
-        f"{_says(parts)} {_sentence(compared)}. Of the test error the training error is, with dropout off, "
+        f"{_sentence(compared)}. Of the test error the training error is, with dropout off, "
         + ", ".join(f"{100 * left_of_test_error(refit):.1f} % in {refit.name}" for refit in refits)
         + "."
     )
@@ -112,6 +114,7 @@ def without_dropout_is_terrible(evidence: Evidence) -> Conclusion:
         f"Overfits: supported if every refit with BN alone {OVERFITS_SEVERELY}, not supported if none does. Both must "
         f"be supported; if one is not, the conclusion is not. {VERDICT_RULE} {TEST}",
         VERDICTS[0 if missing else _lowest(parts.values())],
+        " ".join(missing) or _says(parts),
         " ".join(missing) or reason,
         {
             "parts": _verdicts(parts),
@@ -142,7 +145,8 @@ def without_bn_is_fine(evidence: Evidence) -> Conclusion:
         "cross-entropy rises significantly, not supported if one of them improves so and the other does not get worse. "
         f"Both must be supported; if one is not, the conclusion is not. {TEST}",
         VERDICTS[0 if missing else _lowest(parts.values())],
-        " ".join(missing) or f"{_says(parts)} {_sentence([*compared, *later])}.",
+        " ".join(missing) or _says(parts),
+        " ".join(missing) or f"{_sentence([*compared, *later])}.",
         {"parts": _verdicts(parts), "cross_validation": _as_dicts(compared), "more_epochs": _as_dicts(later)},
     )
 
@@ -175,6 +179,7 @@ def bn_costs_more_time(evidence: Evidence) -> Conclusion:
         "rounds: of six or more it encloses the median with a confidence above 95 %. Times are measured by "
         "benchmarks/block_costs.py, not by this stage.",
         VERDICTS[0 if missing else _unanimous(signs)],
+        " ".join(missing) or _of_ratios([median for median, _, _ in ratios.values()]),
         " ".join(missing) or f"{reason}.",
         {"seconds_per_epoch": costs.to_dict("records"), "reported_search_time_ratio": reported},
     )
@@ -202,7 +207,8 @@ def three_layers_are_best(evidence: Evidence) -> Conclusion:
         "other's is in neither. Supported if three layers beat every other depth, not supported if another depth beats "
         f"them, otherwise undecided. {TEST}",
         VERDICTS[0 if missing else _lowest(signs)],
-        " ".join(missing) or f"{_better_equal_worse(signs)}: {_sentence(compared)}.",
+        " ".join(missing) or f"{_better_equal_worse(signs)}.",
+        " ".join(missing) or f"{_sentence(compared)}.",
         {
             "contrasts": _as_dicts(compared),
             "depths": [
@@ -282,6 +288,10 @@ def _as_dicts(contrasts: Sequence[Contrast]) -> list[dict[str, Any]]:
 
 def _sentence(contrasts: Sequence[Contrast]) -> str:
     return "; ".join(contrast.text() for contrast in contrasts)
+
+
+def _of_ratios(medians: Sequence[float]) -> str:
+    return f"An epoch takes {min(medians):.2f} to {max(medians):.2f} times as long, by engine."
 
 
 def _better_equal_worse(signs: Sequence[int]) -> str:

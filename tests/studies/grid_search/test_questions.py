@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.studies.grid_search import questions
 from pipeline.studies.grid_search.data import Evidence
+from tests.test_sentences import WRONG
 
 MakeEvidence = Callable[..., Evidence]
 
@@ -48,7 +49,7 @@ def test_noise_leaves_it_undecided(make_evidence: MakeEvidence) -> None:
     """The same difference as above, in folds that differ by several times as much."""
     conclusion = judged(make_evidence(TWO, noise=0.03), 1)
     assert conclusion.verdict == questions.UNDECIDED
-    assert "not told apart in 2" in conclusion.reason
+    assert "not told apart in 2" in conclusion.summary
 
 
 @pytest.mark.parametrize(
@@ -158,3 +159,15 @@ def test_everything_can_be_written_as_json(make_evidence: MakeEvidence) -> None:
     evidence = make_evidence({**TWO, "3_bn": 0.94, "3_dropout": 0.93}, longer={"2_dropout": {"accuracy": 0.92}})
     content = [asdict(conclusion) for conclusion in questions.conclude(evidence)]
     assert json.loads(json.dumps(content, allow_nan=False))[0]["claim"] == "Batch normalization with dropout is best."
+
+
+@pytest.mark.parametrize("three", [{}, {"3_bn_dropout": 0.95, "3_bn": 0.96, "3_dropout": 0.93}])
+def test_summaries_and_reasons_read_as_sentences(make_evidence: MakeEvidence, three: dict[str, float]) -> None:
+    evidence = make_evidence(
+        {**TWO, **three}, longer={"2_dropout": {"accuracy": 0.92}}, costs={"plain": (1.3, 1.1, 1.7)}
+    )
+    for conclusion in questions.conclude(evidence):
+        for text in (conclusion.claim, conclusion.restatement, conclusion.rule, conclusion.summary, conclusion.reason):
+            print(text)
+            assert text.endswith(".")
+            assert not WRONG.search(text), text
