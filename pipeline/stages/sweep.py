@@ -30,7 +30,9 @@ def outcome(name: str, members: dict[str, SweptVariant], accuracies: dict[str, f
     if len(members) == 1:
         reason = "It is the only member."
     elif num_equal > 1:
-        reason = f"It is the first of {num_equal} that share the best validation accuracy of {len(members)} members."
+        reason = (
+            f"{num_equal} of the {len(members)} members share the best validation accuracy; it is the first of those."
+        )
     return {
         "sweep": name,
         "selected": best,

@@ -59,7 +59,7 @@ def test_of_equals_the_first_is_chosen_and_said_so(workspace: Workspace, swept: 
     sweep.main(workspace, swept, "rates")
     outcome = storage.read_json(workspace.outcome("rates"))
     assert outcome["selected"] == "rate_b"
-    assert outcome["reason"] == "It is the first of 2 that share the best validation accuracy of 3 members."
+    assert outcome["reason"] == "2 of the 3 members share the best validation accuracy; it is the first of those."
 
 
 def test_a_derived_variant_takes_the_chosen_layers(workspace: Workspace, swept: Params) -> None:
