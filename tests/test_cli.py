@@ -190,3 +190,12 @@ def test_predict_without_files(call: Call) -> None:
     result = call("-m", "pipeline", "predict", "mnist-classifier")
     assert result.returncode == 2
     assert "Missing argument" in result.stderr
+
+
+def test_a_python_without_the_packages_is_told_what_to_do(repository: Path) -> None:
+    # -S: without site-packages.
+    command = [sys.executable, "-S", "-m", "pipeline"]
+    finished = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
+    assert finished.returncode == 1
+    assert finished.stderr.startswith(f"error: {sys.executable} has no package typer. Run `make setup`")
+    assert "Traceback" not in finished.stderr

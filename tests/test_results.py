@@ -147,6 +147,13 @@ def test_a_low_rate_after_training_does_not_collapse(workspace: Workspace) -> No
     assert tested["digits_64x64_low_lr"]["accuracy"] > 0.97
 
 
+def test_the_artifacts_of_dvc_are_the_selected_models(workspace: Workspace, params: Params) -> None:
+    artifacts = YAML(typ="safe").load(workspace.root / "dvc.yaml")["artifacts"]
+    selected = {task: storage.read_json(workspace.selection(task))["selected"] for task in params.tasks}
+    models = {task: workspace.model(name, params.all_variants[name]) for task, name in selected.items()}
+    assert {task: workspace.root / item["path"] for task, item in artifacts.items()} == models
+
+
 def test_the_readme_shows_these_results(workspace: Workspace, params: Params) -> None:
     readme = (workspace.root / "README.md").read_text()
     assert update_readme(readme, results(workspace, params)) == readme, "run `python -m pipeline report`"

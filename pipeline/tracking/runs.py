@@ -22,6 +22,8 @@ from pipeline.tracking.records.record import Attachment, DatasetVersion, RunReco
 from pipeline.tracking.store import Store, every_page, persistent
 
 CONTENT_KEY = "content_key"
+# The environment variable by which DVC tells a stage the name of its experiment.
+DVC_EXPERIMENT = "DVC_EXP_NAME"
 # Of a child run: the content key of its parent, whose id changes when it is made anew.
 PARENT_KEY = "parent_content_key"
 PROCESS = "process"
@@ -112,9 +114,14 @@ def delete_duplicates(client: MlflowClient, finished: Iterable[Run]) -> list[Run
 
 
 def create_run(store: Store, experiment_id: str, name: str, tags: dict[str, str], start_time: int) -> Run:
-    """Create a run in state RUNNING, below the run of `mlflow run` if there is one."""
-    parent = store.parent_run()
+    """Create a run in state RUNNING, below the run of `mlflow run` if there is one.
+
+    In an experiment of DVC the run has its name too: several experiments train a variant of one name.
+    """
+    parent, tried = store.parent_run(), os.environ.get(DVC_EXPERIMENT)
     created = {**origin_tags(store), **({PARENT_RUN: parent} if parent else {}), **tags}
+    if tried:
+        created["dvc_experiment"], name = tried, f"{name} ({tried})"
     return store.client.create_run(experiment_id, start_time=start_time, tags=created, run_name=name)
 
 

@@ -54,8 +54,11 @@ def test_experiments_train_what_they_change_and_leave_the_commit_alone(experimen
 
 
 def test_experiments_are_recorded_in_the_projects_mlflow(experimented: Experimented) -> None:
-    runs = [run for _, run in experimented.study.runs() if run.info.run_name == "penalized"]
+    runs = [run for _, run in experimented.study.runs() if run.data.tags.get("variant") == "penalized"]
     assert sorted(run.data.params["epochs"] for run in runs) == ["1", "3", "4"]
+    names = {run.info.run_name for run in runs}
+    assert names == {"penalized", *(f"penalized ({name})" for name in experimented.names)}
+    assert {run.data.tags.get("dvc_experiment") for run in runs} == {None, *experimented.names}
     assert {run.info.status for run in runs} == {"FINISHED"}
     # The temporary folder is gone by now; what the run refers to is not.
     for run in runs:
