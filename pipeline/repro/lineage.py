@@ -139,7 +139,10 @@ def _origin(workspace: Workspace, what: str) -> Origin:
     version, run = queries.version_at(workspace, match["name"], match["version"])
     root = workspace.root.resolve()
     repro, again = f"dvc repro {run.stage}", f"python -m pipeline verify {run.stage}"
-    commit, lock = _committed(root, run) or (None, dvc_lock.read(root))
+    digest = next(iter(run.outputs.values()), None)
+    committed = _committed_locks(root, digest, "--reverse", f"-S{digest}") if digest else ()
+    first = next((item for item in committed if _is_of(item[1], run)), None)
+    commit, lock = first or (None, dvc_lock.read(root))
     if _is_of(lock, run):
         note = "No commit has these outputs in its dvc.lock yet: commit it, so that this state can be found again."
         commands = (f"git checkout {commit} && {repro}" if commit else repro, again)
@@ -158,13 +161,6 @@ def _is_of(lock: Lock, run: TrackedRun) -> bool:
     """Whether a run is about the outputs of its stage in a dvc.lock; it may list others too, made from them."""
     outputs = lock[run.stage].outputs if run.stage in lock else {}
     return bool(outputs) and outputs.items() <= run.outputs.items()
-
-
-def _committed(root: Path, run: TrackedRun) -> tuple[str, Lock] | None:
-    """The first commit whose dvc.lock has the outputs of a run, with what the file was there."""
-    digest = next(iter(run.outputs.values()), None)
-    locks = _committed_locks(root, digest, "--reverse", f"-S{digest}") if digest else ()
-    return next((item for item in locks if _is_of(item[1], run)), None)
 
 
 def _committed_locks(root: Path, text: str, *options: str) -> Iterator[tuple[str, Lock]]:

@@ -42,8 +42,8 @@ def _evaluation(items: Items) -> StageRuns:
 # By the modules of pipeline/stages.
 STAGES: Mapping[str, StageRuns] = {
     "fetch": StageRuns(lambda params: params.sources, _one(data.fetch_record)),
-    "prepare": StageRuns(lambda params: params.datasets, _one(data.prepare_record)),
-    "generate": StageRuns(lambda params: params.signals, _one(data.generate_record)),
+    "prepare": StageRuns(lambda params: params.datasets, _one(data.splits_record)),
+    "generate": StageRuns(lambda params: params.signals, _one(data.splits_record)),
     "fetch_weights": StageRuns(lambda params: params.weights, _one(data.fetch_weights_record)),
     "features": StageRuns(lambda params: params.features, _one(data.features_record)),
     "search": StageRuns(lambda params: params.searches, _one(searches.search_record), logs_live=True),

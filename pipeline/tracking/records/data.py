@@ -1,7 +1,7 @@
 """Records of the data: raw files, weights, splits of datasets and signals, features."""
 
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,8 @@ from pipeline.tracking.records.outputs import damaged, existing, files_of
 from pipeline.tracking.records.record import DATA, DatasetVersion, RunRecord, StageItem, Tensor
 
 CONTEXT_OF_SPLIT = {"train": "training", "validation": "validation", "test": "testing", "extended": "extended_testing"}
-DATASET_SPLITS = ("train", "validation", "test")
-SIGNAL_SPLITS = (*DATASET_SPLITS, "extended")
+DATASET_SPLITS: tuple[str, ...] = ("train", "validation", "test")
+SIGNAL_SPLITS: tuple[str, ...] = (*DATASET_SPLITS, "extended")
 FEATURE_SPLITS = ("train", "validation")
 
 IMAGES = Tensor("uint8", (28, 28))
@@ -74,40 +74,27 @@ def features_record(workspace: Workspace, params: Params, name: str) -> RunRecor
     )
 
 
-def prepare_record(workspace: Workspace, params: Params, dataset: str) -> RunRecord:
-    """The splits of a dataset: statistics, plots and digests."""
-    spec = params.datasets[dataset]
-    described = {
-        "title": spec.title,
-        "source": spec.source,
-        **({"keep": ", ".join(map(str, spec.keep))} if spec.keep else {}),
-        **flatten.section_params(spec.split),
-    }
-    return _splits_record(StageItem(workspace, params, "prepare", dataset, dataset, DATA), DATASET_SPLITS, described)
-
-
-def generate_record(workspace: Workspace, params: Params, signal: str) -> RunRecord:
-    """The rows of a signal: statistics, plots and digests."""
-    spec = params.signals[signal]
-    described = {
-        **flatten.section_params(spec, without=("example", "extended")),
-        "example": ", ".join(map(str, spec.example)),
-        "num_extended": str(len(spec.extended)),
-    }
-    return _splits_record(StageItem(workspace, params, "generate", signal, signal, DATA), SIGNAL_SPLITS, described)
-
-
-def _splits_record(item: StageItem, splits: Sequence[str], described: Mapping[str, str]) -> RunRecord:
-    results = item.workspace.dataset_results(item.data)
+def splits_record(workspace: Workspace, params: Params, data: str) -> RunRecord:
+    """The splits of a dataset or signal: statistics, plots and digests."""
+    if data in params.signals:
+        signal, stage, splits = params.signals[data], "generate", SIGNAL_SPLITS
+        described = flatten.section_params(signal, without=("example", "extended"))
+        described |= {"example": ", ".join(map(str, signal.example)), "num_extended": str(len(signal.extended))}
+    else:
+        dataset, stage, splits = params.datasets[data], "prepare", DATASET_SPLITS
+        kept = {"keep": ", ".join(map(str, dataset.keep))} if dataset.keep else {}
+        drawn = flatten.section_params(dataset.split)
+        described = {"title": dataset.title, "source": dataset.source, **kept, **drawn}
+    results = workspace.dataset_results(data)
     statistics = storage.read_json(existing(results / "statistics.json"))
     files = files_of([results])
-    return item.record(
-        [*(item.workspace.prepared(item.data, split) for split in splits), *files],
+    return StageItem(workspace, params, stage, data, data, DATA).record(
+        [*(workspace.prepared(data, split) for split in splits), *files],
         dated=files,
         folder="data",
         params=described,
         metrics=flatten.numbers(statistics),
-        datasets=dataset_versions(item.workspace, item.params, item.data, splits),
+        datasets=dataset_versions(workspace, params, data, splits),
     )
 
 
