@@ -18,6 +18,7 @@ from pipeline.io import dvc_lock
 from pipeline.repro import lineage
 from pipeline.repro.lineage import Descent, Origin
 from pipeline.tracking import publish
+from tests.tracking import command_line, store_copies
 
 SPLITS = [f"data/prepared/mnist/{split}.npz" for split in ("train", "validation", "test")]
 MODEL = "models/mnist/digits/{}.keras"
@@ -95,19 +96,17 @@ def study_in_git(stages: Any) -> Any:
     return stages
 
 
-@pytest.fixture
-def studied(stages: Any) -> Any:
-    """A workspace in Git with its results and runs, nothing of it committed but a file."""
-    return study_in_git(stages)
-
-
 @pytest.fixture(scope="module")
 def seen(make_stages_in: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The same for all tests that change nothing."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(("MLFLOW_", "DVC_", "PIPELINE_"))]:
-            patch.delenv(name)
+    """A workspace in Git with its results and runs, nothing of it committed but a file, for tests that only look."""
+    with store_copies.without_settings():
         return study_in_git(make_stages_in(tmp_path_factory.mktemp("seen")))
+
+
+@pytest.fixture
+def studied(seen: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The same for one test alone."""
+    return store_copies.copy(seen, tmp_path / "project", monkeypatch)
 
 
 def origin(stages: Any, what: str = "models:/mnist-classifier@champion") -> Origin:
@@ -292,31 +291,33 @@ def test_a_prefix_of_several_outputs_is_refused_with_all_of_them(studied: Any) -
 
 def test_the_command_prints_what_a_reader_and_a_program_need(studied: Any) -> None:
     commit(studied)
-
-    def command(*arguments: str, columns: int = 80) -> str:
-        result = subprocess.run(
-            [sys.executable, "-m", "pipeline", "lineage", *arguments],
-            cwd=studied.workspace.root,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": str(columns), "NO_COLOR": "1"},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert result.stderr == ""
-        return result.stdout
-
     # The workspace of the test has a package of that name too, with nothing in it.
     (studied.workspace.root / "pipeline" / "code.py").unlink()
     (studied.workspace.root / "pipeline").rmdir()
     traced = origin(studied)
-    shown = command("models:/mnist-classifier@champion")
+    what = "models:/mnist-classifier@champion"
+    shown = subprocess.run(
+        [sys.executable, "-m", "pipeline", "lineage", what],
+        cwd=studied.workspace.root,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "80", "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stderr == ""
     # Not wrapped, so that it can be copied.
-    assert traced.commands[0] in shown
+    assert traced.commands[0] in shown.stdout
     for text in (traced.run.run_id, "train@small", digest(studied, MODEL.format("small")), "1" * 64):
-        assert text in re.sub(r"\s", "", shown)
-    content = json.loads(command("models:/mnist-classifier@champion", "--json"))
+        assert text in re.sub(r"\s", "", shown.stdout)
+
+    def command(*arguments: str) -> str:
+        answer = command_line.call(studied.workspace.root, "lineage", *arguments)
+        assert (answer.returncode, answer.stderr) == (0, "")
+        return answer.stdout
+
+    content = json.loads(command(what, "--json"))
     assert content["commit"] == traced.commit
     assert content["commands"] == list(traced.commands)
     assert content["run"]["outputs"] == traced.run.outputs
     assert json.loads(command("small", "--json"))["current"] == [traced.run.run_id]
-    assert "models:/mnist-classifier/1" in command("small", columns=200)
+    assert "models:/mnist-classifier/1" in command("small")

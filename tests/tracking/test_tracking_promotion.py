@@ -8,31 +8,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from ruamel.yaml import YAML
 
-from pipeline.config.load import load_params
-from pipeline.data import preprocessing
 from pipeline.errors import PipelineError
 from pipeline.promotion import commands, evidence
 from pipeline.tracking import loading, publish, store
 from pipeline.tracking.decisions import Decision
-
-TASK = "mnist-classifier"
-GATE = {
-    "margin": 0.5,
-    "min_accuracy": 0.0,
-    "min_recall": 0.0,
-    "max_calibration_error": 0.9,
-    "max_megabytes": 10,
-    "max_milliseconds": 10000,
-}
+from tests.tracking import command_line, promotable, store_copies
+from tests.tracking.promotable import GATE, TASK, git
 
 PREDICT = """
 import os
@@ -47,42 +35,17 @@ for name in ("small", "large"):
 """
 
 
-def git(root: Path, *arguments: str) -> None:
-    identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
-    subprocess.run(["git", "-C", str(root), *identity, *arguments], check=True, capture_output=True)
-
-
-def prepare(stages: Any) -> None:
-    """Real arrays in place of the fake stages' bytes, and their digests."""
-    stages.prepare()
-    random = np.random.default_rng(0)
-    digests = {}
-    for split in ("train", "validation", "test"):
-        images, labels = random.integers(0, 256, (10, 28, 28), np.uint8), np.arange(10, dtype=np.uint8) % 3
-        np.savez(stages.workspace.prepared("mnist", split), images=images, labels=labels)
-        digests[split] = preprocessing.digest(images, labels)
-    path = stages.workspace.dataset_results("mnist") / "statistics.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "sha256": digests}))
+@pytest.fixture(scope="module")
+def all_ready(make_stages_in: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Version 1 (small) is champion, version 2 (large) challenger, all is evaluated and committed."""
+    with store_copies.without_settings():
+        return promotable.make_ready(make_stages_in(tmp_path_factory.mktemp("ready")))
 
 
 @pytest.fixture
-def ready(stages: Any) -> Any:
-    """Version 1 (small) is champion, version 2 (large) challenger, all is evaluated and committed."""
-    root = stages.workspace.root
-    yaml, path = YAML(typ="safe"), root / "params" / "studies.yaml"
-    yaml.dump({**yaml.load(path), "gates": {TASK: GATE}}, path)
-    ready = replace(stages, params=load_params(root))
-    prepare(ready)
-    ready.train("small")
-    ready.train("large", seed=1.0)
-    ready.evaluate()
-    for variant in ("small", "large"):
-        ready.select(variant)
-        publish.publish(ready.workspace, ready.params, "register", TASK)
-    (root / ".gitignore").write_text("*\n")
-    git(root, "init", "--quiet")
-    git(root, "commit", "--quiet", "--allow-empty", "-m", "All of it")
-    return ready
+def ready(all_ready: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The same for one test alone."""
+    return store_copies.copy(all_ready, tmp_path / "project", monkeypatch)
 
 
 @pytest.fixture
@@ -318,6 +281,7 @@ def finished(process: subprocess.Popen[str]) -> tuple[int | None, str]:
     return process.returncode, output
 
 
+@pytest.mark.slow
 def test_two_processes_that_promote_at_once_make_one_decision(ready: Any) -> None:
     """With the real logged model, loaded in processes of their own."""
     ready.python(PREDICT)
@@ -335,10 +299,11 @@ def test_the_command_tells_a_refusal_by_status_3_and_lists_it(ready: Any) -> Non
     status, output = finished(command(ready, "promote", TASK))
     assert status == 3
     assert "version 2 (large) is refused. Failed: reloaded model. Decision 2." in output
-    status, output = finished(command(ready, "decisions", TASK))
-    assert status == 0
-    assert "Failed: reloaded model." in output
-    assert finished(command(ready, "decisions", TASK, "--number", "2"))[1].count("pass") == 9
+    answer = command_line.call(ready.workspace.root, "decisions", TASK)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert "Failed: reloaded model." in answer.stdout
+    answer = command_line.call(ready.workspace.root, "decisions", TASK, "--number", "2")
+    assert (answer.stdout.count("pass"), answer.stderr) == (9, "")
 
 
 def test_a_users_own_files_are_no_part_of_what_was_committed_but_those_of_the_study_are(
@@ -393,7 +358,9 @@ def test_without_a_database_there_are_no_decisions_and_none_is_made(stages: Any)
     assert not database.exists()
 
 
-def test_what_came_of_it_is_one_line_for_a_pipe(ready: Any) -> None:
-    output = finished(command(ready, "promote", TASK, "--dry-run", "--override", "a reason " * 20))[1]
+def test_what_came_of_it_is_one_line_for_a_pipe(ready: Any, served: Any) -> None:
+    arguments = ("promote", TASK, "--dry-run", "--override", "a reason " * 20)
+    answer = command_line.call(ready.workspace.root, *arguments)
+    assert (answer.returncode, answer.stderr) == (0, "")
     told = "would become the champion, in place of version 1. A dry run: nothing was changed."
-    assert output.splitlines()[-1] == f"{TASK}: version 2 (large) {told}"
+    assert answer.stdout.splitlines()[-1] == f"{TASK}: version 2 (large) {told}"

@@ -14,6 +14,7 @@ import pytest
 
 from pipeline.runtime.environment import prepare_environment
 from pipeline.tracking import publish, store
+from tests.tracking import store_copies
 
 
 def publish_all(stages: Any) -> None:
@@ -26,6 +27,22 @@ def publish_all(stages: Any) -> None:
     publish.publish(workspace, params, "compare", "digits")
     publish.publish(workspace, params, "summarize", "all")
     publish.publish(workspace, params, "register", "mnist-classifier")
+
+
+@pytest.fixture(scope="module")
+def seen(make_stages_in: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A workspace with everything in it, published, for tests that only look."""
+    with store_copies.without_settings():
+        stages = make_stages_in(tmp_path_factory.mktemp("seen"))
+        stages.everything()
+        publish_all(stages)
+    return stages
+
+
+@pytest.fixture
+def published(seen: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The same for one test alone."""
+    return store_copies.copy(seen, tmp_path / "project", monkeypatch)
 
 
 def everything_in(stages: Any) -> dict[str, list[str]]:
@@ -76,12 +93,10 @@ def test_a_variant_becomes_one_run_with_all_that_is_known(stages: Any) -> None:
     assert not any(name.startswith("test_") for name in run.data.metrics)
 
 
-def test_publishing_again_changes_nothing(stages: Any) -> None:
-    stages.everything()
-    publish_all(stages)
-    first = everything_in(stages)
-    publish_all(stages)
-    assert everything_in(stages) == first
+def test_publishing_again_changes_nothing(published: Any) -> None:
+    first = everything_in(published)
+    publish_all(published)
+    assert everything_in(published) == first
     assert {name: len(ids) for name, ids in first.items()} == {
         "data": 2,
         "digits": 4,
@@ -148,10 +163,8 @@ def test_evaluation_of_another_model_is_not_attached(stages: Any) -> None:
     assert "test_accuracy" not in stages.view.run("digits", "small").data.metrics
 
 
-def test_runs_of_the_data_and_of_the_comparison(stages: Any) -> None:
-    stages.everything()
-    publish_all(stages)
-    view = stages.view
+def test_runs_of_the_data_and_of_the_comparison(seen: Any) -> None:
+    view = seen.view
     fetched, prepared = view.run("data", "fetch@digit-files"), view.run("data", "prepare@mnist")
     assert fetched.data.metrics["bytes/train-images-idx3-ubyte.gz"] == len("train-images-idx3-ubyte.gz")
     assert prepared.data.metrics["num_examples/validation"] == 6
@@ -245,13 +258,11 @@ def test_the_store_lies_in_the_root_that_dvc_names(
     assert experiment.artifact_location == str(project.workspace.root / "mlartifacts" / "data")
 
 
-def test_artifacts_follow_a_project_that_moved(stages: Any, make_stages: Callable[..., Any], tmp_path: Path) -> None:
-    stages.everything()
-    publish_all(stages)
-    before = everything_in(stages)
+def test_artifacts_follow_a_project_that_moved(published: Any, make_stages: Callable[..., Any], tmp_path: Path) -> None:
+    before = everything_in(published)
     moved = make_stages("moved")
     shutil.rmtree(moved.workspace.root)
-    shutil.move(stages.workspace.root, moved.workspace.root)
+    shutil.move(published.workspace.root, moved.workspace.root)
     publish_all(moved)
     assert everything_in(moved) == before
     run = moved.view.run("digits", "small")
@@ -261,6 +272,7 @@ def test_artifacts_follow_a_project_that_moved(stages: Any, make_stages: Callabl
     assert moved.view.client.get_model_version_download_uri("mnist-classifier", "1") == model.artifact_location
 
 
+@pytest.mark.slow
 def test_two_processes_make_one_database_and_one_run(stages: Any) -> None:
     (stages.workspace.root / "mlflow.db").unlink()
     stages.train("small")

@@ -13,8 +13,25 @@ import pytest
 from pipeline.errors import PipelineError
 from pipeline.tracking import publish
 from pipeline.tracking.publish import ARTIFACT_FOLDER, SyncReport
+from tests.tracking import store_copies
 
 NUM_RUNS = 9
+
+
+@pytest.fixture(scope="module")
+def all_published(make_stages_in: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A workspace with everything in it, after a sync."""
+    with store_copies.without_settings():
+        stages = make_stages_in(tmp_path_factory.mktemp("published"))
+        stages.everything()
+        sync(stages)
+    return stages
+
+
+@pytest.fixture
+def published(all_published: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The same for one test alone."""
+    return store_copies.copy(all_published, tmp_path / "project", monkeypatch)
 
 
 def sync(stages: Any) -> SyncReport:
@@ -54,15 +71,13 @@ def test_the_second_sync_has_nothing_to_do(stages: Any) -> None:
     assert str(report).startswith("0 created, 0 repaired, 10 unchanged, 3 skipped")
 
 
-def test_a_deleted_database_comes_back_the_same(stages: Any) -> None:
-    stages.everything()
-    sync(stages)
-    before = {run.info.run_name: run for run in stages.view.runs("digits")}
-    below = (stages.workspace.root / "mlartifacts").rglob("*")
+def test_a_deleted_database_comes_back_the_same(published: Any) -> None:
+    before = {run.info.run_name: run for run in published.view.runs("digits")}
+    below = (published.workspace.root / "mlartifacts").rglob("*")
     folders = {path.name for path in below if ARTIFACT_FOLDER.fullmatch(path.name)}
-    (stages.workspace.root / "mlflow.db").unlink()
+    (published.workspace.root / "mlflow.db").unlink()
     # MLflow keeps the old database open in this process.
-    printed = stages.python(
+    printed = published.python(
         """
 import json
 reports = [publish.synchronize(workspace, params) for _ in range(2)]
@@ -85,6 +100,7 @@ print(client.get_model_version_by_alias("mnist-classifier", "champion").version)
     assert printed[-1] == "1"
 
 
+@pytest.mark.slow
 def test_two_syncs_at_once_make_nothing_twice(stages: Any) -> None:
     (stages.workspace.root / "mlflow.db").unlink()
     stages.everything()
@@ -117,33 +133,29 @@ def test_a_database_whose_making_is_killed_is_made_anew(stages: Any) -> None:
     assert not half.parent.exists()
 
 
-def test_what_was_deleted_in_mlflow_is_repaired(stages: Any) -> None:
-    stages.everything()
-    sync(stages)
-    view = stages.view
+def test_what_was_deleted_in_mlflow_is_repaired(published: Any) -> None:
+    view = published.view
     small, large = view.run("digits", "small"), view.run("digits", "large")
     model = view.client.get_logged_model(small.outputs.model_outputs[0].model_id)
     (Path(model.artifact_location) / "MLmodel").unlink()
     view.client.delete_tag(large.info.run_id, "study")
     shutil.rmtree(Path(large.info.artifact_uri) / "evaluation")
     view.client.delete_run(view.run("digits", "compare@digits").info.run_id)
-    report = sync(stages)
+    report = sync(published)
     assert sorted(report.repaired) == ["digits: large", "digits: small"]
     assert report.created == ["digits: compare@digits"]
     assert (Path(model.artifact_location) / "MLmodel").is_file()
     assert view.files(large, "evaluation") == {"per_class.csv", "confusion_matrix.png"}
-    assert sync(stages).num_changes == 0
+    assert sync(published).num_changes == 0
 
 
-def test_a_run_that_was_left_half_written_is_completed(stages: Any) -> None:
-    stages.everything()
-    sync(stages)
-    view = stages.view
+def test_a_run_that_was_left_half_written_is_completed(published: Any) -> None:
+    view = published.view
     run = view.run("digits", "small")
     half = view.client.create_run(run.info.experiment_id, run_name="small", tags=run.data.tags)
-    view.client.log_metric(half.info.run_id, "loss", stages.epoch(2)["loss"], step=2)
+    view.client.log_metric(half.info.run_id, "loss", published.epoch(2)["loss"], step=2)
     view.client.delete_run(run.info.run_id)
-    assert sync(stages).repaired == ["digits: small"]
+    assert sync(published).repaired == ["digits: small"]
     repaired = view.run("digits", "small")
     assert (repaired.info.run_id, repaired.info.status) == (half.info.run_id, "FINISHED")
     assert view.curve(repaired, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0)]
@@ -159,30 +171,29 @@ def test_duplicates_are_removed(stages: Any) -> None:
     assert stages.view.run("digits", "small").info.run_id == first.info.run_id
 
 
-def test_folders_that_nothing_refers_to_are_removed(stages: Any) -> None:
-    stages.everything()
-    sync(stages)
-    artifacts = stages.workspace.root / "mlartifacts"
+def test_folders_that_nothing_refers_to_are_removed(published: Any) -> None:
+    artifacts = published.workspace.root / "mlartifacts"
     orphans = [artifacts / "digits" / ("a" * 32), artifacts / "digits" / "models" / f"m-{'b' * 32}"]
     notes = artifacts / "notes"
     for folder in (*orphans, notes):
         folder.mkdir()
     kept = {path for path in artifacts.rglob("*") if path not in orphans}
-    assert sorted(sync(stages).removed) == sorted(map(str, orphans))
+    assert sorted(sync(published).removed) == sorted(map(str, orphans))
     assert set(artifacts.rglob("*")) == kept
 
 
-def test_what_another_database_in_the_folder_knows_stays(stages: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    stages.everything()
-    sync(stages)
-    kept = set((stages.workspace.root / "mlartifacts").rglob("*"))
+def test_what_another_database_in_the_folder_knows_stays(
+    published: Any, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = set((published.workspace.root / "mlartifacts").rglob("*"))
     assert kept
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{stages.workspace.root}/scratch.db")
-    assert sync(stages).removed == []
-    assert any((stages.workspace.root / "scratch-mlartifacts").rglob("*"))
+    shutil.copyfile(empty_database, published.workspace.root / "scratch.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{published.workspace.root}/scratch.db")
+    assert sync(published).removed == []
+    assert any((published.workspace.root / "scratch-mlartifacts").rglob("*"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert sync(stages).num_changes == 0
-    assert set((stages.workspace.root / "mlartifacts").rglob("*")) == kept
+    assert sync(published).num_changes == 0
+    assert set((published.workspace.root / "mlartifacts").rglob("*")) == kept
 
 
 def test_a_run_that_another_program_marked_with_a_process_is_left_alone(stages: Any) -> None:
@@ -227,9 +238,8 @@ def test_a_damaged_output_is_an_error_that_names_it(stages: Any) -> None:
         sync(stages)
 
 
-def test_a_selection_of_a_variant_that_is_gone_is_skipped(stages: Any) -> None:
-    stages.everything()
-    stages.select("small")
-    path = stages.workspace.selection("mnist-classifier")
+def test_a_selection_of_a_variant_that_is_gone_is_skipped(published: Any) -> None:
+    published.select("small")
+    path = published.workspace.selection("mnist-classifier")
     path.write_text(path.read_text().replace('"small"', '"forgotten"'))
-    assert "register@mnist-classifier" in sync(stages).skipped
+    assert "register@mnist-classifier" in sync(published).skipped
