@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks import data, training
 from pipeline.config.models import Search
 from pipeline.data.examples import Examples
-from pipeline.runtime import backend, process
+from pipeline.runtime import backend
 from pipeline.training import cross_validation
 
 
@@ -61,8 +61,7 @@ def _clocked(spec: Search, units: list[int], examples: Examples, seed: int) -> d
 
     jax_engine.Engine.run = clocked  # type: ignore[method-assign, assignment]
     start = time.perf_counter()
-    num_classes = int(examples.targets.max()) + 1
-    result = cross_validation.cross_validate(spec, units, examples, num_classes=num_classes, seed=seed)
+    result = cross_validation.cross_validate(spec, tuple(units), examples, seed=seed)
     total = time.perf_counter() - start
     per_epoch = sum(float(np.median(np.diff(clock.moments)[1:])) for clock in clocks)
     return {"fixed": total - spec.epochs * per_epoch, "per_epoch": per_epoch, "accuracy": result.mean_accuracy}
@@ -76,13 +75,7 @@ def whole(
     examples = _examples(dataset, num_train)
     if way == "engine":
         found = cross_validation.run(
-            wanted,
-            examples,
-            configurations=wanted.configurations,
-            num_classes=int(examples.targets.max()) + 1,
-            seed=seed,
-            num_workers=threads,
-            on_start=process.prepare_process,
+            wanted, examples, configurations=wanted.configurations, seed=seed, num_workers=threads
         )
         return {"accuracy": max(result.mean_accuracy for result, _ in found)}
     accuracies = [

@@ -25,8 +25,18 @@ def build(spec: Trainable, *, input_shape: tuple[int, ...], num_outputs: int, se
     """
     import keras
 
+    from pipeline.models import cnn, mlp, mobilenet_v2, regressor
+
+    builders: Mapping[str, Callable[..., keras.Model]] = {
+        "mlp": mlp.build,
+        "cnn": cnn.build,
+        "mobilenet_v2": mobilenet_v2.build,
+        "regressor": regressor.build,
+    }
+    if spec.family not in builders:
+        raise ValueError(f"expected a known family, got {spec.family!r}")
     keras.utils.set_random_seed(seed)
-    return _builder(spec.family)(spec, input_shape=input_shape, num_outputs=num_outputs)
+    return builders[spec.family](spec, input_shape=input_shape, num_outputs=num_outputs)
 
 
 def extractor(
@@ -42,26 +52,3 @@ def extractor(
 
     made_by = features[spec.features]
     return mobilenet_v2.build_extractor(made_by, weights_path(made_by.weights), image_shape=IMAGE_SHAPE)
-
-
-def _builder(family: str) -> Callable[..., keras.Model]:
-    """The function that builds a family. Families are imported here, not before, because they import Keras."""
-    match family:
-        case "mlp":
-            from pipeline.models import mlp
-
-            return mlp.build
-        case "cnn":
-            from pipeline.models import cnn
-
-            return cnn.build
-        case "mobilenet_v2":
-            from pipeline.models import mobilenet_v2
-
-            return mobilenet_v2.build
-        case "regressor":
-            from pipeline.models import regressor
-
-            return regressor.build
-        case _:
-            raise ValueError(f"expected a known family, got {family!r}")

@@ -1,5 +1,6 @@
 """Search over the units of the hidden layers by cross-validation; an interrupted search goes on where it stopped."""
 
+import contextlib
 import hashlib
 import shutil
 from concurrent.futures.process import BrokenProcessPool
@@ -17,9 +18,9 @@ from pipeline.data.examples import Examples, read_labelled
 from pipeline.errors import PipelineError
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
-from pipeline.runtime import process, progress
+from pipeline.runtime import progress
 from pipeline.training import cross_validation
-from pipeline.training.cross_validation import Configuration, FoldScore
+from pipeline.training.cross_validation import Configuration
 
 # What a fit depends on besides the parameters and the images.
 CODE = ("models", "training")
@@ -31,8 +32,10 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
 
     spec = require(params.searches, name, "search")
     examples = _all_training_examples(workspace, spec)
-    done = Unfinished(workspace.unfinished_search(name), _key(spec, params, examples))
-    finished = done.read(spec)
+    unfinished = workspace.unfinished_search(name)
+    # Of other parameters, images or code nothing is taken over.
+    folder = unfinished / _key(spec, params, examples)
+    finished = read_finished(folder, spec)
     todo = [units for units in spec.configurations if units not in finished]
     with (
         live.search_run(workspace, params, name, num_done=len(finished)) as run,
@@ -43,14 +46,12 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
                 spec,
                 examples,
                 configurations=todo,
-                num_classes=examples.num_classes,
                 seed=params.compute.seed,
                 num_workers=params.compute.threads,
-                on_start=process.prepare_process,
             ):
                 finished[configuration.units] = configuration
-                done.write(configuration)
                 units, accuracy = units_text(configuration.units), configuration.mean_accuracy
+                storage.write_json(folder / f"{units}.json", asdict(configuration))
                 run.log_configuration(units, seconds, {"mean_accuracy": accuracy})
                 advance(f"{units}: accuracy {accuracy:.4f}")
         except BrokenProcessPool:
@@ -61,40 +62,18 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         ordered = [finished[units] for units in spec.configurations]
         storage.write_table(workspace.search_results(name) / "folds.csv", cross_validation.table(ordered))
         storage.write_json(workspace.outcome(name), outcome(name, spec, ordered))
-    done.forget()
+    shutil.rmtree(unfinished, ignore_errors=True)
 
 
-class Unfinished:
-    """The configurations that an interrupted search has finished: a file each, in a folder named by their key."""
-
-    def __init__(self, folder: Path, key: str) -> None:
-        self._all = folder
-        self._folder = folder / key
-
-    def read(self, spec: Search) -> dict[tuple[int, ...], Configuration]:
-        """The finished configurations by their units; a damaged file is deleted: it counts as not done."""
-        found = {}
-        for units in spec.configurations:
-            path = self._path(units)
-            if path.is_file():
-                try:
-                    content = storage.read_json(path)
-                    folds = tuple(FoldScore(**fold) for fold in content["folds"])
-                    found[units] = Configuration(units, content["parameters"], folds)
-                except (PipelineError, KeyError, TypeError):
-                    path.unlink()
-        return found
-
-    def write(self, configuration: Configuration) -> None:
-        """Save a configuration that has finished."""
-        storage.write_json(self._path(configuration.units), asdict(configuration))
-
-    def forget(self) -> None:
-        """Delete all files, those of earlier settings too."""
-        shutil.rmtree(self._all, ignore_errors=True)
-
-    def _path(self, units: tuple[int, ...]) -> Path:
-        return self._folder / f"{units_text(units)}.json"
+def read_finished(folder: Path, spec: Search) -> dict[tuple[int, ...], Configuration]:
+    """The configurations that an interrupted search has finished, a file each; a damaged file counts as none."""
+    found = {}
+    for units in spec.configurations:
+        with contextlib.suppress(PipelineError, KeyError, TypeError):
+            content = storage.read_json(folder / f"{units_text(units)}.json")
+            scores = (tuple(content[name]) for name in ("accuracies", "cross_entropies"))
+            found[units] = Configuration(units, content["parameters"], *scores)
+    return found
 
 
 def outcome(name: str, spec: Search, configurations: list[Configuration]) -> dict[str, Any]:
@@ -117,7 +96,7 @@ def _all_training_examples(workspace: Workspace, spec: Search) -> Examples:
     train, held_out = (workspace.prepared(spec.dataset, split) for split in ("train", "validation"))
     parts = read_labelled(train, held_out)
     examples = Examples(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("inputs", "targets")))
-    smallest = int(preprocessing.class_counts(examples.targets, examples.num_classes).min())
+    smallest = np.bincount(examples.targets).min()
     if smallest < spec.folds:
         raise PipelineError(
             f"{workspace.prepared(spec.dataset, 'train').parent}: expected {spec.folds} examples or more of each "

@@ -24,18 +24,11 @@ def of_variant(spec: VariantBase) -> list[keras.callbacks.Callback]:
     callbacks: list[keras.callbacks.Callback] = []
     if spec.schedule:
         callbacks.append(keras.callbacks.LearningRateScheduler(partial(_scheduled_rate, spec.schedule)))
-    if spec.reduce_on_plateau:
-        rule = spec.reduce_on_plateau
-        callbacks.append(
-            keras.callbacks.ReduceLROnPlateau(
-                monitor=rule.monitor, mode=_direction(rule.monitor), factor=rule.factor, patience=rule.patience
-            )
-        )
-    if spec.early_stopping:
-        stop = spec.early_stopping
-        callbacks.append(
-            keras.callbacks.EarlyStopping(monitor=stop.monitor, mode=_direction(stop.monitor), patience=stop.patience)
-        )
+    # The rules have the fields of Keras's callbacks.
+    if rule := spec.reduce_on_plateau:
+        callbacks.append(keras.callbacks.ReduceLROnPlateau(mode=_direction(rule.monitor), **rule.model_dump()))
+    if stop := spec.early_stopping:
+        callbacks.append(keras.callbacks.EarlyStopping(mode=_direction(stop.monitor), **stop.model_dump()))
     return callbacks
 
 

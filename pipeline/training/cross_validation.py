@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,45 +13,31 @@ from sklearn.model_selection import StratifiedKFold
 
 from pipeline.config.models import Search, units_text
 from pipeline.data.examples import Examples
-from pipeline.runtime import backend
+from pipeline.runtime import backend, process
 
 # Each fit runs on one thread, so that its results do not depend on how many run beside it.
 THREADS_PER_FIT = 1
 
 
 @dataclass(frozen=True)
-class FoldScore:
-    """Metrics of the last epoch's weights on the images that were held out."""
-
-    accuracy: float
-    cross_entropy: float
-
-
-@dataclass(frozen=True)
 class Configuration:
-    """One configuration of a search: the units of its hidden layers, its number of weights, the score of each fold."""
+    """One configuration of a search: the units of its hidden layers, its number of weights, its scores fold by fold.
+
+    The scores are those of the last epoch's weights on the images that were held out.
+    """
 
     units: tuple[int, ...]
     parameters: int
-    folds: tuple[FoldScore, ...]
+    accuracies: tuple[float, ...]
+    cross_entropies: tuple[float, ...]
 
     @property
     def mean_accuracy(self) -> float:
-        return float(np.mean([fold.accuracy for fold in self.folds]))
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What every fit of a search has in common."""
-
-    search: Search
-    examples: Examples
-    num_classes: int
-    seed: int
+        return float(np.mean(self.accuracies))
 
 
 # Set once in each worker process, because the images are too large to be sent with every configuration.
-_job: _Job
+_cross_validate: Callable[[tuple[int, ...]], Configuration]
 
 
 def fold_indices(labels: np.ndarray, num_folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -67,36 +54,30 @@ def run(
     examples: Examples,
     *,
     configurations: Sequence[tuple[int, ...]],
-    num_classes: int,
     seed: int,
     num_workers: int,
-    on_start: Callable[[], None],
 ) -> Iterator[tuple[Configuration, float]]:
     """Cross-validate configurations in worker processes, one thread each; yields each with its seconds when it is done.
 
-    Measured on two cores, two such processes are faster by about 15 % than one with two threads. `on_start` runs
-    first in each worker. Ending the iteration early ends the workers. Raises BrokenProcessPool when one dies.
+    Measured on two cores, two such processes are faster by about 15 % than one with two threads. Ending the iteration
+    early ends the workers. Raises BrokenProcessPool when one dies.
     """
-    job = _Job(search, examples, num_classes, seed)
-    executor = ProcessPoolExecutor(
-        num_workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker, initargs=(job, on_start)
-    )
+    task = partial(cross_validate, search, examples=examples, seed=seed)
+    executor = ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), _prepare_worker, (task,))
     try:
         futures = [executor.submit(_timed, units) for units in configurations]
         for future in as_completed(futures):
             yield future.result()
     except BaseException:
         # Their fits would go on for minutes.
-        for process in multiprocessing.active_children():
-            process.terminate()
+        for worker in multiprocessing.active_children():
+            worker.terminate()
         raise
     finally:
         executor.shutdown(cancel_futures=True)
 
 
-def cross_validate(
-    search: Search, units: Sequence[int], examples: Examples, *, num_classes: int, seed: int
-) -> Configuration:
+def cross_validate(search: Search, units: tuple[int, ...], examples: Examples, *, seed: int) -> Configuration:
     """Train and score one configuration on every fold; the compiled training step serves all of them.
 
     Each fold starts from fresh weights and a fresh optimizer. Equal seeds give equal results.
@@ -106,11 +87,10 @@ def cross_validate(
     from pipeline import models
     from pipeline.training import callbacks, jax_engine, objectives
 
-    variant = search.variant(units)
+    variant, shape = search.variant(units), examples.inputs.shape[1:]
 
     def fresh_model(number: int) -> keras.Model:
-        shape = examples.inputs.shape[1:]
-        return models.build(variant, input_shape=shape, num_outputs=num_classes, seed=seed + number)
+        return models.build(variant, input_shape=shape, num_outputs=examples.num_outputs, seed=seed + number)
 
     model = fresh_model(0)
     engine = jax_engine.Engine(
@@ -119,13 +99,14 @@ def cross_validate(
         optimizer=callbacks.optimizer(variant.optimizer),
         batch_size=variant.batch_size,
     )
-    scores = []
+    accuracies, cross_entropies = [], []
     for number, (train, held_out) in enumerate(fold_indices(examples.targets, search.folds, seed)):
         model = fresh_model(number)
         engine.run(model, training=examples.subset(train), validation=None, epochs=variant.epochs, seed=seed + number)
         metrics = engine.score(model, examples.subset(held_out))
-        scores.append(FoldScore(metrics["accuracy"], metrics["cross_entropy"]))
-    return Configuration(tuple(units), model.count_params(), tuple(scores))
+        accuracies.append(metrics["accuracy"])
+        cross_entropies.append(metrics["cross_entropy"])
+    return Configuration(units, model.count_params(), tuple(accuracies), tuple(cross_entropies))
 
 
 def best(configurations: Sequence[Configuration]) -> Configuration:
@@ -140,34 +121,28 @@ def table(configurations: Sequence[Configuration]) -> pd.DataFrame:
 
     The standard deviation is that of the sample of folds.
     """
-    rows = []
-    for item in configurations:
-        accuracies = [fold.accuracy for fold in item.folds]
-        rows.append(
-            {
-                "units": units_text(item.units),
-                "parameters": item.parameters,
-                **{f"fold_{number}_accuracy": value for number, value in enumerate(accuracies, start=1)},
-                "mean_accuracy": item.mean_accuracy,
-                "std_accuracy": float(np.std(accuracies, ddof=1)),
-                **{
-                    f"fold_{number}_cross_entropy": fold.cross_entropy
-                    for number, fold in enumerate(item.folds, start=1)
-                },
-                "mean_cross_entropy": float(np.mean([fold.cross_entropy for fold in item.folds])),
-            }
-        )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        {
+            "units": units_text(item.units),
+            "parameters": item.parameters,
+            **{f"fold_{number}_accuracy": value for number, value in enumerate(item.accuracies, start=1)},
+            "mean_accuracy": item.mean_accuracy,
+            "std_accuracy": float(np.std(item.accuracies, ddof=1)),
+            **{f"fold_{number}_cross_entropy": value for number, value in enumerate(item.cross_entropies, start=1)},
+            "mean_cross_entropy": float(np.mean(item.cross_entropies)),
+        }
+        for item in configurations
+    )
 
 
-def _prepare_worker(job: _Job, on_start: Callable[[], None]) -> None:
-    global _job
-    on_start()
+def _prepare_worker(task: Callable[[tuple[int, ...]], Configuration]) -> None:
+    global _cross_validate
+    process.prepare_process()
     backend.configure("jax", threads=THREADS_PER_FIT)
-    _job = job
+    _cross_validate = task
 
 
 def _timed(units: tuple[int, ...]) -> tuple[Configuration, float]:
     start = time.perf_counter()
-    result = cross_validate(_job.search, units, _job.examples, num_classes=_job.num_classes, seed=_job.seed)
+    result = _cross_validate(units)
     return result, time.perf_counter() - start

@@ -21,7 +21,7 @@ from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.stages import search
 from pipeline.training import cross_validation as searching
-from pipeline.training.cross_validation import Configuration, FoldScore
+from pipeline.training.cross_validation import Configuration
 
 UNITS = [(4, 2), (4, 3), (8, 2), (8, 3)]
 GRID = {
@@ -58,8 +58,8 @@ class Fits:
                 raise self.error
             self.fitted.append(units)
             accuracy = 0.5 + units[0] / 100 - units[1] / 50 + spec.epochs / 1000
-            folds = tuple(FoldScore(accuracy + fold / 1000, 0.25) for fold in range(spec.folds))
-            yield Configuration(units, 10 * units[0] + units[1], folds), 1.5
+            accuracies = tuple(accuracy + fold / 1000 for fold in range(spec.folds))
+            yield Configuration(units, 10 * units[0] + units[1], accuracies, (0.25,) * spec.folds), 1.5
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_every_configuration_is_searched_on_training_and_validation_images_toget
     np.testing.assert_array_equal(examples.inputs, np.concatenate([images for images, _ in parts]))
     np.testing.assert_array_equal(examples.targets, np.concatenate([labels for _, labels in parts]))
     (asked,) = fits.asked
-    assert (asked["num_classes"], asked["seed"], asked["num_workers"]) == (3, 1, 1)
+    assert (examples.num_outputs, asked["seed"], asked["num_workers"]) == (3, 1, 1)
 
 
 def test_writes_all_figures_in_the_order_of_the_grid_and_what_was_chosen(
@@ -238,8 +238,9 @@ def test_outputs_are_there_again_only_by_fitting_again(
         b"",
         b"{",
         b"[]",
-        b'{"folds": []',
-        b'{"folds": [{"accuracy": 1}], "parameters": 1}',
+        b'{"accuracies": []',
+        b'{"accuracies": 1, "cross_entropies": [1], "parameters": 1}',
+        b'{"accuracies": [1], "parameters": 1}',
         b'{"parameters": 1}',
         b"\xff",
     ],

@@ -12,7 +12,7 @@ from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.stages import tabulate
 from pipeline.training import cross_validation
-from pipeline.training.cross_validation import Configuration, FoldScore
+from pipeline.training.cross_validation import Configuration
 
 SEARCH = {
     "study": "grids",
@@ -61,17 +61,17 @@ def study(source: dict[str, Any] | None = None) -> Params:
 def searched(workspace: Workspace) -> Workspace:
     """The workspace after both searches."""
     workspace.reported_results.write_text(REPORTED)
-    save(workspace, "shallow", [Configuration((4,), 10, folds(0.75, 0.875))])
+    save(workspace, "shallow", [configuration((4,), 10, 0.75, 0.875)])
     save(
         workspace,
         "deep",
-        [Configuration((4, 2), 20, folds(0.875, 0.9375, 0.875)), Configuration((8, 2), 30, folds(0.5, 0.5, 0.5))],
+        [configuration((4, 2), 20, 0.875, 0.9375, 0.875), configuration((8, 2), 30, 0.5, 0.5, 0.5)],
     )
     return workspace
 
 
-def folds(*accuracies: float) -> tuple[FoldScore, ...]:
-    return tuple(FoldScore(accuracy, 0.1) for accuracy in accuracies)
+def configuration(units: tuple[int, ...], parameters: int, *accuracies: float) -> Configuration:
+    return Configuration(units, parameters, accuracies, (0.1,) * len(accuracies))
 
 
 def save(workspace: Workspace, name: str, configurations: list[Configuration]) -> None:
@@ -106,11 +106,11 @@ def test_the_same_bytes_twice(searched: Workspace) -> None:
 
 
 def _other_units(workspace: Workspace) -> None:
-    save(workspace, "deep", [Configuration((4, 2), 20, folds(0.9, 0.9, 0.9))])
+    save(workspace, "deep", [configuration((4, 2), 20, 0.9, 0.9, 0.9)])
 
 
 def _fewer_folds(workspace: Workspace) -> None:
-    save(workspace, "deep", [Configuration(units, 20, folds(0.9, 0.9)) for units in ((4, 2), (8, 2))])
+    save(workspace, "deep", [configuration(units, 20, 0.9, 0.9) for units in ((4, 2), (8, 2))])
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Generator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from pipeline.config.models import Search
 from pipeline.data.examples import Examples
 from pipeline.runtime import backend
 from pipeline.training import cross_validation
-from pipeline.training.cross_validation import Configuration, FoldScore
+from pipeline.training.cross_validation import Configuration
 
 SPEC = Search.model_validate(
     {
@@ -71,7 +70,7 @@ def test_folds_depend_on_the_seed_alone_and_are_shuffled() -> None:
 
 
 def configuration(units: tuple[int, ...], parameters: int, *accuracies: float) -> Configuration:
-    return Configuration(units, parameters, tuple(FoldScore(accuracy, 1 - accuracy) for accuracy in accuracies))
+    return Configuration(units, parameters, accuracies, tuple(1 - accuracy for accuracy in accuracies))
 
 
 configurations = st.lists(
@@ -133,13 +132,11 @@ def keras_on_jax() -> None:
 @pytest.mark.usefixtures("keras_on_jax")
 def test_equal_seeds_give_equal_figures(examples: Examples) -> None:
     spec = SPEC.model_copy(update={"block": SPEC.block.model_copy(update={"dropout": 0.5})})
-    first, again, other = (
-        cross_validation.cross_validate(spec, (3,), examples, num_classes=2, seed=seed) for seed in (1, 1, 2)
-    )
+    first, again, other = (cross_validation.cross_validate(spec, (3,), examples, seed=seed) for seed in (1, 1, 2))
     assert first == again
-    assert first.folds != other.folds
+    assert first.cross_entropies != other.cross_entropies
     # 16 inputs and a bias to 3 units, scale, shift, mean and variance of each, 2 outputs.
-    assert (first.units, first.parameters, len(first.folds)) == ((3,), 17 * 3 + 4 * 3 + 4 * 2, 3)
+    assert (first.units, first.parameters, len(first.accuracies)) == ((3,), 17 * 3 + 4 * 3 + 4 * 2, 3)
 
 
 @pytest.mark.usefixtures("keras_on_jax")
@@ -147,7 +144,7 @@ def test_every_fold_is_a_training_of_its_own(examples: Examples) -> None:
     """As if each fold's model were built, trained and validated alone: nothing is left of the fold before."""
     from pipeline import models, training
 
-    found = cross_validation.cross_validate(SPEC, (5,), examples, num_classes=2, seed=4)
+    found = cross_validation.cross_validate(SPEC, (5,), examples, seed=4)
     for number, (train, held_out) in enumerate(cross_validation.fold_indices(examples.targets, SPEC.folds, 4)):
         variant = SPEC.variant((5,))
         history = training.train(
@@ -159,12 +156,8 @@ def test_every_fold_is_a_training_of_its_own(examples: Examples) -> None:
             on_epoch=lambda epoch, values: None,
         )
         last = history.iloc[-1]
-        assert found.folds[number].accuracy == pytest.approx(last["val_accuracy"], abs=1e-6)
-        assert found.folds[number].cross_entropy == pytest.approx(last["val_cross_entropy"], rel=1e-5)
-
-
-def nothing() -> None:
-    """What runs first in a worker."""
+        assert found.accuracies[number] == pytest.approx(last["val_accuracy"], abs=1e-6)
+        assert found.cross_entropies[number] == pytest.approx(last["val_cross_entropy"], rel=1e-5)
 
 
 def workers_are_gone() -> bool:
@@ -176,14 +169,12 @@ def workers_are_gone() -> bool:
 
 @pytest.mark.usefixtures("keras_on_jax")
 def test_worker_processes_give_the_same_and_end_with_the_iteration(examples: Examples) -> None:
-    arguments: dict[str, Any] = {"num_classes": 2, "seed": 1, "num_workers": 1, "on_start": nothing}
-    results = cross_validation.run(SPEC, examples, configurations=[(3,), (5,)], **arguments)
+    results = cross_validation.run(SPEC, examples, configurations=[(3,), (5,)], seed=1, num_workers=1)
     assert isinstance(results, Generator)
     first, seconds = next(results)
     assert seconds > 0
-    expected = cross_validation.cross_validate(SPEC, first.units, examples, num_classes=2, seed=1)
-    for ours, theirs in zip(first.folds, expected.folds, strict=True):
-        assert ours.accuracy == pytest.approx(theirs.accuracy, abs=1e-6)
-        assert ours.cross_entropy == pytest.approx(theirs.cross_entropy, rel=1e-5)
+    expected = cross_validation.cross_validate(SPEC, first.units, examples, seed=1)
+    assert first.accuracies == pytest.approx(expected.accuracies, abs=1e-6)
+    assert first.cross_entropies == pytest.approx(expected.cross_entropies, rel=1e-5)
     results.close()
     assert workers_are_gone()
