@@ -17,7 +17,7 @@ from pipeline.evaluation.selection import Candidate
 from pipeline.stages import search, sweep
 from pipeline.studies.four_vs_nine import questions as overfitting
 from pipeline.studies.waves import questions as waves
-from pipeline.training.cross_validation import Configuration, FoldScore
+from pipeline.training.cross_validation import Configuration
 
 ACCURACY: selection.Metric = "val_accuracy"
 # What no sentence of a person has.
@@ -46,7 +46,7 @@ def reasons_of_searches(repository: Any) -> Iterator[str]:
     params = load_params(repository)
     name, spec = next(iter(params.searches.items()))
     for configurations in (spec.configurations[:1], spec.configurations):
-        scored = [Configuration(units, 10, (FoldScore(0.9, 0.1),) * spec.folds) for units in configurations]
+        scored = [Configuration(units, 10, (0.9,) * spec.folds, (0.1,) * spec.folds) for units in configurations]
         yield str(search.outcome(name, spec, scored)["reason"])
     members = params.members_of("four_nine_dropout")
     for accuracies in ([0.9, 0.8, 0.7, 0.6], [0.9, 0.9, 0.7, 0.6]):
