@@ -1,8 +1,8 @@
 """Sections about networks and how they are trained: layers, optimizers, variants, searches and sweeps."""
 
 import itertools
-from collections.abc import Sequence
-from typing import Annotated, Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -200,6 +200,12 @@ Trainable = MlpVariant | CnnVariant | MobileNetVariant | RegressorVariant
 VariantGroup = Literal["variants", "warm_started", "swept", "derived", "transfers", "regressors"]
 VARIANT_GROUPS: tuple[VariantGroup, ...] = get_args(VariantGroup)
 
+# By family, what a warm-started variant has as the variant that it starts from: training goes on with that model.
+ARCHITECTURE: Mapping[Any, tuple[str, ...]] = {
+    "mlp": ("layers", "kernel_initializer", "output"),
+    "cnn": ("blocks", "layers"),
+}
+
 
 class SearchBlock(Section):
     """What follows each hidden layer of a searched network, as in DenseLayer."""
@@ -250,6 +256,16 @@ class SweptVariant(MlpVariant):
     """A member of a sweep; the best member of a sweep gives its layers to a derived variant."""
 
     sweep: Annotated[Name, NameIn(("sweeps",))]
+
+
+def with_architecture(item: Any, variants: Mapping[str, Any]) -> Any:
+    """The content of a variant; of what it starts from it has those keys of ARCHITECTURE that it leaves out itself."""
+    match item:
+        case {"start_from": str(name), "family": str(family)}:
+            parent = variants.get(name)
+            if isinstance(parent, dict) and parent.get("family") == family:
+                return {key: parent[key] for key in ARCHITECTURE.get(family, ()) if key in parent} | item
+    return item
 
 
 def units_text(units: Sequence[int]) -> str:

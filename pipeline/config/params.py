@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import model_validator
 
@@ -149,6 +150,16 @@ class Params(Section):
     def title_of(self, experiment: str) -> str:
         """The title of a study, which may be a signal."""
         return self.signals[experiment].title if experiment in self.signals else self.studies[experiment].title
+
+    @model_validator(mode="before")
+    @classmethod
+    def _warm_started_have_the_layers_of_their_start(cls, content: Any) -> Any:
+        """Fill in what variants under `warm_started` leave out: the architecture of those that they start from."""
+        match content:
+            case {"warm_started": dict(warm_started), "variants": dict(variants), **rest}:
+                filled = {name: models.with_architecture(item, variants) for name, item in warm_started.items()}
+                return {**rest, "warm_started": filled, "variants": variants}
+        return content
 
     @model_validator(mode="after")
     def _references_exist(self) -> Params:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from pipeline.config.models import VARIANT_GROUPS, MlpBase, VariantBase
+from pipeline.config.models import ARCHITECTURE, VARIANT_GROUPS, MlpBase, VariantBase
 from pipeline.config.section import NameIn, Section
 from pipeline.config.studies import Gate
 
@@ -230,8 +230,7 @@ def _parent_problems(key: str, variant: VariantBase, params: Params) -> Iterator
     parent = params.variants.get(variant.start_from or "")
     if parent is None:
         return
-    # Training goes on with the parent's model as it is: another architecture stated here would be ignored.
-    architecture = {"family", "blocks", "layers", "kernel_initializer", "output"}
+    architecture = {"family", *ARCHITECTURE.get(parent.family, ())}
     if (parent.study, parent.dataset) != (variant.study, variant.dataset):
         yield f"{key}: expected a variant of the same study and dataset, got {variant.start_from!r} of {parent.study}."
     elif parent.model_dump(include=architecture) != variant.model_dump(include=architecture):

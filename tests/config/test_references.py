@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.config.load import load_params
+from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from tests import params_files
 from tests.config.small_params import CONTENT, DEEP, Edit, fresh
@@ -163,6 +165,15 @@ def test_a_warm_start_has_the_layers_of_its_parent(error_after: Edit) -> None:
     assert error_after({"warm_started.longer.layers.1.dropout": 0.2}) == (
         "warm_started.longer.start_from: expected a variant of the same family, blocks and layers, got 'deep'."
     )
+
+
+def test_what_starts_from_another_variant_inherits_its_layers() -> None:
+    content = copy.deepcopy(CONTENT)
+    del content["warm_started"]["longer"]["layers"]
+    content["variants"]["deep"]["layers"] = [{"units": 3}]
+    params = Params.model_validate(content)
+    assert params.warm_started["longer"].layers == params.variants["deep"].layers
+    assert params.warm_started["longer"].epochs == 1
 
 
 def test_a_study_without_variants(error_after: Edit) -> None:
