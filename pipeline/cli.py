@@ -113,8 +113,21 @@ def sync() -> None:
 
 
 @app.command()
+def check() -> None:
+    """Check the parameters: every name, type and value in params.yaml and params, and how they fit together."""
+    _, params = _here()
+    print(
+        f"The parameters are valid: {len(params.all_variants)} variants and {len(params.searches)} searches in "
+        f"{len(params.studies) + len(params.signals)} studies."
+    )
+
+
+@app.command()
 def report() -> None:
-    """Write the results into README.md, docs/findings.md and docs/models.md, from the committed metrics."""
+    """Write the results into README.md, docs/findings.md and docs/models.md, from the committed metrics.
+
+    A study of your own has no use for the template of the findings: without it they are left out.
+    """
     from pipeline.io import storage
     from pipeline.report import readme
     from pipeline.report.findings import findings
@@ -125,9 +138,11 @@ def report() -> None:
     results = readme.results(workspace, params)
     text = readme.update_readme(storage.read_text(path), results)
     storage.write_bytes(path, text.encode())
-    text = findings(workspace, params, storage.read_text(docs / "findings.md.jinja"))
-    storage.write_bytes(docs / "findings.md", text.encode())
     storage.write_bytes(docs / "models.md", f"{models_page(workspace, params)}\n".encode())
+    template = docs / "findings.md.jinja"
+    if template.is_file():
+        text = findings(workspace, params, storage.read_text(template))
+        storage.write_bytes(docs / "findings.md", text.encode())
 
 
 TaskName = Annotated[str, typer.Argument(help="A registered model, such as mnist-classifier.")]

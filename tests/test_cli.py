@@ -199,3 +199,9 @@ def test_a_python_without_the_packages_is_told_what_to_do(repository: Path) -> N
     assert finished.returncode == 1
     assert finished.stderr.startswith(f"error: {sys.executable} has no package typer. Run `make setup`")
     assert "Traceback" not in finished.stderr
+
+
+def test_check_says_what_is_there_or_what_is_wrong(call: Call, repository: Path, tmp_path: Path) -> None:
+    params_files.copy(repository, tmp_path)
+    finished = call("-m", "pipeline", "check")
+    assert finished.stdout.startswith("The parameters are valid: ")

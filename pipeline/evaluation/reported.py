@@ -111,10 +111,15 @@ def reported_rows(path: Path, params: Params) -> ReportedRows:
     """
     wanted = [name for name, study in params.studies.items() if not params.is_embedded(study.dataset)]
     wanted += [name for name in params.signals if not params.is_embedded(name)]
-    content = _read(path) if wanted else {}
+    content, names = _read(path) if wanted else {}, {*params.all_variants, *params.searches}
     found: ReportedRows = defaultdict(ReportedRow)
     for study in wanted:
         rows = parse(path, content.get(study) or {}, dict[str, dict[str, Any] | None], study, remedy=REMEDY)
+        if unknown := rows.keys() - names:
+            raise PipelineError(
+                f"{path}: {study}.{min(unknown)}: expected the name of a variant or of a search, which params.yaml and "
+                "params no longer have. Rename the row as the variant was renamed, or remove it."
+            )
         for name, row in rows.items():
             found[study, name] = parse(path, row or {}, ReportedRow, study, name, remedy=REMEDY)
     return found

@@ -69,7 +69,9 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
             judged=_judged(_rows(workspace.variants_table), params, reported),
         )
     except TemplateError as error:
-        raise PipelineError(f"template of the findings: {error}. Correct what it asks for.") from error
+        raise PipelineError(
+            f"docs/findings.md.jinja: {error}. Correct what it asks for, or delete it for a study of your own."
+        ) from error
 
 
 def _judged(rows: list[dict[Hashable, Any]], params: Params, reported: ReportedAccuracies) -> list[dict[Hashable, Any]]:

@@ -57,7 +57,6 @@ def test_figures_are_by_study_and_variant(tmp_path: Path) -> None:
         "first:\n"
         "  narrow: {reported: {test_accuracy: 0.97, test_loss: 0.1}}\n"
         "  wide: {reported: {test_accuracy: 0.1}, fault: The network was dead.}\n"
-        "  gone: {reported: {test_accuracy: 0.5}}\n"
         "other: {cv_accuracy: [1, 2]}\n"
     )
     assert reported_accuracies(path, params()) == {
@@ -154,12 +153,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 ROWS = """
 first:
-  grid:
+  narrow:
     reported: {best_units: [8, 2], refit_test_accuracy: 0.98, refit_test_loss: 0.1, refit_final_train_loss: 0.2,
                verdict: Good, closing_table_accuracy: 0.89, search_seconds: 60}
     cv_accuracy: [{units: [4, 2], accuracy: 0.9}, {units: [8, 2], accuracy: 0.95}]
     extended_test: [{wave: [0, 0, 0, 0], predicted: [0.5, -1, 0, 2]}]
-  longer:
+  wide:
 """
 
 
@@ -167,7 +166,7 @@ def test_a_row_has_figures_of_searches_and_refits_and_absent_ones_are_none(tmp_p
     path = tmp_path / "reported_results.yaml"
     path.write_text(ROWS)
     rows = reported_rows(path, params())
-    row = rows["first", "grid"]
+    row = rows["first", "narrow"]
     assert row.cv_accuracies == {(4, 2): 0.9, (8, 2): 0.95}
     assert row.figures.model_dump(exclude_none=True) == {
         "best_units": (8, 2),
@@ -179,14 +178,14 @@ def test_a_row_has_figures_of_searches_and_refits_and_absent_ones_are_none(tmp_p
         "search_seconds": 60,
     }
     assert [(item.wave, item.predicted) for item in row.extended_test] == [((0, 0, 0, 0), (0.5, -1, 0, 2))]
-    assert rows["first", "longer"] == rows["first", "absent"] == ReportedRow()
+    assert rows["first", "wide"] == rows["first", "absent"] == ReportedRow()
 
 
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ("{cv_accuracy: 0.9}", "first.grid.cv_accuracy, a list, got 0.9"),
-        ("{cv_accuracy: [0.9]}", "first.grid.cv_accuracy.0, an object, got 0.9"),
+        ("{cv_accuracy: 0.9}", "first.narrow.cv_accuracy, a list, got 0.9"),
+        ("{cv_accuracy: [0.9]}", "first.narrow.cv_accuracy.0, an object, got 0.9"),
         ("{cv_accuracy: [{units: [4], accuracy: 90}]}", "cv_accuracy.0.accuracy, less than or equal to 1, got 90"),
         ("{cv_accuracy: [{units: [4]}]}", "cv_accuracy.0.accuracy, got none"),
         ("{cv_accuracy: [{units: 4, accuracy: 0.9}]}", "cv_accuracy.0.units, a list, got 4"),
@@ -195,23 +194,23 @@ def test_a_row_has_figures_of_searches_and_refits_and_absent_ones_are_none(tmp_p
         ("{cv_accuracy: [{units: [true], accuracy: 0.9}]}", "cv_accuracy.0.units.0, a whole number, got True"),
         (
             "{cv_accuracy: [{units: [4], accuracy: 0.9}, {units: [4], accuracy: 0.8}]}",
-            "first.grid.cv_accuracy, every configuration once, got ",
+            "first.narrow.cv_accuracy, every configuration once, got ",
         ),
-        ("{reported: {best_units: wide}}", "first.grid.reported.best_units, a list, got 'wide'"),
+        ("{reported: {best_units: wide}}", "first.narrow.reported.best_units, a list, got 'wide'"),
         ("{reported: {search_seconds: -1}}", "reported.search_seconds, greater than or equal to 0, got -1"),
-        ("{reported: {verdict: 3}}", "first.grid.reported.verdict, text, got 3"),
-        ("{reported: [1]}", "first.grid.reported, an object, got [1]"),
-        ("{extended_test: {a: 1}}", "first.grid.extended_test, a list, got {'a': 1}"),
-        ("{extended_test: [{wave: [1, 2, 3, 4]}]}", "first.grid.extended_test.0.predicted, got none"),
+        ("{reported: {verdict: 3}}", "first.narrow.reported.verdict, text, got 3"),
+        ("{reported: [1]}", "first.narrow.reported, an object, got [1]"),
+        ("{extended_test: {a: 1}}", "first.narrow.extended_test, a list, got {'a': 1}"),
+        ("{extended_test: [{wave: [1, 2, 3, 4]}]}", "first.narrow.extended_test.0.predicted, got none"),
         (
             "{extended_test: [{wave: [1, 2, 3], predicted: [1, 2, 3, 4]}]}",
-            "first.grid.extended_test.0.wave.3, got none",
+            "first.narrow.extended_test.0.wave.3, got none",
         ),
     ],
 )
 def test_a_malformed_row_is_named_with_its_key(tmp_path: Path, row: str, problem: str) -> None:
     path = tmp_path / "reported_results.yaml"
-    path.write_text(f"first: {{grid: {row}}}")
+    path.write_text(f"first: {{narrow: {row}}}")
     with pytest.raises(PipelineError) as raised:
         reported_rows(path, params())
     assert str(raised.value).startswith(f"{path}: expected ")
@@ -270,11 +269,17 @@ def test_the_source_of_the_waves_tells_a_prediction_of_every_extended_wave(repos
     assert predictions[0, 0, 1, 2] == (-0.0413, -0.019, 0.4632, -0.3943)
 
 
-def test_every_row_of_the_file_belongs_to_the_project(repository: Path) -> None:
-    """A misspelt study or variant would silently have no figure."""
+def test_a_row_of_a_variant_that_was_renamed_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "reported_results.yaml"
+    path.write_text("first: {slim: {reported: {test_accuracy: 0.5}}}\n")
+    with pytest.raises(
+        PipelineError, match=r"first\.slim: expected the name of a variant .*Rename the row"
+    ):
+        reported_rows(path, params())
+
+
+def test_every_study_of_the_file_belongs_to_the_project(repository: Path) -> None:
+    """A misspelt study would silently have no figure."""
     project = load_params(repository)
     content = YAML(typ="safe").load(repository / "reported_results.yaml")
-    for study, rows in content.items():
-        known = {*project.searches, *project.all_variants, "sweeps"}
-        assert study in {*project.studies, *project.signals}
-        assert set(rows) <= known
+    assert set(content) <= {*project.studies, *project.signals}
