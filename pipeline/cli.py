@@ -124,7 +124,7 @@ def check() -> None:
 
 @app.command()
 def report() -> None:
-    """Write the results into README.md, docs/findings.md and docs/models.md, from the committed metrics.
+    """Write the results into README.md and docs, from the committed metrics.
 
     A study of your own has no use for the template of the findings: without it they are left out.
     """
@@ -134,10 +134,14 @@ def report() -> None:
     from pipeline.report.models import models_page
 
     workspace, params = _here()
-    path, docs = workspace.root / "README.md", workspace.root / "docs"
-    results = readme.results(workspace, params)
-    text = readme.update_readme(storage.read_text(path), results)
-    storage.write_bytes(path, text.encode())
+    pages = {
+        "README.md": readme.best_of_each_study(workspace, params),
+        "docs/results.md": readme.results(workspace, params),
+    }
+    for name, table in pages.items():
+        path = workspace.root / name
+        storage.write_bytes(path, readme.update(storage.read_text(path), table, name).encode())
+    docs = workspace.root / "docs"
     storage.write_bytes(docs / "models.md", f"{models_page(workspace, params)}\n".encode())
     template = docs / "findings.md.jinja"
     if template.is_file():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import tomllib
@@ -101,14 +100,33 @@ def paths_in(text: str, repository: Path) -> set[str]:
     return {path for path in [*nested, *at_root] if not re.search(r"/\w*[A-Z]{3,}", path)}
 
 
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(?:#([^)]*))?\)")
+
+
 @pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/architecture.md"])
 def test_documents_name_files_that_exist(repository: Path, document: str) -> None:
-    text = (repository / document).read_text()
-    link = re.compile(r"\]\(([^)#:]+)[^)]*\)")
-    named = paths_in(link.sub("]", text), repository)
-    named |= {os.path.normpath(Path(document).parent / target) for target in link.findall(text)}
+    named = paths_in(LINK.sub("]", (repository / document).read_text()), repository)
     assert {"params.yaml", "dvc.yaml", "pipeline/stages", "tests/test_architecture.py"} <= named
     assert sorted(path for path in named if not (repository / path).exists()) == []
+
+
+def test_links_lead_to_files_and_headings_that_exist(repository: Path) -> None:
+    for document in [repository / "README.md", repository / "CONTRIBUTING.md", *(repository / "docs").glob("*.md")]:
+        links = LINK.findall(document.read_text())
+        for target, heading in links:
+            path = document.parent / target
+            assert path.exists(), f"{document.name}: {target}"
+            if heading:
+                headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+                assert heading in {re.sub(r"[^\w-]", "", text.lower().replace(" ", "-")) for text in headings}
+
+
+def test_every_page_of_docs_can_be_reached_from_the_readme(repository: Path) -> None:
+    text = (repository / "README.md").read_text()
+    assert {f"docs/{path.name}" for path in (repository / "docs").glob("*.md")} <= {
+        link for link, _ in LINK.findall(text)
+    }
+    assert len(text.splitlines()) <= 150, "what takes more belongs into docs"
 
 
 def test_the_layout_in_the_readme_is_the_layout(repository: Path) -> None:

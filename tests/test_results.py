@@ -18,7 +18,7 @@ from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.report.findings import findings
 from pipeline.report.models import models_page
-from pipeline.report.readme import results, update_readme
+from pipeline.report.readme import best_of_each_study, results, update
 
 
 @pytest.fixture
@@ -154,9 +154,11 @@ def test_the_artifacts_of_dvc_are_the_selected_models(workspace: Workspace, para
     assert {task: workspace.root / item["path"] for task, item in artifacts.items()} == models
 
 
-def test_the_readme_shows_these_results(workspace: Workspace, params: Params) -> None:
-    readme = (workspace.root / "README.md").read_text()
-    assert update_readme(readme, results(workspace, params)) == readme, "run `python -m pipeline report`"
+def test_the_readme_and_the_page_of_results_show_these_results(workspace: Workspace, params: Params) -> None:
+    tables = {"README.md": best_of_each_study(workspace, params), "docs/results.md": results(workspace, params)}
+    for name, table in tables.items():
+        text = (workspace.root / name).read_text()
+        assert update(text, table, name) == text, "run `python -m pipeline report`"
 
 
 def test_the_page_of_models_tells_these_results(workspace: Workspace, params: Params) -> None:

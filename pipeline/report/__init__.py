@@ -1,1 +1,1 @@
-"""What a person reads at the end: the tables of the README, the findings, the summary in the terminal, decisions."""
+"""What a person reads at the end: the tables of README.md and docs, a summary in the terminal, decisions."""

@@ -1,4 +1,4 @@
-"""The results tables of README.md."""
+"""The results tables of docs/results.md, and the best of each study for README.md."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from types import MappingProxyType
@@ -27,7 +27,7 @@ def results(workspace: Workspace, params: Params) -> str:
         results_table(
             storage.read_table(workspace.variants_table),
             params,
-            reported_accuracies(workspace.reported_results, params),
+            _reported(workspace, params),
             remarks={
                 study: [
                     differences_text(workspace, params, study),
@@ -44,6 +44,19 @@ def results(workspace: Workspace, params: Params) -> str:
         tested = result_files.read_by_name(folder / "metrics.json", RegressorTest)
         parts.append(signal_table(params.title_of(signal), tested, storage.read_table(folder / "differences.csv")))
     return "\n\n".join(part for part in parts if part)
+
+
+def best_of_each_study(workspace: Workspace, params: Params) -> str:
+    """Markdown: of each study the variant with the best test accuracy, and whether it reproduces its source."""
+    variants, reported = storage.read_table(workspace.variants_table), _reported(workspace, params)
+    studies = []
+    for study, spec in params.studies.items():
+        rows = variants[variants["study"] == study]
+        row = rows.iloc[int(rows["test_accuracy"].argmax())].to_dict()
+        source = reported.get((study, row["variant"]))
+        row["is_reproduced"] = tables.within_tolerance(row["test_accuracy"], source, spec.tolerance)
+        studies.append({"title": spec.title, "tolerance": spec.tolerance, "row": row, "reported": source})
+    return filled("best.md.jinja", studies=studies)
 
 
 def results_table(
@@ -122,12 +135,12 @@ def signal_table(title: str, tested: Mapping[str, RegressorTest], differences: p
     return filled("signal.md.jinja", title=title, tested=tested, differences=differences.to_dict("records"))
 
 
-def update_readme(text: str, table: str) -> str:
-    """The text with `table` between the two marker comments, in place of what stood there.
+def update(text: str, table: str, name: str) -> str:
+    """The text of the file of that name with `table` between the two marker comments, in place of what stood there.
 
     Raises PipelineError unless each marker is there once, the beginning first.
     """
-    problem = f"README: expected one line {BEGIN} and, below it, one line {END}, "
+    problem = f"{name}: expected one line {BEGIN} and, below it, one line {END}, "
     for marker in (BEGIN, END):
         if text.count(marker) != 1:
             raise PipelineError(f"{problem}got {text.count(marker)} of {marker}. Put them around the results table.")
@@ -135,6 +148,10 @@ def update_readme(text: str, table: str) -> str:
     if END not in rest:
         raise PipelineError(f"{problem}got them the other way round. Swap them.")
     return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
+
+
+def _reported(workspace: Workspace, params: Params) -> ReportedAccuracies:
+    return reported_accuracies(workspace.reported_results, params)
 
 
 def _study_section(study: str, rows: list[dict[Hashable, Any]], params: Params, reported: ReportedAccuracies) -> str:

@@ -272,9 +272,7 @@ def test_the_source_of_the_waves_tells_a_prediction_of_every_extended_wave(repos
 def test_a_row_of_a_variant_that_was_renamed_is_told(tmp_path: Path) -> None:
     path = tmp_path / "reported_results.yaml"
     path.write_text("first: {slim: {reported: {test_accuracy: 0.5}}}\n")
-    with pytest.raises(
-        PipelineError, match=r"first\.slim: expected the name of a variant .*Rename the row"
-    ):
+    with pytest.raises(PipelineError, match=r"first\.slim: expected the name of a variant .*Rename the row"):
         reported_rows(path, params())
 
 

@@ -133,13 +133,13 @@ def test_results_table_sets_measured_beside_reported() -> None:
 
 def test_readme_keeps_what_stands_around_the_table() -> None:
     text = f"# Title\n{readme.BEGIN}\nold\n{readme.END}\nafter\n"
-    assert readme.update_readme(text, "new") == f"# Title\n{readme.BEGIN}\nnew\n{readme.END}\nafter\n"
+    assert readme.update(text, "new", "README") == f"# Title\n{readme.BEGIN}\nnew\n{readme.END}\nafter\n"
 
 
 @given(st.text(), st.text(), st.text())
 def test_updating_the_readme_twice_changes_nothing_more(before: str, table: str, after: str) -> None:
-    once = readme.update_readme(f"{before}{readme.BEGIN}{readme.END}{after}", table)
-    assert readme.update_readme(once, table) == once
+    once = readme.update(f"{before}{readme.BEGIN}{readme.END}{after}", table, "README")
+    assert readme.update(once, table, "README") == once
     assert once.startswith(before)
     assert once.endswith(after)
 
@@ -155,7 +155,7 @@ def test_updating_the_readme_twice_changes_nothing_more(before: str, table: str,
 )
 def test_missing_markers_are_named(text: str, problem: str) -> None:
     with pytest.raises(PipelineError, match=f"README: expected one line .*{problem}"):
-        readme.update_readme(text, "table")
+        readme.update(text, "table", "README")
 
 
 @pytest.fixture
