@@ -25,7 +25,7 @@ export DATASET_MIRROR := $(CURDIR)/../shared/datasets
 endif
 endif
 
-.PHONY: help setup demo test test-all coverage repro ui bench lint lock clean
+.PHONY: help setup demo test test-all coverage champions repro ui bench lint lock clean
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -44,6 +44,9 @@ test-all: $(INSTALLED) ## Run every test
 
 coverage: $(INSTALLED) ## Run every test and measure what they cover
 	@$(RUN) pytest --numprocesses auto --cov
+
+champions: $(INSTALLED) ## Fetch the selected models from this repository and register them
+	@$(RUN) pipeline pull-champions
 
 repro: $(INSTALLED) ## Run the full study: only the stages whose inputs changed
 	@$(RUN) pipeline repro

@@ -105,6 +105,17 @@ def _complete_mlflow(workspace: Workspace, params: Params) -> None:
 
 
 @app.command()
+def pull_champions() -> None:
+    """Fetch the selected models from the repository itself and register them, so that they predict without training."""
+    from pipeline.repro import champions
+
+    workspace, params = _here()
+    for path in champions.pull(workspace, params):
+        print(path)
+    _complete_mlflow(workspace, params)
+
+
+@app.command()
 def sync() -> None:
     """Bring MLflow to the state of this workspace's results: make what is missing, repair what is partial."""
     from pipeline.tracking import publish

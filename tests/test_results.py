@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from pipeline.config.load import FILE_OF, FILES, load_params
 from pipeline.config.params import Params
 from pipeline.evaluation import tables
-from pipeline.io import storage
+from pipeline.io import dvc_lock, storage
 from pipeline.io.paths import Workspace
 from pipeline.report.findings import findings
 from pipeline.report.models import models_page
@@ -152,6 +152,16 @@ def test_the_artifacts_of_dvc_are_the_selected_models(workspace: Workspace, para
     selected = {task: storage.read_json(workspace.selection(task))["selected"] for task in params.tasks}
     models = {task: workspace.model(name, params.all_variants[name]) for task, name in selected.items()}
     assert {task: workspace.root / item["path"] for task, item in artifacts.items()} == models
+
+
+def test_the_champions_in_the_repository_are_those_of_dvc_lock(workspace: Workspace, params: Params) -> None:
+    selected = {str(storage.read_json(workspace.selection(task))["selected"]) for task in params.tasks}
+    paths = {str(workspace.model(name, params.all_variants[name]).relative_to(workspace.root)) for name in selected}
+    outputs = {path: md5 for stage in dvc_lock.read(workspace.root).values() for path, md5 in stage.outputs.items()}
+    expected = {outputs[path] for path in paths}
+    files = [path for path in (workspace.root / "champions").rglob("*") if path.is_file()]
+    assert {path.parent.name + path.name for path in files} == expected
+    assert sum(path.stat().st_size for path in files) < 13e6
 
 
 def test_the_readme_and_the_page_of_results_show_these_results(workspace: Workspace, params: Params) -> None:
