@@ -37,8 +37,8 @@ def test_a_clone_predicts_without_training(tmp_path: Path, repository: Path) -> 
     assert status.stdout == ""
 
 
-def test_a_workspace_without_the_remote_is_told(workspace: Workspace, repository: Path) -> None:
-    params = load_params(repository)
+def test_a_workspace_without_the_remote_is_told(tmp_path: Path, repository: Path) -> None:
+    params, workspace = load_params(repository), Workspace(tmp_path)
     for task in params.tasks:
         selected = storage.read_json(Workspace(repository).selection(task))
         storage.write_json(workspace.selection(task), selected)
