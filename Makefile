@@ -6,7 +6,6 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 PORT ?= 5000
-UV_VERSION := 0.13.8
 
 VENV := .venv
 INSTALLED := $(VENV)/.installed
@@ -82,6 +81,7 @@ $(INSTALLED): requirements.lock
 			"Install one and name it: make $(or $(MAKECMDGOALS),setup) PYTHON=python3.12" >&2; \
 		exit 1; }
 	@$(VENV)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	@$(RUN) pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock >$(VENV)/uv.txt
+	@$(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
 	@$(RUN) uv pip sync --python $(VENV)/bin/python --require-hashes --compile-bytecode requirements.lock
 	@touch $@
