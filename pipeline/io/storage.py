@@ -84,7 +84,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object. Raises PipelineError when the file is missing or damaged."""
-    with _explained(path, "a JSON object"):
+    with explained(path, "a JSON object"):
         content = json.loads(path.read_text())
         if not isinstance(content, dict):
             raise ValueError(f"got {type(content).__name__}")
@@ -98,7 +98,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read CSV. Raises PipelineError when the file is missing or damaged."""
-    with _explained(path, "a CSV table"):
+    with explained(path, "a CSV table"):
         # A variant may be named `nan`.
         return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
@@ -112,7 +112,7 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
 def read_arrays(path: Path, *names: str) -> tuple[np.ndarray, ...]:
     """Read named arrays of an .npz. Raises PipelineError when the file or a name is missing or damaged."""
     expected = f"a NumPy archive with {', '.join(names)}"
-    with _explained(path, expected), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+    with explained(path, expected), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return tuple(archive[name] for name in names)
 
 
@@ -157,7 +157,7 @@ def read_model(path: Path) -> keras.Model:
     """Load a `.keras` archive in safe mode. Raises PipelineError when it is missing or damaged."""
     import keras
 
-    with _explained(path, "a Keras model"), initialization.skipped():
+    with explained(path, "a Keras model"), initialization.skipped():
         return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
@@ -170,7 +170,8 @@ def _without_addresses(config: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _explained(path: Path, expected: str) -> Iterator[None]:
+def explained(path: Path, expected: str) -> Iterator[None]:
+    """Turn what the reading of a file raises into PipelineErrors: the file is missing or damaged, and what to do."""
     if not path.is_file():
         raise PipelineError(f"{path}: expected {expected}, but the file is missing. Run `dvc repro` to make it.")
     try:
