@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -58,13 +58,13 @@ def read_images(path: Path, *, num_classes: int | None = None) -> Examples:
     return _read_labelled(path, "images", num_classes)
 
 
-def read_labelled(train: Path, validation: Path, *, kind: Kind = "images") -> tuple[Examples, Examples]:
-    """Read the split to train on and the one held out; the classes are those of the labels that are trained on.
+def read_labelled(path_of: Callable[[str], Path], *, kind: Kind = "images") -> tuple[Examples, Examples]:
+    """Read the splits `train` and `validation`; the classes are those of the labels that are trained on.
 
     Both are images as of `read_images`, or features (n, channels) float32 of a frozen network. Raises as it does.
     """
-    examples = _read_labelled(train, kind, None)
-    return examples, _read_labelled(validation, kind, examples.num_classes)
+    training = _read_labelled(path_of("train"), kind, None)
+    return training, _read_labelled(path_of("validation"), kind, training.num_classes)
 
 
 def read_rows(path: Path, signal: Signal) -> Examples:

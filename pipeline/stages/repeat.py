@@ -26,9 +26,8 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     item = require(params.all_repeated, name, "repeated variant")
     classifier = params.classifiers[name]
     variant = outcomes.of_variant(workspace, classifier)
-    train, held_out = (workspace.training_data(variant, split) for split in ("train", "validation"))
     kind: Kind = "features" if isinstance(variant, MobileNetVariant) else "images"
-    examples, validation = read_labelled(train, held_out, kind=kind)
+    examples, validation = read_labelled(lambda split: workspace.training_data(variant, split), kind=kind)
     backend.configure(variant.engine, threads=params.compute.threads)
     import keras
 
