@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
+# Keys in the JSON of a saved model that have another value in each run.
+CHANGING = ("date_saved", "shared_object_id")
 # The first moment that a zip archive can state.
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -128,12 +130,13 @@ def write_model(path: Path, model: keras.Model) -> None:
 
     The model is written as built and trained, without an optimizer: save an uncompiled one.
     """
+
+    def lasting(content: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in content.items() if key not in CHANGING}
+
     members = _saved_members(path, model)
-    metadata = json.loads(members["metadata.json"])
-    metadata.pop("date_saved", None)
-    members["metadata.json"] = json.dumps(metadata, sort_keys=True).encode()
-    config = _without_addresses(json.loads(members["config.json"]))
-    members["config.json"] = json.dumps(config, sort_keys=True).encode()
+    for name in ("metadata.json", "config.json"):
+        members[name] = json.dumps(json.loads(members[name], object_hook=lasting), sort_keys=True).encode()
     with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name, ZIP_EPOCH), content)
@@ -159,14 +162,6 @@ def read_model(path: Path) -> keras.Model:
 
     with explained(path, "a Keras model"), initialization.skipped():
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-
-
-def _without_addresses(config: Any) -> Any:
-    if isinstance(config, dict):
-        return {key: _without_addresses(value) for key, value in config.items() if key != "shared_object_id"}
-    if isinstance(config, list):
-        return [_without_addresses(item) for item in config]
-    return config
 
 
 @contextlib.contextmanager
