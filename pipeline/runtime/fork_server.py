@@ -18,7 +18,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from pipeline.runtime import process
@@ -101,11 +100,8 @@ def run_main_module() -> int | None:
         if not _is_accepted(request, address, server):
             return None
 
-        def forward(number: int, frame: FrameType | None) -> None:
-            server.send(bytes([number]))
-
         for number in FORWARDED:
-            signal.signal(number, forward)
+            signal.signal(number, lambda received, _: server.send(bytes([received])))
         answer = server.recv(1)
     # No answer: the fork's keeper was killed, and the fork dies with it.
     return answer[0] if answer else ENDED_BY_SIGNAL + signal.SIGKILL
