@@ -155,8 +155,7 @@ class DerivedVariant(MlpBase):
 
     def resolved(self, layers: Sequence[DenseLayer]) -> MlpVariant:
         """This variant with the hidden layers of the outcome."""
-        fields = {name: value for name, value in self if name != "layers_from"}
-        return MlpVariant(**fields, layers=tuple(layers))
+        return MlpVariant(**self.model_dump(exclude={"layers_from"}), layers=tuple(layers))
 
 
 class CnnVariant(VariantBase):
@@ -241,8 +240,8 @@ class Search(Section):
 
     def variant(self, units: Sequence[int]) -> MlpVariant:
         """The network of a configuration."""
-        fields = {name: value for name, value in self if name not in ("grid", "block", "folds")}
-        return MlpVariant(family="mlp", engine="jax", layers=self.layers(units), **fields)
+        stated = self.model_dump(exclude={"grid", "block", "folds"})
+        return MlpVariant(family="mlp", engine="jax", layers=self.layers(units), **stated)
 
 
 class Sweep(Section):

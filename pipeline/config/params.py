@@ -11,18 +11,7 @@ from pydantic import model_validator
 from pipeline.config import models, references
 from pipeline.config.data import Dataset, EmbeddedImages, Features, IdxFiles, PictureKind, Signal, Source, Weights
 from pipeline.config.section import Name, Section
-from pipeline.config.studies import (
-    Conclusions,
-    Contrast,
-    Gate,
-    RepeatedDerived,
-    RepeatedSwept,
-    RepeatedTransfer,
-    RepeatedVariant,
-    Repeats,
-    Study,
-    Task,
-)
+from pipeline.config.studies import Conclusions, Contrast, Gate, RepeatedVariant, Repeats, Study, Task
 
 
 class Params(Section):
@@ -48,9 +37,9 @@ class Params(Section):
     contrasts: Mapping[Name, Contrast] = {}
     repeats: Mapping[Name, Repeats] = {}
     repeated: Mapping[Name, RepeatedVariant] = {}
-    repeated_swept: Mapping[Name, RepeatedSwept] = {}
-    repeated_derived: Mapping[Name, RepeatedDerived] = {}
-    repeated_transfers: Mapping[Name, RepeatedTransfer] = {}
+    repeated_swept: Mapping[Name, RepeatedVariant] = {}
+    repeated_derived: Mapping[Name, RepeatedVariant] = {}
+    repeated_transfers: Mapping[Name, RepeatedVariant] = {}
     tasks: Mapping[Name, Task]
     gates: Mapping[Name, Gate] = {}
     searches: Mapping[Name, models.Search] = {}

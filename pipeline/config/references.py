@@ -20,8 +20,10 @@ NAMED_AFTER = {
     "repeated_swept": "swept",
     "repeated_derived": "derived",
     "repeated_transfers": "transfers",
+    "contrasts": "studies",
+    "repeats": "studies",
+    "conclusions": "repeats",
 }
-NAMED_AFTER |= {"contrasts": "studies", "repeats": "studies", "conclusions": "repeats"}
 
 # What a gate states of the two kinds of models.
 THRESHOLDS = {
@@ -193,7 +195,7 @@ def _repeats_problems(params: Params) -> Iterator[str]:
             if item.repeats not in (studies := params.studies_of(name)):
                 yield f"{group}.{name}.repeats: expected one of {', '.join(studies)}, got {item.repeats!r}."
             for field in type(item).model_fields.keys() - {"repeats", "seeds"}:
-                stated, expected = getattr(item, field), getattr(variant, field)
+                stated, expected = getattr(item, field), getattr(variant, field, None)
                 if stated != expected:
                     yield f"{group}.{name}.{field}: expected {expected!r}, as {section}.{name} has it, got {stated!r}."
 

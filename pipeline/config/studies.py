@@ -51,7 +51,7 @@ class Repeats(Section):
 class RepeatedVariant(Section):
     """A variant that is trained under `seeds` seeds in all, the first that of its own training.
 
-    `repeats` is the study that compares it. The rest is the variant's own, which DVC needs here too.
+    `repeats` is the study that compares it. The rest is the variant's own, as far as it has it: DVC needs it here too.
     """
 
     repeats: Annotated[Name, NameIn(("repeats",))]
@@ -60,24 +60,9 @@ class RepeatedVariant(Section):
     dataset: Name
     family: Literal["mlp", "cnn", "mobilenet_v2"]
     engine: Engine
-
-
-class RepeatedSwept(RepeatedVariant):
-    """A repeated member of a sweep."""
-
-    sweep: Name
-
-
-class RepeatedDerived(RepeatedVariant):
-    """A repeated variant whose layers are the outcome of a search or a sweep."""
-
-    layers_from: Name
-
-
-class RepeatedTransfer(RepeatedVariant):
-    """A repeated variant on the features of a frozen network."""
-
-    features: Name
+    sweep: Name | None = None
+    layers_from: Name | None = None
+    features: Name | None = None
 
 
 class Task(Section):

@@ -46,7 +46,8 @@ def digits(train_size: int, test_size: int, seed: int) -> Images:
     zoom = (1, DIGIT_SIZE / 8, DIGIT_SIZE / 8)
     large = ndimage.zoom(small.reshape(-1, 8, 8), zoom, order=3, mode="grid-constant", grid_mode=True)
     margin = (IMAGE_SIZE - DIGIT_SIZE) // 2
-    images = _to_bytes(np.pad(large, ((0, 0), (margin, margin), (margin, margin))) / DIGIT_MAXIMUM)
+    brightness = np.pad(large, ((0, 0), (margin, margin), (margin, margin))) / DIGIT_MAXIMUM
+    images = np.rint(brightness.clip(0, 1) * 255).astype(np.uint8)
     labels = labels.astype(np.uint8)
     return images[train], labels[train], images[test], labels[test]
 
@@ -78,8 +79,3 @@ def _drawn(images: np.ndarray, labels: np.ndarray, key: str, size: int, seed: in
     rank = pd.Series(order).groupby(labels[order]).cumcount()
     taken = order[np.sort(np.argsort(rank, kind="stable")[:size])]
     return images[taken], labels[taken]
-
-
-def _to_bytes(image: np.ndarray) -> np.ndarray:
-    """Brightness 0 to 1 as uint8 0 to 255; what lies outside is clipped."""
-    return np.asarray(np.rint(np.clip(image, 0, 1) * 255), np.uint8)

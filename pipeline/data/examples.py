@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -58,13 +58,13 @@ def read_images(path: Path, *, num_classes: int | None = None) -> Examples:
     return _read_labelled(path, "images", num_classes)
 
 
-def read_labelled(train: Path, validation: Path, *, kind: Kind = "images") -> tuple[Examples, Examples]:
-    """Read the split to train on and the one held out; the classes are those of the labels that are trained on.
+def read_labelled(path_of: Callable[[str], Path], *, kind: Kind = "images") -> tuple[Examples, Examples]:
+    """Read the splits `train` and `validation`; the classes are those of the labels that are trained on.
 
     Both are images as of `read_images`, or features (n, channels) float32 of a frozen network. Raises as it does.
     """
-    examples = _read_labelled(train, kind, None)
-    return examples, _read_labelled(validation, kind, examples.num_classes)
+    training = _read_labelled(path_of("train"), kind, None)
+    return training, _read_labelled(path_of("validation"), kind, training.num_classes)
 
 
 def read_rows(path: Path, signal: Signal) -> Examples:
@@ -73,39 +73,32 @@ def read_rows(path: Path, signal: Signal) -> Examples:
     Raises PipelineError when the file is missing, damaged, empty, or does not fit the signal.
     """
     inputs, targets = storage.read_arrays(path, "inputs", "targets")
-    num_points, num_targets, problem = signal.num_points, len(signal.example), None
-    if inputs.ndim != 2 or len(inputs) == 0 or inputs.shape[1] != num_points or inputs.dtype != np.float32:
-        problem = f"inputs (n, {num_points}) of float32, got {inputs.shape} of {inputs.dtype}"
-    elif targets.shape != (len(inputs), num_targets) or targets.dtype != np.float32:
-        problem = f"targets ({len(inputs)}, {num_targets}) of float32, got {targets.shape} of {targets.dtype}"
-    _check(path, problem)
+    num_points, num_targets = signal.num_points, len(signal.example)
+    fits = inputs.ndim == 2 and len(inputs) > 0 and inputs.shape[1] == num_points and inputs.dtype == np.float32
+    _check(fits, path, f"inputs (n, {num_points}) of float32, got {inputs.shape} of {inputs.dtype}")
+    fits = targets.shape == (len(inputs), num_targets) and targets.dtype == np.float32
+    _check(fits, path, f"targets ({len(inputs)}, {num_targets}) of float32, got {targets.shape} of {targets.dtype}")
     return Examples(inputs, targets)
 
 
 def _read_labelled(path: Path, kind: Kind, num_classes: int | None) -> Examples:
     """The inputs of that kind and their labels."""
     (axes, dtype, item), (inputs, labels) = INPUTS[kind], storage.read_arrays(path, kind, "labels")
-    if inputs.ndim != len(axes) or inputs.dtype != dtype or len(inputs) == 0:
-        problem: str | None = f"{kind} ({', '.join(axes)}) of {dtype}, got {inputs.shape} of {inputs.dtype}"
-    elif labels.shape != inputs.shape[:1] or labels.dtype != np.uint8:
-        problem = f"one uint8 label per {item} ({len(inputs)}), got {labels.shape} of {labels.dtype}"
+    fits = inputs.ndim == len(axes) and inputs.dtype == dtype and len(inputs) > 0
+    _check(fits, path, f"{kind} ({', '.join(axes)}) of {dtype}, got {inputs.shape} of {inputs.dtype}")
+    fits = labels.shape == inputs.shape[:1] and labels.dtype == np.uint8
+    _check(fits, path, f"one uint8 label per {item} ({len(inputs)}), got {labels.shape} of {labels.dtype}")
+    if num_classes is None:
+        present = np.unique(labels)
+        named = ", ".join(map(str, present))
+        fits = np.array_equal(present, np.arange(len(present)))
+        _check(fits, path, f"labels that leave out none below the highest, got {named}")
     else:
-        problem = _label_problem(labels, num_classes)
-    _check(path, problem)
+        fits = labels.max() < num_classes
+        _check(fits, path, f"labels below {num_classes}, the number of classes, got {labels.max()}")
     return Examples(inputs, labels)
 
 
-def _check(path: Path, problem: str | None) -> None:
-    if problem:
-        raise PipelineError(f"{path}: expected {problem}. Delete it, then run `dvc repro` to make it again.")
-
-
-def _label_problem(labels: np.ndarray, num_classes: int | None) -> str | None:
-    """What labels (n,) are expected and which there are; None when they fit."""
-    if num_classes is not None:
-        is_beyond = labels.max() >= num_classes
-        return f"labels below {num_classes}, the number of classes, got {labels.max()}" if is_beyond else None
-    present = np.unique(labels)
-    if np.array_equal(present, np.arange(len(present))):
-        return None
-    return f"labels that leave out none below the highest, got {', '.join(map(str, present))}"
+def _check(fits: bool | np.bool_, path: Path, expected: str) -> None:
+    if not fits:
+        raise PipelineError(f"{path}: expected {expected}. Delete it, then run `dvc repro` to make it again.")

@@ -84,17 +84,17 @@ def read_inputs(places: Sequence[Path], expected: Expected) -> list[FileInputs]:
 def _files(places: Sequence[Path]) -> Iterator[Path]:
     """The files, and those of folders with accepted or refused names, but for hidden ones, which are the system's."""
     for place in places:
-        if not place.is_dir():
-            if not place.exists():
-                raise PipelineError(f"{place}: no such file or folder.")
+        if place.is_dir():
+            visible = [path for path in place.rglob("[!.]*") if not path.is_dir()]
+            kinds = (*PATTERNS, *REFUSED_PATTERNS)
+            paths = [path for path in visible if any(fnmatch(path.name.lower(), kind) for kind in kinds)]
+            if not paths:
+                raise PipelineError(f"{place}: expected files named {', '.join(PATTERNS)} in the folder, got none.")
+            yield from sorted(paths)
+        elif place.exists():
             yield place
-            continue
-        visible = [path for path in place.rglob("[!.]*") if not path.is_dir()]
-        kinds = (*PATTERNS, *REFUSED_PATTERNS)
-        paths = [path for path in visible if any(fnmatch(path.name.lower(), kind) for kind in kinds)]
-        if not paths:
-            raise PipelineError(f"{place}: expected files named {', '.join(PATTERNS)} in the folder, got none.")
-        yield from sorted(paths)
+        else:
+            raise PipelineError(f"{place}: no such file or folder.")
 
 
 def _read(path: Path, expected: Expected) -> NDArray[Any]:

@@ -29,10 +29,7 @@ class LockedStage:
 
 
 def read(root: Path) -> dict[str, LockedStage]:
-    """The stages of the project's dvc.lock by address; none if nothing has run yet.
-
-    Raises PipelineError when the file is damaged.
-    """
+    """The stages of the project's dvc.lock by address, none before the first run. Raises PipelineError if damaged."""
     path = root / NAME
     try:
         text = path.read_text()

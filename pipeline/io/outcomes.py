@@ -14,10 +14,7 @@ def of_variant(workspace: Workspace, variant: Classifier | RegressorVariant) -> 
 
 
 def resolved(path: Path, variant: DerivedVariant) -> MlpVariant:
-    """The variant with the layers that an outcome chose.
-
-    Raises PipelineError when the outcome is missing, or has no `layers` like those of params.yaml.
-    """
+    """The variant with the layers that an outcome chose. Raises PipelineError when that is missing or has none."""
     layers = storage.read_json(path).get("layers")
     try:
         if not layers:

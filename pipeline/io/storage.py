@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
+# Keys in the JSON of a saved model that have another value in each run.
+CHANGING = ("date_saved", "shared_object_id")
 # The first moment that a zip archive can state.
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -84,7 +86,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object. Raises PipelineError when the file is missing or damaged."""
-    with _explained(path, "a JSON object"):
+    with explained(path, "a JSON object"):
         content = json.loads(path.read_text())
         if not isinstance(content, dict):
             raise ValueError(f"got {type(content).__name__}")
@@ -98,7 +100,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read CSV. Raises PipelineError when the file is missing or damaged."""
-    with _explained(path, "a CSV table"):
+    with explained(path, "a CSV table"):
         # A variant may be named `nan`.
         return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
@@ -112,7 +114,7 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
 def read_arrays(path: Path, *names: str) -> tuple[np.ndarray, ...]:
     """Read named arrays of an .npz. Raises PipelineError when the file or a name is missing or damaged."""
     expected = f"a NumPy archive with {', '.join(names)}"
-    with _explained(path, expected), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+    with explained(path, expected), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return tuple(archive[name] for name in names)
 
 
@@ -128,12 +130,13 @@ def write_model(path: Path, model: keras.Model) -> None:
 
     The model is written as built and trained, without an optimizer: save an uncompiled one.
     """
+
+    def lasting(content: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in content.items() if key not in CHANGING}
+
     members = _saved_members(path, model)
-    metadata = json.loads(members["metadata.json"])
-    metadata.pop("date_saved", None)
-    members["metadata.json"] = json.dumps(metadata, sort_keys=True).encode()
-    config = _without_addresses(json.loads(members["config.json"]))
-    members["config.json"] = json.dumps(config, sort_keys=True).encode()
+    for name in ("metadata.json", "config.json"):
+        members[name] = json.dumps(json.loads(members[name], object_hook=lasting), sort_keys=True).encode()
     with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name, ZIP_EPOCH), content)
@@ -157,20 +160,13 @@ def read_model(path: Path) -> keras.Model:
     """Load a `.keras` archive in safe mode. Raises PipelineError when it is missing or damaged."""
     import keras
 
-    with _explained(path, "a Keras model"), initialization.skipped():
+    with explained(path, "a Keras model"), initialization.skipped():
         return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
-def _without_addresses(config: Any) -> Any:
-    if isinstance(config, dict):
-        return {key: _without_addresses(value) for key, value in config.items() if key != "shared_object_id"}
-    if isinstance(config, list):
-        return [_without_addresses(item) for item in config]
-    return config
-
-
 @contextlib.contextmanager
-def _explained(path: Path, expected: str) -> Iterator[None]:
+def explained(path: Path, expected: str) -> Iterator[None]:
+    """Turn what the reading of a file raises into PipelineErrors: the file is missing or damaged, and what to do."""
     if not path.is_file():
         raise PipelineError(f"{path}: expected {expected}, but the file is missing. Run `dvc repro` to make it.")
     try:

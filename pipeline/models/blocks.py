@@ -21,10 +21,7 @@ def scaled_input(input_shape: tuple[int, int]) -> tuple[keras.KerasTensor, keras
 def dense_layers(
     features: keras.KerasTensor, layers: Sequence[DenseLayer], *, kernel_initializer: str | None = None
 ) -> keras.KerasTensor:
-    """Dense (ReLU), batch normalization, dropout, for each layer of the specification.
-
-    Kernels are initialized by Keras's default, Glorot uniform, unless another initializer is named.
-    """
+    """Dense (ReLU), batch normalization, dropout, for each layer of the specification."""
     for number, layer in enumerate(layers, start=1):
         features = keras.layers.Dense(
             layer.units,

@@ -18,7 +18,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from pipeline.runtime import process
@@ -50,7 +49,6 @@ PACKAGES = (
 STREAMS = (0, 1, 2)
 FORWARDED = (signal.SIGTERM, signal.SIGINT)
 LENGTH = struct.Struct("!I")
-STATUS = struct.Struct("!B")
 # The server's answer when it has forked for a request; the exit status follows when the fork has ended.
 ACCEPTED = b"!"
 # What a shell adds to the number of the signal that ended a process.
@@ -102,14 +100,11 @@ def run_main_module() -> int | None:
         if not _is_accepted(request, address, server):
             return None
 
-        def forward(number: int, frame: FrameType | None) -> None:
-            server.send(bytes([number]))
-
         for number in FORWARDED:
-            signal.signal(number, forward)
-        answer = server.recv(STATUS.size)
+            signal.signal(number, lambda received, _: server.send(bytes([received])))
+        answer = server.recv(1)
     # No answer: the fork's keeper was killed, and the fork dies with it.
-    return int(STATUS.unpack(answer)[0]) if answer else ENDED_BY_SIGNAL + signal.SIGKILL
+    return answer[0] if answer else ENDED_BY_SIGNAL + signal.SIGKILL
 
 
 def _is_accepted(request: tuple[Any, ...], address: str, server: socket.socket) -> bool:
@@ -182,7 +177,7 @@ def _keep(child: int, alive: int, connection: socket.socket) -> None:
             watched.remove(connection)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     with contextlib.suppress(OSError):
-        connection.sendall(STATUS.pack(status if status >= 0 else ENDED_BY_SIGNAL - status))
+        connection.sendall(bytes([status if status >= 0 else ENDED_BY_SIGNAL - status]))
     # Not sys.exit: this process must not run the exit handlers that it inherited from the server.
     os._exit(0)
 

@@ -7,7 +7,6 @@ started it shows it.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import time
@@ -30,7 +29,7 @@ StepListener = Callable[[str], None]
 
 @dataclass(frozen=True)
 class State:
-    """The progress of a stage; `end` is when it will be done at this pace, in seconds since 1970, if that is known."""
+    """The progress of a stage; `end` is when it will be done at this pace, in seconds since 1970; None at the start."""
 
     description: str
     completed: int
@@ -45,8 +44,8 @@ def epochs(name: str, num_epochs: int, *, metric: str = "val_accuracy") -> Itera
     `metric` is the name of a column of the history that starts with `val_`.
     """
     shown = metric.replace("val_", "validation_").replace("_", " ")
-    with _task(name, num_epochs) as update:
-        yield lambda epoch, values: update(epoch, f"{name}: {shown} {values[metric]:.4f}")
+    with steps(name, num_epochs) as advance:
+        yield lambda _, values: advance(f"{shown} {values[metric]:.4f}")
 
 
 @contextlib.contextmanager
@@ -55,9 +54,26 @@ def steps(name: str, num_steps: int, *, done: int = 0) -> Iterator[StepListener]
 
     The first `done` steps were made before; they do not count for the estimate of the time left.
     """
-    completed = itertools.count(done + 1)
-    with _task(name, num_steps, done=done) as update:
-        yield lambda text: update(next(completed), f"{name}: {text}")
+    start = time.time()
+    file = os.environ.get(FILE_VARIABLE)
+    completed, last_writing = done, 0.0
+    with _bars() as bars:
+        task = bars.add_task(name, total=num_steps, completed=done, end=None)
+
+        def advance(text: str) -> None:
+            nonlocal completed, last_writing
+            completed += 1
+            now = time.time()
+            end = now + (now - start) / (completed - done) * (num_steps - completed)
+            state = State(f"{name}: {text}", completed, num_steps, end)
+            bars.update(task, **asdict(state))
+            if file and (completed == num_steps or now - last_writing >= SECONDS_BETWEEN_WRITINGS):
+                last_writing = now
+                _write(Path(file), state)
+
+        if file:
+            _write(Path(file), State(name, done, num_steps, None))
+        yield advance
 
 
 @contextlib.contextmanager
@@ -106,30 +122,6 @@ def read(file: Path) -> State | None:
         return State(**json.loads(file.read_bytes()))
     except OSError:
         return None
-
-
-@contextlib.contextmanager
-def _task(name: str, total: int, *, done: int = 0) -> Iterator[Callable[[int, str], None]]:
-    """A bar, of which `done` steps were made before; gives the function that updates it: (completed, description)."""
-    start = time.time()
-    file = os.environ.get(FILE_VARIABLE)
-    last_writing = 0.0
-    with _bars() as bars:
-        task = bars.add_task(name, total=total, completed=done, end=None)
-
-        def update(completed: int, description: str) -> None:
-            nonlocal last_writing
-            now = time.time()
-            end = now + (now - start) / (completed - done) * (total - completed) if completed > done else None
-            state = State(description, completed, total, end)
-            bars.update(task, **asdict(state))
-            if file and (completed == total or now - last_writing >= SECONDS_BETWEEN_WRITINGS):
-                last_writing = now
-                _write(Path(file), state)
-
-        if file:
-            _write(Path(file), State(name, done, total, None))
-        yield update
 
 
 def _write(file: Path, state: State) -> None:

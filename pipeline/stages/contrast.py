@@ -10,7 +10,6 @@ from pipeline.io.paths import Workspace
 from pipeline.studies.four_vs_nine import metrics, plots, questions
 from pipeline.studies.four_vs_nine.metrics import VariantResults
 
-# Columns of history.csv.
 HISTORY_COLUMNS = ("accuracy", "cross_entropy", "val_accuracy", "val_cross_entropy")
 
 

@@ -24,8 +24,7 @@ BATCH_SIZE = 250
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Compute the features of a dataset's training and validation images; save them with the labels."""
     spec = require(params.features, name, "features")
-    train, held_out = (workspace.prepared(spec.dataset, split) for split in ("train", "validation"))
-    training, validation = read_labelled(train, held_out)
+    training, validation = read_labelled(lambda split: workspace.prepared(spec.dataset, split))
     splits = {"train": training, "validation": validation}
     backend.configure("tensorflow", threads=params.compute.threads)
     from pipeline.models import mobilenet_v2

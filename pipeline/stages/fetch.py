@@ -1,9 +1,8 @@
 """Download and verify the four raw IDX files of a source, or draw images of its kind without an internet connection."""
 
 import os
-from pathlib import Path
 
-from pipeline.config.data import EmbeddedImages, IdxFiles
+from pipeline.config.data import IdxFiles
 from pipeline.config.params import Params
 from pipeline.config.section import require
 from pipeline.data import download, embedded, idx
@@ -20,7 +19,9 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
         _check_names(source, f"sources.{name}.sha256")
         download.fetch_files(source, workspace.raw(name), mirror=os.environ.get(download.MIRROR_VARIABLE))
     else:
-        _write_embedded(source, workspace.raw(name))
+        arrays = EMBEDDED_IMAGES[source.images](source.train_size, source.test_size, source.seed)
+        for file_name, array in zip(idx.FILE_NAMES, arrays, strict=True):
+            idx.write(workspace.raw(name) / file_name, array)
 
 
 def _check_names(files: IdxFiles, key: str) -> None:
@@ -29,9 +30,3 @@ def _check_names(files: IdxFiles, key: str) -> None:
         raise PipelineError(
             f"params/data.yaml: {key}: expected the files {expected}; got {received}. Correct the names."
         )
-
-
-def _write_embedded(source: EmbeddedImages, folder: Path) -> None:
-    arrays = EMBEDDED_IMAGES[source.images](source.train_size, source.test_size, source.seed)
-    for file_name, array in zip(idx.FILE_NAMES, arrays, strict=True):
-        idx.write(folder / file_name, array)

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from pipeline.config.params import Params
 from pipeline.config.section import require
-from pipeline.errors import PipelineError
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.plots import kernels as plots
@@ -43,10 +42,7 @@ class DenseKernel:
 def main(workspace: Workspace, params: Params, name: str) -> None:
     """Tabulate and draw the weights of the dense layers of a variant, as trained and as they started."""
     variant = require(params.derived, name, "variant under derived")
-    path = workspace.model(name, variant)
-    layers = dense_kernels(path)
-    if not layers:
-        raise PipelineError(f"{path}: expected a model with dense layers, got none. Run `dvc repro derive@{name}`.")
+    layers = dense_kernels(workspace.model(name, variant))
     kernels = {layer.layer: layer.values for layer in layers}
     initial = {layer.layer: std for layer in layers if (std := layer.initial_std) is not None}
     folder = workspace.kernels(name)
@@ -61,30 +57,15 @@ def dense_kernels(path: Path) -> list[DenseKernel]:
     Read from the archive itself: Keras takes seconds to start, and nothing is computed. Raises PipelineError when the
     file is missing or damaged.
     """
-    if not path.is_file():
-        raise PipelineError(f"{path}: expected a Keras model, but the file is missing. Run `dvc repro` to make it.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            layers = json.loads(archive.read("config.json"))["config"]["layers"]
-            weights = io.BytesIO(archive.read("model.weights.h5"))
-        with h5py.File(weights) as file:
+    with storage.explained(path, "a Keras model"), zipfile.ZipFile(path) as archive:
+        layers = json.loads(archive.read("config.json"))["config"]["layers"]
+        dense = [layer["config"] for layer in layers if layer["class_name"] == "Dense"]
+        with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
             # Groups have names of Keras's own; an attribute says which layer each belongs to.
             variables = {group["vars"].attrs["name"]: group["vars"] for group in file["layers"].values()}
-            return [
-                DenseKernel(
-                    layer["config"]["name"],
-                    # A layer's first variable is its kernel.
-                    np.asarray(variables[layer["config"]["name"]]["0"]),
-                    layer["config"]["kernel_initializer"]["class_name"],
-                )
-                for layer in layers
-                if layer["class_name"] == "Dense"
-            ]
-    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
-        raise PipelineError(
-            f"{path}: expected a Keras model, but the file is damaged ({error}). "
-            "Delete it, then run `dvc repro` to make it again."
-        ) from error
+            # A layer's first variable is its kernel.
+            kernels = {layer["name"]: np.asarray(variables[layer["name"]]["0"]) for layer in dense}
+        return [DenseKernel(it["name"], kernels[it["name"]], it["kernel_initializer"]["class_name"]) for it in dense]
 
 
 def statistics(kernels: Mapping[str, NDArray[Any]], initial: Mapping[str, float]) -> pd.DataFrame:

@@ -24,32 +24,33 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     """Check a dataset's raw files, split off validation images, describe and plot both."""
     dataset = require(params.datasets, name, "dataset")
     raw = workspace.raw(dataset.source)
-    published = _read(raw, idx.TRAIN_IMAGES, idx.TRAIN_LABELS, dataset)
+    published, published_labels = _read(raw, idx.TRAIN_IMAGES, idx.TRAIN_LABELS, dataset)
     test = _read(raw, idx.TEST_IMAGES, idx.TEST_LABELS, dataset)
-    if max(dataset.shown) >= len(published[0]):
+    if max(dataset.shown) >= len(published):
         key = "example" if dataset.example == max(dataset.shown) else "further_examples"
         raise PipelineError(
             f"params/data.yaml: datasets.{name}.{key}: expected a training image's index, below "
-            f"{len(published[0]):,}, got {max(dataset.shown):,}. Lower it."
+            f"{len(published):,}, got {max(dataset.shown):,}. Lower it."
         )
-    splits = {**_split(published, dataset, f"datasets.{name}"), "test": test}
+    splits = {**_split((published, published_labels), dataset, f"datasets.{name}"), "test": test}
     for split, (images, labels) in splits.items():
         storage.write_arrays(workspace.prepared(name, split), images=images, labels=labels)
-    labels_shown = [int(published[1][index]) for index in dataset.shown]
-    example_image, example_label = published[0][dataset.example], labels_shown[0]
+    labels_shown = [int(published_labels[index]) for index in dataset.shown]
+    folder = workspace.dataset_results(name)
     statistics = describe(dataset, splits, labels_shown)
-    storage.write_json(workspace.dataset_results(name) / "statistics.json", statistics)
-    _draw(workspace.dataset_results(name), dataset, splits, example_image, example_label)
+    storage.write_json(folder / "statistics.json", statistics)
+    _draw(folder, dataset, splits["train"], published[dataset.example], statistics)
 
 
 def describe(dataset: Dataset, splits: dict[str, Examples], labels_shown: list[int]) -> dict[str, Any]:
     """What statistics.json holds. Of the test images only the number, class counts and digest."""
+    num_classes = len(dataset.classes)
     example, *further = [
         {
             "index": index,
             "label": label,
             "class": dataset.classes[label],
-            "one_hot": preprocessing.one_hot(label, len(dataset.classes)).tolist(),
+            "one_hot": preprocessing.one_hot(label, num_classes).tolist(),
         }
         for index, label in zip(dataset.shown, labels_shown, strict=True)
     ]
@@ -58,7 +59,7 @@ def describe(dataset: Dataset, splits: dict[str, Examples], labels_shown: list[i
         "image_shape": list(IMAGE_SHAPE),
         "num_examples": {split: len(labels) for split, (_, labels) in splits.items()},
         "class_counts": {
-            split: dict(zip(dataset.classes, _counts(labels, dataset).tolist(), strict=True))
+            split: dict(zip(dataset.classes, preprocessing.class_counts(labels, num_classes).tolist(), strict=True))
             for split, (_, labels) in splits.items()
         },
         "train_pixels": preprocessing.pixel_statistics(splits["train"][0]),
@@ -107,17 +108,13 @@ def _split(published: Examples, dataset: Dataset, key: str) -> dict[str, Example
     return {"train": (images[train], labels[train]), "validation": (images[validation], labels[validation])}
 
 
-def _counts(labels: np.ndarray, dataset: Dataset) -> np.ndarray:
-    return preprocessing.class_counts(labels, len(dataset.classes))
-
-
-def _draw(folder: Path, dataset: Dataset, splits: dict[str, Examples], image: np.ndarray, label: int) -> None:
-    images, labels = splits["train"]
+def _draw(folder: Path, dataset: Dataset, train: Examples, image: np.ndarray, statistics: dict[str, Any]) -> None:
+    images, labels = train
     shown = images[preprocessing.first_of_each_class(labels, len(dataset.classes))]
     storage.write_figure(folder / "examples.png", plots.examples(shown, dataset.classes))
-    counts = {split: _counts(split_labels, dataset) for split, (_, split_labels) in splits.items()}
+    counts = {split: np.array(list(by_class.values())) for split, by_class in statistics["class_counts"].items()}
     storage.write_figure(folder / "class_counts.png", plots.class_counts(counts, dataset.classes))
-    title = f"training image {dataset.example}: {dataset.classes[label]}"
-    one_hot = preprocessing.one_hot(label, len(dataset.classes)).tolist()
-    caption = f"label {label}, one-hot {one_hot}"
+    example = statistics["example"]
+    title = f"training image {example['index']}: {example['class']}"
+    caption = f"label {example['label']}, one-hot {example['one_hot']}"
     storage.write_figure(folder / "example.png", plots.example(image, title=title, caption=caption))

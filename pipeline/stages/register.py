@@ -28,34 +28,22 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
 
 def record(name: str, task: Task, candidates: list[selection.Candidate]) -> dict[str, object]:
     """What was selected and why, the candidates from best to worst, and what other tolerances would select."""
-    chosen = selection.select(
-        candidates,
-        metric=task.metric,
-        tolerance=task.tolerance,
-        prefer_fewer_parameters=task.prefer_fewer_parameters,
-    )
-    alternatives = {
-        tolerance: selection.select(candidates, metric=task.metric, tolerance=tolerance, prefer_fewer_parameters=True)
-        for tolerance in ALTERNATIVE_TOLERANCES
-    }
+    rules = [(task.tolerance, task.prefer_fewer_parameters), *((number, True) for number in ALTERNATIVE_TOLERANCES)]
+    choices: list[dict[str, object]] = []
+    for tolerance, prefer_fewer in rules:
+        found = selection.select(
+            candidates, metric=task.metric, tolerance=tolerance, prefer_fewer_parameters=prefer_fewer
+        )
+        rule = {"tolerance": tolerance, "prefer_fewer_parameters": prefer_fewer}
+        choices.append({**rule, "selected": found.selected.variant, "reason": found.reason})
     return {
         "task": name,
         "metric": task.metric,
-        "tolerance": task.tolerance,
-        "prefer_fewer_parameters": task.prefer_fewer_parameters,
-        "selected": chosen.selected.variant,
-        "reason": chosen.reason,
+        **choices[0],
+        # The same whatever the rule.
         "candidates": [
             {"variant": item.variant, "study": item.study, "parameters": item.parameters, **item.metrics}
-            for item in chosen.ranked
+            for item in found.ranked
         ],
-        "alternatives": [
-            {
-                "tolerance": tolerance,
-                "prefer_fewer_parameters": True,
-                "selected": alternative.selected.variant,
-                "reason": alternative.reason,
-            }
-            for tolerance, alternative in alternatives.items()
-        ],
+        "alternatives": choices[1:],
     }

@@ -15,7 +15,7 @@ from pipeline.evaluation.result_files import ClassifierTraining
 from pipeline.io import outcomes, storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
-from pipeline.training import fitting, summary
+from pipeline.training import fitting
 
 
 def main(workspace: Workspace, params: Params, name: str) -> None:
@@ -26,9 +26,8 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     item = require(params.all_repeated, name, "repeated variant")
     classifier = params.classifiers[name]
     variant = outcomes.of_variant(workspace, classifier)
-    train, held_out = (workspace.training_data(variant, split) for split in ("train", "validation"))
     kind: Kind = "features" if isinstance(variant, MobileNetVariant) else "images"
-    examples, validation = read_labelled(train, held_out, kind=kind)
+    examples, validation = read_labelled(lambda split: workspace.training_data(variant, split), kind=kind)
     backend.configure(variant.engine, threads=params.compute.threads)
     import keras
 
@@ -53,9 +52,8 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
 
 def row(trained: dict[str, Any]) -> dict[str, float]:
     """The metrics of a trained classifier that a row of the table holds, all of the last epoch's weights."""
-    last, train = trained["validation"]["last"], trained["train_evaluated"]
     return {
         "epochs": trained["epochs"],
-        **{f"val_{metric}": last[metric] for metric in summary.CLASSIFIER_METRICS},
-        **{f"train_{metric}": train[metric] for metric in summary.CLASSIFIER_METRICS},
+        **{f"val_{metric}": value for metric, value in trained["validation"]["last"].items()},
+        **{f"train_{metric}": value for metric, value in trained["train_evaluated"].items()},
     }

@@ -93,8 +93,7 @@ def outcome(name: str, spec: Search, configurations: list[Configuration]) -> dic
 
 def _all_training_examples(workspace: Workspace, spec: Search) -> Examples:
     """Training and validation images together: each is held out by one fold."""
-    train, held_out = (workspace.prepared(spec.dataset, split) for split in ("train", "validation"))
-    parts = read_labelled(train, held_out)
+    parts = read_labelled(lambda split: workspace.prepared(spec.dataset, split))
     examples = Examples(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("inputs", "targets")))
     smallest = np.bincount(examples.targets).min()
     if smallest < spec.folds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,11 +64,11 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
 
 def read_examples(workspace: Workspace, params: Params, variant: Trainable) -> tuple[Examples, Examples]:
     """What a variant is trained on and watched on: images, features of a frozen network, or rows of a signal."""
-    train, held_out = (workspace.training_data(variant, split) for split in ("train", "validation"))
+    path_of = partial(workspace.training_data, variant)
     if not isinstance(variant, RegressorVariant):
-        return read_labelled(train, held_out, kind="features" if isinstance(variant, MobileNetVariant) else "images")
+        return read_labelled(path_of, kind="features" if isinstance(variant, MobileNetVariant) else "images")
     signal = params.signals[variant.dataset]
-    return read_rows(train, signal), read_rows(held_out, signal)
+    return read_rows(path_of("train"), signal), read_rows(path_of("validation"), signal)
 
 
 def initial_model(

@@ -117,10 +117,7 @@ def best(configurations: Sequence[Configuration]) -> Configuration:
 
 
 def table(configurations: Sequence[Configuration]) -> pd.DataFrame:
-    """One row per configuration: units as `512-128`, parameters, each fold's scores, mean and standard deviation.
-
-    The standard deviation is that of the sample of folds.
-    """
+    """One row per configuration: units as `512-128`, parameters, scores by fold, mean and sample standard deviation."""
     return pd.DataFrame(
         {
             "units": units_text(item.units),

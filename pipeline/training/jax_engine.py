@@ -53,7 +53,7 @@ class Engine:
         optimizer.build(self._twin.trainable_variables)
         self._fresh_slots = [jnp.array(variable.value) for variable in optimizer.variables]
         self._train_epoch = jax.jit(self._epoch_function(augment), donate_argnums=0)
-        self._validate = jax.jit(self._validation_function())
+        self._validate = jax.jit(self._validation_sums)
 
     def run(
         self,
@@ -89,8 +89,10 @@ class Engine:
             if twin.stop_training:
                 break
         listeners.on_train_end()
-        _assign(twin.trainable_variables, state[0])
-        _assign(twin.non_trainable_variables, state[1])
+        trainable, frozen, _ = state
+        variables = [*twin.trainable_variables, *twin.non_trainable_variables]
+        for variable, value in zip(variables, [*trainable, *frozen], strict=True):
+            variable.assign(value)
         model.set_weights(twin.get_weights())
 
     def score(self, model: keras.Model, examples: Examples) -> dict[str, float]:
@@ -129,19 +131,14 @@ class Engine:
         ) -> tuple[State, Sums]:
             num_full = len(order) // self._batch_size
             batches = order[: num_full * self._batch_size].reshape(num_full, self._batch_size)
-            if augment is None:
-                state, sums = jax.lax.scan(
-                    lambda state, batch: step(state, inputs[batch], targets[batch]), state, batches
-                )
-            else:
-                seeds = jnp.stack(
-                    [jnp.full(num_full, seed[0]), seed[1] + jnp.arange(num_full, dtype=seed.dtype)], axis=1
-                )
-                state, sums = jax.lax.scan(
-                    lambda state, item: step(state, augment(inputs[item[0]], item[1]), targets[item[0]]),
-                    state,
-                    (batches, seeds),
-                )
+            seeds = jnp.stack([jnp.full(num_full, seed[0]), seed[1] + jnp.arange(num_full, dtype=seed.dtype)], axis=1)
+
+            def full_step(state: State, item: tuple[jax.Array, jax.Array]) -> tuple[State, Sums]:
+                batch, seed = item
+                changed = augment(inputs[batch], seed) if augment else inputs[batch]
+                return step(state, changed, targets[batch])
+
+            state, sums = jax.lax.scan(full_step, state, (batches, seeds))
             total = sums.sum(axis=0)
             rest = order[num_full * self._batch_size :]
             if len(rest):
@@ -151,17 +148,11 @@ class Engine:
 
         return epoch
 
-    def _validation_function(self) -> Callable[..., Sums]:
-        """A function (state, inputs, targets) -> sums, without dropout."""
-
-        def validate(state: State, inputs: jax.Array, targets: jax.Array) -> Sums:
-            trainable, frozen, _ = state
-            outputs, _, penalties = self._twin.stateless_call(
-                trainable, frozen, inputs, training=False, return_losses=True
-            )
-            return self._losses(outputs, targets, penalties)[1]
-
-        return validate
+    def _validation_sums(self, state: State, inputs: jax.Array, targets: jax.Array) -> Sums:
+        """The sums of all metrics over examples, without dropout."""
+        trainable, frozen, _ = state
+        outputs, _, penalties = self._twin.stateless_call(trainable, frozen, inputs, training=False, return_losses=True)
+        return self._losses(outputs, targets, penalties)[1]
 
     def _losses(self, outputs: jax.Array, targets: jax.Array, penalties: Sequence[jax.Array]) -> tuple[jax.Array, Sums]:
         """The loss of a batch with its penalties, and the sums of all metrics over its examples."""
@@ -201,8 +192,3 @@ def _with_learning_rate(state: State, optimizer: keras.Optimizer) -> State:
     position = next(i for i, variable in enumerate(optimizer.variables) if variable is optimizer.learning_rate)
     rate = jnp.array(optimizer.learning_rate.value)
     return trainable, frozen, [*slots[:position], rate, *slots[position + 1 :]]
-
-
-def _assign(variables: Sequence[Any], values: Sequence[jax.Array]) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)

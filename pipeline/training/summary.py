@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,6 @@ from pipeline.evaluation import scoring
 if TYPE_CHECKING:
     import keras
 
-CLASSIFIER_METRICS = ("loss", "cross_entropy", "accuracy")
-REGRESSOR_METRICS = ("loss", "mean_absolute_error")
 # The column of the history that is shown while a model trains, and by which an epoch is the best.
 WATCHED: Mapping[Objective, str] = {
     "categorical_crossentropy": "val_accuracy",
@@ -64,27 +62,26 @@ def metrics(
     `fitted` is the part of `model` that was trained on the examples, which may be all of it. `train_evaluated` are its
     final weights on all of them, with dropout off.
     """
-    names: Sequence[str]
     watched = history[WATCHED[objective]]
     outputs, penalty = scoring.predict_in_batches(fitted, examples.inputs)
+    evaluated: dict[str, float]
     if objective == "mean_absolute_error":
-        names, best_row = REGRESSOR_METRICS, int(watched.argmin())
-        evaluated: dict[str, float] = {
-            "mean_absolute_error": float(scoring.absolute_errors(examples.targets, outputs).mean())
-        }
+        best = history.iloc[int(watched.argmin())]
+        evaluated = {"mean_absolute_error": float(scoring.absolute_errors(examples.targets, outputs).mean())}
     else:
-        names, best_row = CLASSIFIER_METRICS, int(watched.argmax())
+        best = history.iloc[int(watched.argmax())]
         evaluated = asdict(scoring.score(outputs, examples.targets, penalty, objective))
-    moments = {"last": history.iloc[-1], "best": history.iloc[best_row]}
+    names = [name for name in map(str, history) if f"val_{name}" in history]
+
+    def at_moments(prefix: str) -> dict[str, dict[str, float]]:
+        moments = {"last": history.iloc[-1], "best": best}
+        return {moment: {name: float(row[f"{prefix}{name}"]) for name in names} for moment, row in moments.items()}
+
     return {
         "parameters": parameter_counts(model),
         "epochs": len(history),
-        "best_epoch": int(moments["best"]["epoch"]),
-        **{
-            section: {
-                moment: {metric: float(row[f"{prefix}{metric}"]) for metric in names} for moment, row in moments.items()
-            }
-            for section, prefix in (("train", ""), ("validation", "val_"))
-        },
+        "best_epoch": int(best["epoch"]),
+        "train": at_moments(""),
+        "validation": at_moments("val_"),
         "train_evaluated": evaluated,
     }

@@ -105,6 +105,10 @@ def test_shared_variants_are_repeated_like_the_studys_own_in_the_order_of_its_li
             {"repeated": {"deep": {**DEEP, "dataset": "others"}}},
             "repeated.deep.dataset: expected 'shapes', as variants.deep has it, got 'others'.",
         ),
+        (
+            {"repeated": {"deep": {**DEEP, "features": "pooled"}}},
+            "repeated.deep.features: expected None, as variants.deep has it, got 'pooled'.",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(changes: dict[str, Any], message: str) -> None:

@@ -28,7 +28,8 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def epochs_on(stream: io.StringIO, values: dict[str, float], **options: str) -> str:
     # Not by a fixture: pytest puts its own stream in place before the test begins.
     with contextlib.redirect_stderr(stream), progress.epochs("narrow", 12, **options) as listener:
-        listener(3, values)
+        for epoch in (1, 2, 3):
+            listener(epoch, values)
     return stream.getvalue()
 
 
@@ -78,14 +79,15 @@ def test_a_stage_tells_the_file_that_it_is_given(monkeypatch: pytest.MonkeyPatch
     assert progress.read(file) is None
     with progress.epochs("narrow", 12) as listener:
         assert progress.read(file) == progress.State("narrow", 0, 12, None)
-        listener(3, {"val_accuracy": 0.5})
+        listener(1, {"val_accuracy": 0.5})
         told = progress.read(file)
-        listener(4, {"val_accuracy": 0.6})
+        listener(2, {"val_accuracy": 0.6})
         assert progress.read(file) == told, "not written again at once"
-        listener(12, {"val_accuracy": 0.7})
+        for epoch in range(3, 13):
+            listener(epoch, {"val_accuracy": 0.7})
         done = progress.read(file)
     assert told is not None
-    assert (told.description, told.completed, told.total) == ("narrow: validation accuracy 0.5000", 3, 12)
+    assert (told.description, told.completed, told.total) == ("narrow: validation accuracy 0.5000", 1, 12)
     assert told.end is not None
     assert done is not None
     assert done.completed == 12
@@ -95,7 +97,7 @@ def test_a_stage_tells_the_file_that_it_is_given(monkeypatch: pytest.MonkeyPatch
 def test_a_stage_goes_on_when_nobody_is_there_to_be_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(progress.FILE_VARIABLE, str(tmp_path / "gone" / "told.json"))
     with progress.epochs("narrow", 12) as listener:
-        listener(3, {"val_accuracy": 0.5})
+        listener(1, {"val_accuracy": 0.5})
 
 
 def test_the_stages_that_run_are_shown_until_they_no_longer_do(tmp_path: Path) -> None:
