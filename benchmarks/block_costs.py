@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
@@ -102,18 +103,23 @@ def _variant(block: str) -> Any:
 def _engine_fit(variant: Any, examples: Any) -> Fit:
     from pipeline import models
     from pipeline.training import callbacks, jax_engine, objectives
+    from pipeline.training import data as training_data
 
     model = models.build(variant, input_shape=(28, 28), num_outputs=NUM_CLASSES, seed=0)
-    engine = jax_engine.Engine(
-        model,
+    wanted = training_data.Fit(
+        training=examples,
+        validation=None,
         metrics=objectives.metrics_of(variant.objective),
         optimizer=callbacks.optimizer(variant.optimizer),
         batch_size=variant.batch_size,
+        epochs=variant.epochs,
+        seed=0,
     )
+    engine = jax_engine.Engine(model, wanted)
 
     def fit() -> list[float]:
         clock, seconds = _clock()
-        engine.run(model, training=examples, validation=None, epochs=variant.epochs, seed=0, callbacks=[clock])
+        engine.run(model, replace(wanted, callbacks=[clock]))
         return seconds[1:]
 
     return fit

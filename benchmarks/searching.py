@@ -6,6 +6,7 @@ import multiprocessing
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,13 +52,14 @@ def _clocked(spec: Search, units: list[int], examples: Examples, seed: int) -> d
     backend.configure("jax", threads=cross_validation.THREADS_PER_FIT)
     from benchmarks.plain import Clock
     from pipeline.training import jax_engine
+    from pipeline.training.data import Fit
 
     clocks: list[Any] = []
     run = jax_engine.Engine.run
 
-    def clocked(engine: jax_engine.Engine, model: Any, **arguments: Any) -> None:
+    def clocked(engine: jax_engine.Engine, model: Any, fit: Fit) -> None:
         clocks.append(Clock())
-        run(engine, model, **arguments, callbacks=[clocks[-1]])
+        run(engine, model, replace(fit, callbacks=[clocks[-1]]))
 
     jax_engine.Engine.run = clocked  # type: ignore[method-assign, assignment]
     start = time.perf_counter()

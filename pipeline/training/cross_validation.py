@@ -4,7 +4,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -14,6 +14,7 @@ from sklearn.model_selection import StratifiedKFold
 from pipeline.config.models import Search, units_text
 from pipeline.data.examples import Examples
 from pipeline.runtime import backend, process
+from pipeline.training.data import Fit
 
 # Each fit runs on one thread, so that its results do not depend on how many run beside it.
 THREADS_PER_FIT = 1
@@ -92,17 +93,20 @@ def cross_validate(search: Search, units: tuple[int, ...], examples: Examples, *
     def fresh_model(number: int) -> keras.Model:
         return models.build(variant, input_shape=shape, num_outputs=examples.num_outputs, seed=seed + number)
 
-    model = fresh_model(0)
-    engine = jax_engine.Engine(
-        model,
+    fit = Fit(
+        training=examples,
+        validation=None,
         metrics=objectives.metrics_of(variant.objective),
         optimizer=callbacks.optimizer(variant.optimizer),
         batch_size=variant.batch_size,
+        epochs=variant.epochs,
+        seed=seed,
     )
+    engine = jax_engine.Engine(fresh_model(0), fit)
     accuracies, cross_entropies = [], []
     for number, (train, held_out) in enumerate(fold_indices(examples.targets, search.folds, seed)):
         model = fresh_model(number)
-        engine.run(model, training=examples.subset(train), validation=None, epochs=variant.epochs, seed=seed + number)
+        engine.run(model, replace(fit, training=examples.subset(train), seed=seed + number))
         metrics = engine.score(model, examples.subset(held_out))
         accuracies.append(metrics["accuracy"])
         cross_entropies.append(metrics["cross_entropy"])

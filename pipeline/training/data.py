@@ -16,16 +16,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fit:
-    """One training: its examples, objective, optimizer and length. Callbacks hear of epochs in the order given."""
+    """One training: its examples, objective, optimizer and length. Callbacks hear of epochs in the order given.
+
+    Without `validation`, the validation metrics are left out.
+    """
 
     training: Examples
-    validation: Examples
+    validation: Examples | None
     metrics: LossAndMetrics
     optimizer: keras.Optimizer
     batch_size: int
     epochs: int
     seed: int
-    callbacks: Sequence[keras.callbacks.Callback]
+    callbacks: Sequence[keras.callbacks.Callback] = ()
 
 
 def history_columns(metrics: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ import numpy as np
 
 from pipeline.data.examples import Examples
 from pipeline.training.data import Fit
-from pipeline.training.objectives import LossAndMetrics
 
 # Trainable, non-trainable and optimizer variables.
 State = tuple[list[jax.Array], list[jax.Array], list[jax.Array]]
@@ -22,69 +21,45 @@ Augment = Callable[[jax.Array, jax.Array], jax.Array]
 
 def run(model: keras.Model, fit: Fit, *, augment: Augment | None = None, steps_per_epoch: int | None = None) -> None:
     """Train `model` in place; it ends with the last epoch's weights, and uncompiled."""
-    engine = Engine(model, metrics=fit.metrics, optimizer=fit.optimizer, batch_size=fit.batch_size, augment=augment)
-    engine.run(
-        model,
-        training=fit.training,
-        validation=fit.validation,
-        epochs=fit.epochs,
-        seed=fit.seed,
-        callbacks=fit.callbacks,
-        steps_per_epoch=steps_per_epoch,
-    )
+    Engine(model, fit, augment).run(model, fit, steps_per_epoch)
 
 
 class Engine:
-    """The compiled training step of one architecture, which trains any number of models of it."""
+    """The compiled training step of one architecture, which trains any number of models of it.
 
-    def __init__(
-        self,
-        model: keras.Model,
-        *,
-        metrics: LossAndMetrics,
-        optimizer: keras.Optimizer,
-        batch_size: int,
-        augment: Augment | None = None,
-    ) -> None:
-        self._metrics = metrics
-        self._batch_size = batch_size
+    Their fits have the metrics, optimizer and batch size of the one that it is made with.
+    """
+
+    def __init__(self, model: keras.Model, fit: Fit, augment: Augment | None = None) -> None:
+        self._metrics = fit.metrics
+        self._batch_size = fit.batch_size
         self._twin = keras.models.clone_model(model)
-        self._twin.compile(optimizer=optimizer)
-        optimizer.build(self._twin.trainable_variables)
-        self._fresh_slots = [jnp.array(variable.value) for variable in optimizer.variables]
+        self._twin.compile(optimizer=fit.optimizer)
+        fit.optimizer.build(self._twin.trainable_variables)
+        self._fresh_slots = [jnp.array(variable.value) for variable in fit.optimizer.variables]
         self._train_epoch = jax.jit(self._epoch_function(augment), donate_argnums=0)
         self._validate = jax.jit(self._validation_sums)
 
-    def run(
-        self,
-        model: keras.Model,
-        *,
-        training: Examples,
-        validation: Examples | None,
-        epochs: int,
-        seed: int,
-        callbacks: Sequence[keras.callbacks.Callback] = (),
-        steps_per_epoch: int | None = None,
-    ) -> None:
-        """Train `model` from its weights and a fresh optimizer; without `validation`, its metrics are left out."""
+    def run(self, model: keras.Model, fit: Fit, steps_per_epoch: int | None = None) -> None:
+        """Train `model` from its weights and a fresh optimizer."""
         twin = self._twin
         twin.set_weights(model.get_weights())
-        train_data = _on_device(training)
-        validation_data = _on_device(validation) if validation else None
-        random = np.random.default_rng(seed)
+        train_data = _on_device(fit.training)
+        validation_data = _on_device(fit.validation) if fit.validation else None
+        random = np.random.default_rng(fit.seed)
         state = _state_of(twin, self._fresh_slots)
-        listeners = keras.callbacks.CallbackList(list(callbacks), model=twin, epochs=epochs, verbose=0)
+        listeners = keras.callbacks.CallbackList(list(fit.callbacks), model=twin, epochs=fit.epochs, verbose=0)
         twin.stop_training = False
         listeners.on_train_begin()
-        for epoch in range(epochs):
+        for epoch in range(fit.epochs):
             listeners.on_epoch_begin(epoch)
             state = _with_learning_rate(state, twin.optimizer)
-            order = self._order(random, len(training), steps_per_epoch)
+            order = self._order(random, len(fit.training), steps_per_epoch)
             num_steps_done = epoch * (len(order) // self._batch_size)
-            state, sums = self._train_epoch(state, order, _seed(seed, num_steps_done), *train_data)
+            state, sums = self._train_epoch(state, order, _seed(fit.seed, num_steps_done), *train_data)
             logs = self._means("", sums, len(order))
-            if validation and validation_data:
-                logs |= self._means("val_", self._validate(state, *validation_data), len(validation))
+            if fit.validation and validation_data:
+                logs |= self._means("val_", self._validate(state, *validation_data), len(fit.validation))
             listeners.on_epoch_end(epoch, logs)
             if twin.stop_training:
                 break

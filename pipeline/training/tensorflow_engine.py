@@ -28,7 +28,7 @@ def run(model: keras.Model, fit: Fit) -> None:
     )
     twin.fit(
         shuffled_batches(fit.training, batch_size=fit.batch_size, seed=fit.seed),
-        validation_data=(fit.validation.inputs, fit.validation.targets),
+        validation_data=(fit.validation.inputs, fit.validation.targets) if fit.validation else None,
         validation_batch_size=1000,
         epochs=fit.epochs,
         shuffle=False,
