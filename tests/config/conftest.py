@@ -18,10 +18,18 @@ def position(section: Any, key: str) -> Any:
     return int(key) if isinstance(section, list) else key
 
 
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of small valid parameters, which take longer to write than to copy."""
+    folder = tmp_path_factory.mktemp("params")
+    params_files.write(folder, fresh())
+    return folder
+
+
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path: Path, written: Path) -> Path:
     """A folder with small valid parameters, with every section and both families."""
-    params_files.write(tmp_path, fresh())
+    params_files.copy(written, tmp_path)
     return tmp_path
 
 

@@ -50,18 +50,18 @@ def save_as_keras_2(model: Any, path: Path) -> None:
                 group[name] = value
 
 
-def refusal(path: Path) -> str:
+def refusal(base: Any, path: Path) -> str:
     from pipeline.models import mobilenet_v2
 
     try:
-        mobilenet_v2.build_extractor(FEATURES, path, image_shape=(28, 28))
+        mobilenet_v2.load_weights(base, path)
     except PipelineError as error:
         return str(error)
     return ""
 
 
-def refusals(folder: Path, weights: Path) -> dict[str, str]:
-    """What is said of files that are not the network's weights."""
+def refusals(base: Any, folder: Path, weights: Path) -> dict[str, str]:
+    """What is said of files that are not the network's weights; the base is left with some of what they hold."""
     import keras
 
     (folder / "text.weights.h5").write_text("<html>Please log in</html>")
@@ -70,7 +70,7 @@ def refusals(folder: Path, weights: Path) -> dict[str, str]:
     narrow.save_weights(folder / "narrow.weights.h5")
     save_as_keras_2(narrow, folder / "narrow.h5")
     names = ("missing.weights.h5", "text.weights.h5", "short.weights.h5", "narrow.weights.h5", "narrow.h5")
-    return {name: refusal(folder / name) for name in names}
+    return {name: refusal(base, folder / name) for name in names}
 
 
 def main(folder: Path) -> None:
@@ -109,7 +109,7 @@ def main(folder: Path) -> None:
         "complete": reloaded.predict_on_batch(IMAGES).tolist(),
         "of floats": reloaded.predict_on_batch(IMAGES.astype(np.float32)).tolist(),
         "sha256": hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest(),
-        "refusals": refusals(folder, weights),
+        "refusals": refusals(other, folder, weights),
     }
     json.dump(results, sys.stdout)
 

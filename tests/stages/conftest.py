@@ -13,59 +13,8 @@ import pytest
 from pipeline.config.params import Params
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
+from tests.stages.two_studies import CONTENT
 
-MLP = {
-    "family": "mlp",
-    "engine": "jax",
-    "dataset": "shapes",
-    "optimizer": {"name": "adam", "learning_rate": 0.001},
-    "batch_size": 8,
-    "epochs": 3,
-    "layers": [{"units": 4}],
-}
-CONTENT = {
-    "compute": {"seed": 1, "threads": 1},
-    "sources": {"shape-files": {"kind": "idx_files", "folder": "shapes", "urls": [], "sha256": {}}},
-    "datasets": {
-        "shapes": {
-            "title": "Shapes",
-            "source": "shape-files",
-            "classes": ["disc", "square", "star"],
-            "split": {"validation_size": 10, "seed": 0},
-            "example": 0,
-        }
-    },
-    "studies": {
-        "first": {
-            "title": "First study",
-            "dataset": "shapes",
-            "shared_from": "first",
-            "tolerance": 0.004,
-            "variants": ["narrow", "wide"],
-        },
-        "second": {
-            "title": "Second study",
-            "dataset": "shapes",
-            "shared_from": "first",
-            "tolerance": 0.004,
-            "variants": ["wide", "deep"],
-        },
-    },
-    "tasks": {
-        "shape-classifier": {
-            "dataset": "shapes",
-            "candidates": "shapes",
-            "metric": "val_accuracy",
-            "tolerance": 0.002,
-            "prefer_fewer_parameters": True,
-        }
-    },
-    "variants": {
-        "narrow": {**MLP, "study": "first"},
-        "wide": {**MLP, "study": "first"},
-        "deep": {**MLP, "study": "second"},
-    },
-}
 # Parameters; validation accuracy, loss and cross-entropy of the last epoch; test accuracy and loss.
 FIGURES = {
     "narrow": (100, 0.970, 0.12, 0.11, 0.965, 0.14),

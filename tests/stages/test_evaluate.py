@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
 from pipeline.stages import evaluate
+from tests.stages.two_studies import CONTENT
 
 if TYPE_CHECKING:
     import keras
@@ -50,23 +52,43 @@ def build(*, seed: int = 0, num_classes: int = 3, l2: float = 0.0) -> keras.Mode
     return keras.Model(pixels, output, name="model")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def images() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (NUM_IMAGES, 4, 4), dtype=np.uint8)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def labels() -> np.ndarray:
     return (np.arange(NUM_IMAGES) % 3).astype(np.uint8)
 
 
-@pytest.fixture
-def trained(workspace: Workspace, params: Params, images: np.ndarray, labels: np.ndarray) -> Workspace:
-    """The workspace after training: three models, and the test set."""
-    for seed, (name, variant) in enumerate(params.all_variants.items()):
+def train(workspace: Workspace, images: np.ndarray, labels: np.ndarray) -> Workspace:
+    """Three models, and the test set."""
+    for seed, (name, variant) in enumerate(Params.model_validate(CONTENT).all_variants.items()):
         storage.write_model(workspace.model(name, variant), build(seed=seed, l2=0.01 * seed))
     storage.write_arrays(workspace.prepared("shapes", "test"), images=images, labels=labels)
     return workspace
+
+
+@pytest.fixture
+def trained(workspace: Workspace, images: np.ndarray, labels: np.ndarray) -> Workspace:
+    """The workspace after training."""
+    return train(workspace, images, labels)
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory, images: np.ndarray, labels: np.ndarray) -> Workspace:
+    """A workspace after both studies were evaluated, for tests that only look."""
+    workspace = train(Workspace(tmp_path_factory.mktemp("seen")), images, labels)
+    for study in ("first", "second"):
+        evaluate.main(workspace, Params.model_validate(CONTENT), study)
+    return workspace
+
+
+@pytest.fixture
+def evaluated(seen: Workspace, tmp_path: Path) -> Workspace:
+    """The same for one test alone."""
+    return Workspace(Path(shutil.copytree(seen.root, tmp_path, dirs_exist_ok=True)))
 
 
 def test_scores_are_exact_counts_over_every_example(images: np.ndarray, labels: np.ndarray) -> None:
@@ -95,38 +117,35 @@ def test_a_variants_own_objective_is_scored(trained: Workspace, content: dict[st
         assert scores[name]["cross_entropy"] == scoring.cross_entropy(probabilities, labels, objective), name
 
 
-def test_writes_what_a_study_lists(trained: Workspace, params: Params) -> None:
-    evaluate.main(trained, params, "second")
-    folder = trained.evaluation("second")
+def test_writes_what_a_study_lists(seen: Workspace) -> None:
+    folder = seen.evaluation("second")
     assert {path.name for path in folder.iterdir()} == {"metrics.json", "variants"}
     assert {path.name for path in (folder / "variants").iterdir()} == {"wide", "deep"}
     for name in ("wide", "deep"):
-        assert {path.name for path in trained.evaluation_details("second", name).iterdir()} == FILES
-    assert {path.name for path in trained.predictions("second").iterdir()} == {"wide.npz", "deep.npz"}
+        assert {path.name for path in seen.evaluation_details("second", name).iterdir()} == FILES
+    assert {path.name for path in seen.predictions("second").iterdir()} == {"wide.npz", "deep.npz"}
 
 
-def test_a_shared_variant_is_the_model_of_its_home_study(trained: Workspace, params: Params) -> None:
-    evaluate.main(trained, params, "second")
-    content = (trained.root / "models" / "shapes" / "first" / "wide.keras").read_bytes()
-    metrics = storage.read_json(trained.evaluation("second") / "metrics.json")
+def test_a_shared_variant_is_the_model_of_its_home_study(seen: Workspace) -> None:
+    content = (seen.root / "models" / "shapes" / "first" / "wide.keras").read_bytes()
+    metrics = storage.read_json(seen.evaluation("second") / "metrics.json")
     assert metrics["wide"]["model_sha256"] == hashlib.sha256(content).hexdigest()
 
 
-def test_predictions_and_tables_agree_with_the_metrics(trained: Workspace, params: Params, labels: np.ndarray) -> None:
-    evaluate.main(trained, params, "first")
-    scores = storage.read_json(trained.evaluation("first") / "metrics.json")["narrow"]
+def test_predictions_and_tables_agree_with_the_metrics(seen: Workspace, labels: np.ndarray) -> None:
+    scores = storage.read_json(seen.evaluation("first") / "metrics.json")["narrow"]
     probabilities, saved_labels = storage.read_arrays(
-        trained.predictions("first") / "narrow.npz", "probabilities", "labels"
+        seen.predictions("first") / "narrow.npz", "probabilities", "labels"
     )
     assert (probabilities.shape, probabilities.dtype) == ((NUM_IMAGES, 3), np.float32)
     assert (saved_labels.dtype, saved_labels.tolist()) == (np.uint8, labels.tolist())
     assert int((probabilities.argmax(axis=1) == labels).sum()) == scores["num_correct"]
-    per_class = storage.read_table(trained.evaluation_details("first", "narrow") / "per_class.csv")
+    per_class = storage.read_table(seen.evaluation_details("first", "narrow") / "per_class.csv")
     assert list(per_class.columns) == ["class", "precision", "recall", "f1", "support"]
     assert list(per_class["class"]) == ["disc", "square", "star"]
     assert list(per_class["support"]) == [9, 8, 8]
     assert per_class["f1"].mean() == pytest.approx(scores["macro_f1"])
-    bins = storage.read_table(trained.evaluation_details("first", "narrow") / "reliability.csv")
+    bins = storage.read_table(seen.evaluation_details("first", "narrow") / "reliability.csv")
     assert (len(bins), bins["num_examples"].sum()) == (15, NUM_IMAGES)
     filled = bins.dropna()
     assert len(filled) == (bins["num_examples"] > 0).sum()
@@ -136,29 +155,29 @@ def test_predictions_and_tables_agree_with_the_metrics(trained: Workspace, param
     assert scores["expected_calibration_error"] == pytest.approx(distances.sum() / NUM_IMAGES)
     confidence = probabilities.max(axis=1).mean()
     assert scores["overconfidence"] == pytest.approx(confidence - scores["accuracy"], rel=1e-5)
-    confusion = storage.read_table(trained.evaluation_details("first", "narrow") / "confusion_matrix.csv")
+    confusion = storage.read_table(seen.evaluation_details("first", "narrow") / "confusion_matrix.csv")
     assert list(confusion.columns) == ["true class", "disc", "square", "star"]
     assert np.trace(confusion.to_numpy()[:, 1:].astype(int)) == scores["num_correct"]
 
 
-def test_a_variant_that_left_params_is_not_reported(trained: Workspace, content: dict[str, Any]) -> None:
-    evaluate.main(trained, Params.model_validate(content), "first")
+def test_a_variant_that_left_params_is_not_reported(evaluated: Workspace, content: dict[str, Any]) -> None:
     del content["variants"]["wide"]
     for study in content["studies"].values():
         study["variants"].remove("wide")
-    evaluate.main(trained, Params.model_validate(content), "first")
-    assert list(storage.read_json(trained.evaluation("first") / "metrics.json")) == ["narrow"]
+    evaluate.main(evaluated, Params.model_validate(content), "first")
+    assert list(storage.read_json(evaluated.evaluation("first") / "metrics.json")) == ["narrow"]
 
 
-def test_the_same_bytes_twice(trained: Workspace, params: Params) -> None:
-    def run() -> dict[Path, bytes]:
-        evaluate.main(trained, params, "first")
-        folders = (trained.evaluation("first"), trained.predictions("first"))
-        return {path: path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
+def test_the_same_bytes_twice(seen: Workspace, trained: Workspace, params: Params) -> None:
+    def outputs(workspace: Workspace) -> dict[Path, bytes]:
+        folders = (workspace.evaluation("first"), workspace.predictions("first"))
+        files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        return {path.relative_to(workspace.root): path.read_bytes() for path in files}
 
-    first = run()
+    evaluate.main(trained, params, "first")
+    first = outputs(seen)
     assert len(first) == 1 + 2 * (len(FILES) + 1)
-    assert run() == first
+    assert outputs(trained) == first
 
 
 @pytest.mark.parametrize(
@@ -249,9 +268,8 @@ print(sys.modules["keras"].backend.backend())
 """
 
 
-def test_tensorflow_scores_the_same_as_jax(trained: Workspace, params: Params, content: dict[str, Any]) -> None:
-    evaluate.main(trained, params, "first")
-    expected = storage.read_json(trained.evaluation("first") / "metrics.json")
+def test_tensorflow_scores_the_same_as_jax(seen: Workspace, trained: Workspace, content: dict[str, Any]) -> None:
+    expected = storage.read_json(seen.evaluation("first") / "metrics.json")
     arguments = [str(trained.root), json.dumps(with_convolutions(content))]
     done = subprocess.run(
         [sys.executable, "-c", ON_TENSORFLOW, *arguments], cwd=PROJECT, capture_output=True, text=True, check=False

@@ -18,6 +18,9 @@ from pipeline.tracking import publish
 
 BUILD_MODEL = """
 import sys
+from pipeline.runtime import backend
+# Hides TensorFlow, which Keras would import to save a model.
+backend.configure("jax", threads=1)
 import keras
 keras.utils.set_random_seed(0)
 inputs = keras.Input((20,), name="wave")
@@ -42,7 +45,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory, make_stages_in: Any) -> Pat
     """The folder of a model that publishing a variant logged."""
     folder = tmp_path_factory.mktemp("served_regressor")
     path = folder / "waves.keras"
-    environment = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PATH": "/usr/bin:/bin"}
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": "/usr/bin:/bin"}
     subprocess.run([sys.executable, "-c", BUILD_MODEL, str(path)], check=True, env=environment)
     stages = replace(make_stages_in(folder, whole=True), keras_file=path)
     stages.train("wave_net")

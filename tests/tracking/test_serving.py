@@ -22,6 +22,9 @@ import pytest
 
 from pipeline.tracking import publish
 
+# Slow: a server that has to start MLflow and TensorFlow; test_served_model.py asks the model without one.
+pytestmark = pytest.mark.slow
+
 START_SECONDS = 240
 JSON_TYPE = {"Content-Type": "application/json"}
 PIXELS = np.random.default_rng(0).integers(0, 256, (100, 28, 28), dtype=np.uint8)
