@@ -21,9 +21,9 @@ Basis = Literal["cross-validation", "cross-validation, chosen units", "test accu
 class Contrast:
     """The difference of two searches or refits, and what it was taken on.
 
-    `reported` is the same difference of what the source reports, if it reports both. `judged` fills in the limit that it
-    was tested against, the p value, corrected for all that are judged together, and the `sign`: 0 where the difference
-    does not lie significantly above or below the limit.
+    `reported` is the same difference of what the source reports, if it reports both. `judged` fills in the limit that
+    the difference was tested against, the p value, corrected for all that are judged together, and the `sign`: 0 where
+    it does not lie significantly above or below the limit.
     """
 
     first: str
@@ -54,7 +54,7 @@ class Contrast:
         mean, low, high = (
             f"{scale * value:+.{digits}f}" for value in (self.difference.mean, *self.difference.interval)
         )
-        of = f" of {100 * self.limit:+g} points" if self.limit else ""
+        of = f" of {100 * self.limit:+.2f} points" if self.limit else ""
         p_value = "p < .001" if self.holm_p_value < 0.001 else f"p = {self.holm_p_value:.2g}".replace("0.", ".")
         return f"{self.first} against {self.second}, {self.basis}: {mean} {unit} ({low} to {high}, {p_value}{of})"
 
