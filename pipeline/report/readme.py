@@ -96,7 +96,7 @@ def differences_text(workspace: Workspace, params: Params, study: str) -> str:
     if level:
         told = f"cannot be told in test accuracy from {', '.join(level)}"
     better = ", ".join(f"`{name}`" for name in pairwise.better_than(table, best))
-    beside = f" Better than it, of those shown beside: {better}." if better else ""
+    beside = f" Of the variants that the study is set beside, better than it are {better}." if better else ""
     return f"{pairwise.summary(table)} The best of the study, `{best}`, {told}.{beside}"
 
 

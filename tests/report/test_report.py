@@ -238,8 +238,8 @@ def test_the_readme_tells_whom_the_best_cannot_be_told_from(workspace: Workspace
     save_comparison(workspace, pairs, accuracies)
     assert readme.differences_text(workspace, params_with("narrow", "wide", "flat"), "first") == (
         "Significant differences between variants: 2 of 3 in test accuracy, 3 of 3 in test cross-entropy (Holm's "
-        "correction, 5 %). The best of the study, `narrow`, cannot be told in test accuracy from `wide`. Better than "
-        "it, of those shown beside: `beside`."
+        "correction, 5 %). The best of the study, `narrow`, cannot be told in test accuracy from `wide`. Of the "
+        "variants that the study is set beside, better than it are `beside`."
     )
     save_comparison(workspace, pairs[1:2], accuracies)
     told = readme.differences_text(workspace, params_with("narrow", "flat"), "first")
@@ -268,8 +268,8 @@ def test_a_lone_regressor_is_compared_with_always_the_mean() -> None:
     assert readme.signal_table("Hums", {"net": net}, table).splitlines()[-3:] == [
         "| `net` | 0.2500 | 0.2500 | – | 0.2500 | 0.2500 | 0.2500 |",
         "",
-        "There is one regressor, so no other to compare it with. Differences in the mean absolute test error (95 % "
-        "interval, paired bootstrap, Holm's correction): `net` against `always_the_mean` -0.2000 (-0.2500 to -0.1500), "
+        "The only regressor is compared with always predicting the mean. Differences in the mean absolute test error "
+        "(95 % interval, paired bootstrap, Holm's correction): `net` against `always_the_mean` -0.2000 (-0.2500 to -0.1500), "
         "net is better.",
     ]
 

@@ -54,7 +54,7 @@ class Contrast:
         mean, low, high = (
             f"{scale * value:+.{digits}f}" for value in (self.difference.mean, *self.difference.interval)
         )
-        of = f" of {100 * self.limit:+.2f} points" if self.limit else ""
+        of = f" against a difference of {100 * self.limit:+.2f} points" if self.limit else ""
         p_value = "p < .001" if self.holm_p_value < 0.001 else f"p = {self.holm_p_value:.2g}".replace("0.", ".")
         return f"{self.first} against {self.second}, {self.basis}: {mean} {unit} ({low} to {high}, {p_value}{of})"
 

@@ -72,7 +72,9 @@ def bn_and_dropout_is_best(evidence: Evidence) -> Conclusion:
     rivals = (BN_ALONE, DROPOUT_ALONE)
     found = {rival: _by_depth(evidence, BN_AND_DROPOUT, rival) for rival in rivals}
     compared = metrics.judged([contrast for group in found.values() for contrast in group])
-    refits = [test for rival in rivals for test in _by_depth(evidence, BN_AND_DROPOUT, rival, metrics.of_refits)]
+    refits = metrics.judged(
+        [test for rival in rivals for test in _by_depth(evidence, BN_AND_DROPOUT, rival, metrics.of_refits)]
+    )
     missing = [_no_pair(BN_AND_DROPOUT, rival) for rival, group in found.items() if not group]
     signs = [contrast.sign for contrast in compared]
     return Conclusion(
@@ -80,12 +82,13 @@ def bn_and_dropout_is_best(evidence: Evidence) -> Conclusion:
         "Batch normalization with dropout is best.",
         "At equal units and depth, BN + dropout has a higher cross-validated accuracy than BN alone and than dropout "
         "alone, at every depth searched.",
-        "Supported if every difference is significantly above 0, not supported if one is significantly below, "
-        f"otherwise undecided. {TEST}",
+        "Supported if every difference by cross-validation is significantly above 0, not supported if one is "
+        "significantly below, otherwise undecided. Test accuracies of refits, a family of their own, are told and do "
+        f"not count: the units of each are what its search chose. {TEST}",
         VERDICTS[0 if missing else _lowest(signs)],
-        " ".join(missing) or f"{_better_equal_worse(signs)}.",
-        " ".join(missing) or f"{_sentence(compared)}.",
-        {"cross_validation": _as_dicts(compared), "refits": _as_dicts(metrics.judged(refits))},
+        " ".join(missing) or f"By cross-validation: {_better_equal_worse(signs)}.",
+        " ".join(missing) or f"{_sentence([*compared, *refits])}.",
+        {"cross_validation": _as_dicts(compared), "refits": _as_dicts(refits)},
     )
 
 
@@ -207,7 +210,7 @@ def three_layers_are_best(evidence: Evidence) -> Conclusion:
         "other's is in neither. Supported if three layers beat every other depth, not supported if another depth beats "
         f"them, otherwise undecided. {TEST}",
         VERDICTS[0 if missing else _lowest(signs)],
-        " ".join(missing) or f"{_better_equal_worse(signs)}.",
+        " ".join(missing) or f"Three layers are {_better_equal_worse(signs)}.",
         " ".join(missing) or f"{_sentence(compared)}.",
         {
             "contrasts": _as_dicts(compared),
@@ -296,4 +299,4 @@ def _of_ratios(medians: Sequence[float]) -> str:
 
 def _better_equal_worse(signs: Sequence[int]) -> str:
     better, worse = signs.count(1), signs.count(-1)
-    return f"Better in {better} of {len(signs)} comparisons, worse in {worse}, not told apart in {signs.count(0)}"
+    return f"better in {better} of {len(signs)} comparisons, worse in {worse}, not told apart in {signs.count(0)}"
