@@ -269,8 +269,8 @@ def test_a_lone_regressor_is_compared_with_always_the_mean() -> None:
         "| `net` | 0.2500 | 0.2500 | – | 0.2500 | 0.2500 | 0.2500 |",
         "",
         "The only regressor is compared with always predicting the mean. Differences in the mean absolute test error "
-        "(95 % interval, paired bootstrap, Holm's correction): `net` against `always_the_mean` -0.2000 (-0.2500 to -0.1500), "
-        "net is better.",
+        "(95 % interval, paired bootstrap, Holm's correction): `net` against `always_the_mean` -0.2000 (-0.2500 to "
+        "-0.1500), net is better.",
     ]
 
 

@@ -39,6 +39,7 @@ from tests.tracking.test_tracking_live import (  # noqa: F401
     wait_until,
 )
 from tests.tracking.test_tracking_publish import (  # noqa: F401
+    publish_all,
     test_a_new_evaluation_of_the_same_model_replaces_the_old_one,
     test_a_variant_becomes_one_run_with_all_that_is_known,
     test_publishing_again_changes_nothing,
@@ -187,6 +188,14 @@ def server(running: Server, database: str, monkeypatch: pytest.MonkeyPatch) -> S
 def stages(server: Server, make_stages: Callable[..., Any]) -> Any:
     """In place of the workspace with a database of its own, for the tests of the other modules."""
     return make_stages()
+
+
+@pytest.fixture
+def published(stages: Any) -> Any:
+    """In place of a copied database: everything published to the server."""
+    stages.everything()
+    publish_all(stages)
+    return stages
 
 
 @pytest.fixture
