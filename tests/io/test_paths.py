@@ -39,6 +39,14 @@ STAGE_OF_GROUP = {
 }
 
 
+REPEATED_BY = {
+    "variants": "repeat",
+    "swept": "repeat_swept",
+    "derived": "repeat_derived",
+    "transfers": "repeat_transfer",
+}
+
+
 def places(workspace: Workspace, params: Params) -> Iterator[tuple[str, set[Path]]]:
     """Of each stage: the files that it writes, and the folders that it writes some files of."""
     for name in params.sources:
@@ -74,7 +82,7 @@ def places(workspace: Workspace, params: Params) -> Iterator[tuple[str, set[Path
         yield f"conclude@{name}", {workspace.conclusions(name)}
     for name, item in params.all_repeated.items():
         models = workspace.repeated_model(item.repeats, name, 1).parent
-        stage = {"variants": "repeat", "swept": "repeat_swept", "derived": "repeat_derived"}[params.variant_group(name)]
+        stage = REPEATED_BY[params.variant_group(name)]
         yield f"{stage}@{name}", {models, workspace.repeated_training(item.repeats, name)}
     for name in params.repeats:
         yield f"evaluate_repeats@{name}", {workspace.repeats(name)}
