@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
+from ruamel.yaml import YAML
 
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
@@ -101,6 +102,11 @@ def test_equal_test_accuracies_share_a_rank_and_nothing_to_compare_with_stays_em
 def test_a_variant_that_left_params_is_not_ranked(results: Workspace, content: dict[str, Any]) -> None:
     del content["variants"]["narrow"]
     content["studies"]["first"]["variants"].remove("narrow")
+    with pytest.raises(PipelineError, match=r"first\.narrow: expected the name of a variant .* or remove it"):
+        compare.main(results, Params.model_validate(content), "first")
+    reported = YAML(typ="safe").load(results.reported_results)
+    del reported["first"]["narrow"]
+    storage.write_json(results.reported_results, reported)
     compare.main(results, Params.model_validate(content), "first")
     ranking = storage.read_table(results.comparison("first") / "ranking.csv")
     assert list(ranking["variant"]) == ["wide"]

@@ -28,6 +28,7 @@ CATEGORICAL: Objective = "categorical_crossentropy"
 BINARY: Objective = "binary_crossentropy"
 FILES = {
     "per_class.csv",
+    "layers.csv",
     "confusion_matrix.csv",
     "confusion_matrix.png",
     "most_wrong.png",
@@ -124,6 +125,15 @@ def test_writes_what_a_study_lists(seen: Workspace) -> None:
     for name in ("wide", "deep"):
         assert {path.name for path in seen.evaluation_details("second", name).iterdir()} == FILES
     assert {path.name for path in seen.predictions("second").iterdir()} == {"wide.npz", "deep.npz"}
+
+
+def test_the_layers_of_a_model_are_told_with_their_parameters(seen: Workspace) -> None:
+    table = storage.read_table(seen.evaluation_details("second", "deep") / "layers.csv")
+    assert list(table.columns) == ["layer", "kind", "output_shape", "parameters"]
+    model = storage.read_model(seen.root / "models" / "shapes" / "second" / "deep.keras")
+    assert list(table["layer"]) == [layer.name for layer in model.layers]
+    assert table["parameters"].sum() == model.count_params()
+    assert (table["kind"].iloc[0], table["output_shape"].iloc[-1]) == ("InputLayer", "3")
 
 
 def test_a_shared_variant_is_the_model_of_its_home_study(seen: Workspace) -> None:

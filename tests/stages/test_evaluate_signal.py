@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     import keras
 
 NUM_POINTS = 30
-DETAILS = {"predictions.csv", "test_curves.png", "extended_curves.png", "curve_error.png"}
+DETAILS = {
+    "layers.csv",
+    "predictions.csv",
+    "first_test_rows.csv",
+    "test_curves.png",
+    "extended_curves.png",
+    "curve_error.png",
+}
 EXTENDED = [[0, 0, 0, 0], [2, 1, 0, 0], [0, 0, -1, 0.1], [1, 1, 0, 0]]
 REGRESSOR = {
     "study": "hums",
