@@ -24,7 +24,7 @@ export DATASET_MIRROR := $(CURDIR)/../shared/datasets
 endif
 endif
 
-.PHONY: help setup demo test test-all coverage champions repro ui bench lint lock clean
+.PHONY: help setup demo test test-all champions repro ui bench lint lock clean
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -38,10 +38,7 @@ demo: $(INSTALLED) ## Run every stage on small embedded data, in a workspace of 
 test: $(INSTALLED) ## Run the quick tests
 	@$(RUN) pytest --numprocesses auto -m "not slow"
 
-test-all: $(INSTALLED) ## Run every test
-	@$(RUN) pytest --numprocesses auto
-
-coverage: $(INSTALLED) ## Run every test and measure what they cover
+test-all: $(INSTALLED) ## Run every test, and measure what they cover
 	@$(RUN) pytest --numprocesses auto --cov
 
 champions: $(INSTALLED) ## Fetch the selected models from this repository and register them
