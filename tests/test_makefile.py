@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 QUICK = "-m pytest --numprocesses auto -m not slow"
-PYTEST = "-m pytest --numprocesses auto"
+PYTEST = "-m pytest --numprocesses auto --cov"
 PYTEST_CLOSING_LINE = "========== 3 passed in 0.12s =========="
 
 # Says how it was called and what it was told; where it is asked to, it fails.
