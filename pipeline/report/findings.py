@@ -12,7 +12,7 @@ from pipeline.evaluation import pairwise, tables
 from pipeline.evaluation.reported import ReportedAccuracies, reported_accuracies, reported_rows
 from pipeline.io import history, storage
 from pipeline.io.paths import Workspace
-from pipeline.report.words import environment
+from pipeline.report.words import environment, rows
 
 
 def findings(workspace: Workspace, params: Params, template: str) -> str:
@@ -37,36 +37,36 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
     prepared = {name: workspace.dataset_results(name) for name in params.datasets}
     regressors = {name: workspace.evaluation_details(item.study, name) for name, item in params.regressors.items()}
     reported = reported_accuracies(workspace.reported_results, params)
-    rows = reported_rows(workspace.reported_results, params)
+    by_source = reported_rows(workspace.reported_results, params)
     try:
         return with_results.from_string(template).render(
             trained={name: storage.read_json(folder / "metrics.json") for name, folder in trained.items()},
             history={name: history.read(folder / "history.csv") for name, folder in trained.items()},
             outcome={name: storage.read_json(workspace.outcome(name)) for name in [*params.searches, *params.sweeps]},
             searches=storage.read_table(workspace.searches_table),
-            closing={study: _rows(folder / "closing_table.csv") for study, folder in concluded.items()},
+            closing={study: rows(folder / "closing_table.csv") for study, folder in concluded.items()},
             conclusions={study: storage.read_json(folder / "conclusions.json") for study, folder in concluded.items()},
-            gains={study: _rows(folder / "gains.csv") for study, folder in contrasts.items()},
+            gains={study: rows(folder / "gains.csv") for study, folder in contrasts.items()},
             overfitting={study: storage.read_json(folder / "overfitting.json") for study, folder in contrasts.items()},
             signals={name: storage.read_json(workspace.evaluation(name) / "metrics.json") for name in params.signals},
             answers={name: storage.read_json(workspace.evaluation(name) / "answers.json") for name in params.signals},
-            extended={name: _rows(folder / "predictions.csv") for name, folder in regressors.items()},
-            first_rows={name: _rows(folder / "first_test_rows.csv") for name, folder in regressors.items()},
+            extended={name: rows(folder / "predictions.csv") for name, folder in regressors.items()},
+            first_rows={name: rows(folder / "first_test_rows.csv") for name, folder in regressors.items()},
             data={name: storage.read_json(folder / "statistics.json") for name, folder in prepared.items()},
-            source=lambda study, name: rows[study, name].figures,
+            source=lambda study, name: by_source[study, name].figures,
             benchmark={
-                name: _rows(workspace.root / "benchmarks" / f"{name}.csv") for name in ("block_costs", "updates")
+                name: rows(workspace.root / "benchmarks" / f"{name}.csv") for name in ("block_costs", "updates")
             },
             tested={study: storage.read_json(workspace.evaluation(study) / "metrics.json") for study in params.studies},
             selected={task: storage.read_json(workspace.selection(task)) for task in params.tasks},
             reported=reported,
             repeated={
-                study: {row["variant"]: row for row in _rows(workspace.repeats(study) / "summary.csv")}
+                study: {row["variant"]: row for row in rows(workspace.repeats(study) / "summary.csv")}
                 for study in params.repeats
             },
             compared=lambda study, *pair: _difference(workspace.comparison(study) / "differences.csv", *pair),
             across_seeds=lambda study, *pair: _difference(workspace.repeats(study) / "differences.csv", *pair),
-            judged=_judged(_rows(workspace.variants_table), params, reported),
+            judged=_judged(rows(workspace.variants_table), params, reported),
         )
     except TemplateError as error:
         raise PipelineError(
@@ -74,9 +74,11 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
         ) from error
 
 
-def _judged(rows: list[dict[Hashable, Any]], params: Params, reported: ReportedAccuracies) -> list[dict[Hashable, Any]]:
+def _judged(
+    variants: list[dict[Hashable, Any]], params: Params, reported: ReportedAccuracies
+) -> list[dict[Hashable, Any]]:
     found = []
-    for row in rows:
+    for row in variants:
         source, tolerance = reported.get((row["study"], row["variant"])), params.studies[row["study"]].tolerance
         is_reproduced = tables.within_tolerance(row["test_accuracy"], source, tolerance)
         if is_reproduced is not None:
@@ -86,12 +88,12 @@ def _judged(rows: list[dict[Hashable, Any]], params: Params, reported: ReportedA
 
 def _difference(path: Path, first: str, second: str) -> dict[str, Any]:
     """The row of a table of pairs about two variants: the first less the second, whichever order the table has."""
-    rows: dict[tuple[Any, Any], dict[Any, Any]] = {(row["first"], row["second"]): row for row in _rows(path)}
-    if (first, second) in rows:
-        return rows[first, second]
-    if (second, first) not in rows:
+    pairs: dict[tuple[Any, Any], dict[Any, Any]] = {(row["first"], row["second"]): row for row in rows(path)}
+    if (first, second) in pairs:
+        return pairs[first, second]
+    if (second, first) not in pairs:
         raise PipelineError(f"{path}: expected a row about {first} and {second}, got none. Run `dvc repro`.")
-    row = rows[second, first]
+    row = pairs[second, first]
     for metric in ("accuracy", "cross_entropy"):
         low, high = row[f"{metric}_low"], row[f"{metric}_high"]
         row |= {f"{metric}_difference": -row[f"{metric}_difference"], f"{metric}_low": -high, f"{metric}_high": -low}
@@ -102,7 +104,3 @@ def _marked(verdict: str) -> str:
     """A verdict on a pair, with the variant's name as code."""
     better = verdict.removesuffix(pairwise.IS_BETTER)
     return verdict if better == verdict else f"`{better}`{pairwise.IS_BETTER}"
-
-
-def _rows(path: Path) -> list[dict[Hashable, Any]]:
-    return storage.read_table(path).to_dict("records")

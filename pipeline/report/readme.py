@@ -12,7 +12,7 @@ from pipeline.evaluation import pairwise, result_files, tables
 from pipeline.evaluation.reported import ReportedAccuracies, reported_accuracies
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
-from pipeline.report.words import filled
+from pipeline.report.words import filled, rows
 from pipeline.studies.waves.scores import RegressorTest
 
 BEGIN = "<!-- results:begin -->"
@@ -109,7 +109,7 @@ def repeats_text(workspace: Workspace, study: str) -> str:
     pairs = storage.read_table(folder / "differences.csv")
     return filled(
         "repeats.md.jinja",
-        rows=storage.read_table(folder / "summary.csv").to_dict("records"),
+        rows=rows(folder / "summary.csv"),
         pairs=pairs.to_dict("records"),
         summary=pairwise.summary(pairs),
         max_pairs=MAX_PAIRS,

@@ -1,6 +1,6 @@
-"""Numbers as text, for Markdown and the terminal."""
+"""Numbers as text, for Markdown and the terminal, and what templates are filled with."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,11 @@ def nats(cross_entropy: float) -> str:
 def interval(row: Mapping[Any, Any]) -> str:
     """The 95 % interval of a row's test accuracy, in percent."""
     return f"{100 * row['test_accuracy_low']:.2f}–{100 * row['test_accuracy_high']:.2f}"
+
+
+def rows(path: Path) -> list[dict[Hashable, Any]]:
+    """The rows of a CSV table by column. Raises PipelineError when the file is missing or damaged."""
+    return storage.read_table(path).to_dict("records")
 
 
 def environment(**options: Any) -> Environment:
