@@ -32,10 +32,12 @@ def configure(backend: Backend, *, threads: int) -> None:
         raise RuntimeError(f"keras already runs on {running}: configure({backend!r}) came too late")
     os.environ["KERAS_BACKEND"] = backend
     # Keras imports TensorFlow, where it is installed, to save a model: 2.7 s of 3.1 s. TensorFlow imports JAX: 0.4 s.
-    _hide(_HiddenPackage("tensorflow" if backend == "jax" else "jax"))
+    other_backend = _HiddenPackage("tensorflow" if backend == "jax" else "jax")
+    if other_backend not in sys.meta_path:
+        sys.meta_path.insert(0, other_backend)
     # Keras imports scikit-learn for wrappers that are not used here: 0.7 s of 3.2 s. Others may import it later.
     scikit_learn = _HiddenPackage("sklearn")
-    _hide(scikit_learn)
+    sys.meta_path.insert(0, scikit_learn)
     try:
         if backend == "jax":
             _prepare_jax(threads)
@@ -85,9 +87,3 @@ class _HiddenPackage(MetaPathFinder):
     def find_spec(self, fullname: str, path: object, target: object = None) -> None:
         if fullname == self.name:
             raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
-
-
-def _hide(package: _HiddenPackage) -> None:
-    """Hide a package from all imports that follow, unless it has been imported already."""
-    if package not in sys.meta_path:
-        sys.meta_path.insert(0, package)
