@@ -163,7 +163,6 @@ def _state_of(model: keras.Model, slots: Sequence[jax.Array]) -> State:
 
 def _with_learning_rate(state: State, optimizer: keras.Optimizer) -> State:
     """The state with the learning rate that callbacks may have set."""
-    trainable, frozen, slots = state
-    position = next(i for i, variable in enumerate(optimizer.variables) if variable is optimizer.learning_rate)
-    rate = jnp.array(optimizer.learning_rate.value)
-    return trainable, frozen, [*slots[:position], rate, *slots[position + 1 :]]
+    (trainable, frozen, slots), rate = state, optimizer.learning_rate
+    pairs = zip(optimizer.variables, slots, strict=True)
+    return trainable, frozen, [jnp.array(rate.value) if variable is rate else slot for variable, slot in pairs]
