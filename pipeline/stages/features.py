@@ -25,14 +25,13 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     """Compute the features of a dataset's training and validation images; save them with the labels."""
     spec = require(params.features, name, "features")
     training, validation = read_labelled(lambda split: workspace.prepared(spec.dataset, split))
-    splits = {"train": training, "validation": validation}
     backend.configure("tensorflow", threads=params.compute.threads)
     from pipeline.models import mobilenet_v2
 
     extractor = mobilenet_v2.build_extractor(
         spec, workspace.weights(spec.weights), image_shape=training.inputs.shape[1:]
     )
-    for split, examples in splits.items():
+    for split, examples in (("train", training), ("validation", validation)):
         features = extract(extractor, examples.inputs, title=f"{name}, {split}")
         storage.write_arrays(workspace.features(name, split), features=features, labels=examples.targets)
 
