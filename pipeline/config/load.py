@@ -56,10 +56,7 @@ EXPECTED = {
 
 
 def load_params(root: Path) -> Params:
-    """Read and validate the parameters of a project or workspace, which are in the FILES below its root.
-
-    Raises PipelineError naming the file and every offending key.
-    """
+    """Read and check the parameters in the FILES below a root. Raises PipelineError naming every offending key."""
     contents = {file: _read(root / file) for file in FILES}
     problems = [
         f"{root / file}: {section}: expected in {FILE_OF[section]}. Move it there."

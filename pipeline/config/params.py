@@ -90,12 +90,8 @@ class Params(Section):
 
     def repeated_in(self, study: str) -> dict[str, models.Classifier]:
         """The variants that a study compares over seeds, in the order of its list."""
-        repeated = self.all_repeated
-        return {
-            name: variant
-            for name, variant in self.variants_of(study).items()
-            if name in repeated and repeated[name].repeats == study
-        }
+        repeated = {name for name, item in self.all_repeated.items() if item.repeats == study}
+        return {name: variant for name, variant in self.variants_of(study).items() if name in repeated}
 
     def seed_of(self, variant: str, repeat: int = 0) -> int:
         """The seed (32 bits) of a variant's training, of `compute.seed` and its name; repeats from 1 on have others.

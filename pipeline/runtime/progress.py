@@ -39,10 +39,7 @@ class State:
 
 @contextlib.contextmanager
 def epochs(name: str, num_epochs: int, *, metric: str = "val_accuracy") -> Iterator[EpochListener]:
-    """A bar that advances with each epoch passed to the listener, and shows the latest value of a validation metric.
-
-    `metric` is the name of a column of the history that starts with `val_`.
-    """
+    """A bar that advances with each epoch passed to the listener, and shows `metric`, which starts with `val_`."""
     shown = metric.replace("val_", "validation_").replace("_", " ")
     with steps(name, num_epochs) as advance:
         yield lambda _, values: advance(f"{shown} {values[metric]:.4f}")
