@@ -2,7 +2,8 @@
 
 Run as `python engine_trial.py BACKEND FOLDER PART`: a process has one Keras backend, so the tests start one for each.
 The part `one_seed` trains each model once: on JAX it leaves trained models in the folder, and on TensorFlow it loads
-those that are there. The part `over_seeds` takes as long as that, and needs no folder.
+those that are there. The other parts need no folder: `alone` trains with options one by one that `one_seed` has
+together with others, and `over_seeds` trains under several seeds.
 """
 
 from __future__ import annotations
@@ -35,17 +36,19 @@ SCHEDULE = [{"from_epoch": 2, "learning_rate": 0.01}, {"from_epoch": 4, "learnin
 FAMILY: dict[str, dict[str, Any]] = {"jax": MLP, "tensorflow": CNN}
 ONE_STEP: dict[str, dict[str, Any]] = {
     "sgd": {"layers": [{"units": 6}, {"units": 5}]},
-    "adam": {"layers": [{"units": 6}], "optimizer": ADAM},
     "rmsprop": {"layers": [{"units": 6}], "optimizer": RMSPROP},
-    "l1": {"layers": [{"units": 6, "l1": 0.01}]},
-    "l2": {"layers": [{"units": 6, "l2": 0.01}]},
-    "activity l1": {"layers": [{"units": 6, "activity_l1": 0.01}]},
     "l1 and l2": {"layers": [{"units": 6, "l1": 0.01, "l2": 0.02}, {"units": 5, "l2": 0.01, "activity_l1": 0.01}]},
-    "batch norm": {"layers": [{"units": 6, "batch_norm": True}]},
     # All examples in one batch, so that the order of shuffling does not matter, for several steps.
     "three steps": {"layers": [{"units": 6, "batch_norm": True}], "epochs": 3},
     "three steps of adam": {"layers": [{"units": 6}], "optimizer": ADAM, "epochs": 3, "blocks": [PLAIN_BLOCK]},
     "schedule": {"layers": [{"units": 6}], "epochs": 5, "schedule": SCHEDULE},
+}
+ALONE: dict[str, dict[str, Any]] = {
+    "adam": {"layers": [{"units": 6}], "optimizer": ADAM},
+    "l1": {"layers": [{"units": 6, "l1": 0.01}]},
+    "l2": {"layers": [{"units": 6, "l2": 0.01}]},
+    "activity l1": {"layers": [{"units": 6, "activity_l1": 0.01}]},
+    "batch norm": {"layers": [{"units": 6, "batch_norm": True}]},
 }
 SIGMOID = {"activation": "sigmoid"}
 HEAD: dict[str, Any] = {"family": "mobilenet_v2", "engine": "jax", "features": "features"}
@@ -66,7 +69,11 @@ DENSE_ONE_STEP: dict[str, dict[str, Any]] = {
 # The labels of the validation images say nothing, so that their loss rises as the network learns the others.
 CALLBACKS: dict[str, dict[str, Any]] = {
     "stopped by loss": {"early_stopping": {"monitor": "val_loss", "patience": 2}},
-    "reduced by accuracy": {"reduce_on_plateau": {"monitor": "val_accuracy", "factor": 0.5, "patience": 3}},
+    "reduced by accuracy": {
+        "reduce_on_plateau": {"monitor": "val_accuracy", "factor": 0.5, "patience": 3},
+        # Nothing stops it.
+        "epochs": 15,
+    },
     "both": {
         "early_stopping": {"monitor": "val_accuracy", "patience": 6},
         "reduce_on_plateau": {"monitor": "val_loss", "factor": 0.1, "patience": 2},
@@ -174,7 +181,7 @@ def final_figures(spec: AnyVariant, model: Any, validation: Examples) -> list[fl
     return [final.loss, final.cross_entropy, final.accuracy]
 
 
-def by_keras(content: Mapping[str, Any], *, misleading: bool = False) -> dict[str, Any]:
+def by_keras(content: Mapping[str, Any], *, misleading: bool = False, run_eagerly: bool = False) -> dict[str, Any]:
     """The same by `Model.fit`, as anyone would write it."""
     import keras
 
@@ -198,7 +205,12 @@ def by_keras(content: Mapping[str, Any], *, misleading: bool = False) -> dict[st
             [keras.metrics.MeanAbsoluteError(name="mean_absolute_error")],
         ),
     }[spec.objective]
-    model.compile(optimizer=optimizer[spec.optimizer.name](spec.optimizer.learning_rate), loss=loss, metrics=metrics)
+    model.compile(
+        optimizer=optimizer[spec.optimizer.name](spec.optimizer.learning_rate),
+        loss=loss,
+        metrics=metrics,
+        run_eagerly=run_eagerly,
+    )
     examples, validation = (
         (part.inputs, np.eye(3, dtype=np.float32)[part.targets])
         if spec.objective == "binary_crossentropy"
@@ -308,6 +320,17 @@ def dense_results(family: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def by_both(backend: compute.Backend, variants: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Variants of a backend's family, each trained by the engine and by plain Keras."""
+    family = FAMILY[backend]
+    # TensorFlow takes longer to compile a few steps than to take them; on JAX each operation would be compiled.
+    run_eagerly = backend == "tensorflow"
+    return {
+        name: {"engine": by_engine(family | options), "keras": by_keras(family | options, run_eagerly=run_eagerly)}
+        for name, options in variants.items()
+    }
+
+
 def seed_results(family: dict[str, Any]) -> dict[str, Any]:
     """With dropout under several seeds, and without under one."""
     return {
@@ -322,12 +345,8 @@ def one_seed_results(backend: compute.Backend, folder: Path) -> dict[str, Any]:
     # So small a rate that the weights do not move: running means over the epoch must equal those of the whole set.
     still = family | {"layers": [{"units": 6, "l2": 0.1}], "batch_size": 7, "optimizer": SGD | {"learning_rate": 1e-12}}
     watched = family | {"layers": [{"units": 8}], "epochs": 30, "optimizer": ADAM | {"learning_rate": 0.03}}
-    one_step = ONE_STEP | (DENSE_ONE_STEP if backend == "jax" else {})
     return {
-        "one_step": {
-            name: {"engine": by_engine(family | options), "keras": by_keras(family | options)}
-            for name, options in one_step.items()
-        },
+        "one_step": by_both(backend, ONE_STEP | (DENSE_ONE_STEP if backend == "jax" else {})),
         "watched": {
             name: {
                 "engine": by_engine(watched | options, misleading=True),
@@ -348,7 +367,12 @@ def one_seed_results(backend: compute.Backend, folder: Path) -> dict[str, Any]:
 
 def main(backend: compute.Backend, folder: Path, part: str) -> None:
     compute.configure(backend, threads=1)
-    results = seed_results(FAMILY[backend]) if part == "over_seeds" else one_seed_results(backend, folder)
+    if part == "one_seed":
+        results = one_seed_results(backend, folder)
+    elif part == "alone":
+        results = by_both(backend, ALONE)
+    else:
+        results = seed_results(FAMILY[backend])
     json.dump(results, sys.stdout)
 
 
