@@ -19,9 +19,10 @@ from tests.study.workspace import Built, Study, make_environment, make_study
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give these tests time, because the first waits for the study; MLflow uses parts of SQLAlchemy that will go."""
+    """Scenarios from end to end are slow, the first waits for the study; MLflow uses parts of SQLAlchemy that will go."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.timeout(1800))
             item.add_marker(pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"))
 

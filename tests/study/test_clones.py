@@ -13,8 +13,6 @@ import pytest
 from tests.study.mlflow_view import aliases, shown, summary
 from tests.study.workspace import CONFIGURATIONS, Built, Study
 
-pytestmark = pytest.mark.slow
-
 
 @dataclass(frozen=True)
 class Restored:

@@ -15,8 +15,6 @@ import pytest
 from tests.study.mlflow_view import aliases, summary
 from tests.study.workspace import LIMIT, MODEL, RESULTS, Built, Study, command_of
 
-pytestmark = pytest.mark.slow
-
 
 @contextlib.contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:

@@ -13,8 +13,6 @@ import pytest
 from tests.study.mlflow_view import files_of
 from tests.study.workspace import Study, ran
 
-pytestmark = pytest.mark.slow
-
 
 @dataclass(frozen=True)
 class Experimented:

@@ -20,8 +20,6 @@ import pytest
 from tests.study.mlflow_view import curve
 from tests.study.workspace import DVC_THAT_HEARS_CTRL_C, LIMIT, MODEL, PREPARED, RESULT_FILES, RESULTS, Study
 
-pytestmark = pytest.mark.slow
-
 # Epochs of a millisecond or more.
 LONG_TRAINING = 100_000
 

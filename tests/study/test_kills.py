@@ -20,8 +20,6 @@ import pytest
 from tests.study.mlflow_view import aliases, summary
 from tests.study.workspace import LIMIT, Built, Study, command_of
 
-pytestmark = pytest.mark.slow
-
 KILLED_STEPS = ("train@penalized", "search@widths", "evaluate@extras", "register@digit-classifier", "sync")
 
 KILLS = ("SIGKILL to all", "Ctrl-C", "SIGKILL to the first", "Ctrl-C")

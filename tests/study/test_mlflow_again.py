@@ -12,8 +12,6 @@ import pytest
 from tests.study.mlflow_view import aliases, shown, versions
 from tests.study.workspace import AFTER_EXTRAS, Built, Study
 
-pytestmark = pytest.mark.slow
-
 
 @dataclass(frozen=True)
 class ThrownAway:

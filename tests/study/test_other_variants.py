@@ -11,8 +11,6 @@ import pytest
 
 from tests.study.workspace import AFTER_TRAINING, Study
 
-pytestmark = pytest.mark.slow
-
 
 @dataclass(frozen=True)
 class Edited:

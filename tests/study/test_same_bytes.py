@@ -14,8 +14,6 @@ import pytest
 
 from tests.study.workspace import PREPARED, Study
 
-pytestmark = pytest.mark.slow
-
 WITHOUT_TEST_SET = {
     "train@shared",
     "warm_start@continued",
