@@ -19,7 +19,7 @@ from tests.study.workspace import Built, Study, make_environment, make_study
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Scenarios from end to end are slow, the first waits for the study; MLflow uses parts of SQLAlchemy that will go."""
+    """Mark them slow, with time to wait for the study; MLflow uses parts of SQLAlchemy that will go."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.slow)
