@@ -125,12 +125,27 @@ def sync() -> None:
 
 @app.command()
 def check() -> None:
-    """Check the parameters: every name, type and value in params.yaml and params, and how they fit together."""
-    _, params = _here()
+    """Check every parameter, how they fit together, and that no model or result belongs to none of them."""
+    from pipeline.io import leftovers
+
+    workspace, params = _here()
+    leftovers.refuse(workspace, params)
     print(
         f"The parameters are valid: {len(params.all_variants)} variants and {len(params.searches)} searches in "
         f"{len(params.studies) + len(params.signals)} studies."
     )
+
+
+@app.command()
+def tidy() -> None:
+    """Delete models and results that belong to nothing in the parameters, as after a variant was renamed; list them."""
+    from pipeline.io import leftovers
+
+    workspace, params = _here()
+    deleted = leftovers.remove(workspace, params)
+    for path in deleted:
+        print(path.relative_to(workspace.root))
+    print(f"{len(deleted)} files and folders deleted. Git and DVC's cache still have what was committed of them.")
 
 
 @app.command()

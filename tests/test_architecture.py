@@ -54,6 +54,9 @@ NOT_IN_OUTPUTS = {
     "tracking": "a view of the outputs",
 }
 
+# Stages that are commands of `python -m pipeline`: they write no output.
+OF_THE_COMMAND_LINE = {"check", "sync"}
+
 # One variant uses one family of networks and one engine that trains them; the others cannot affect it.
 CHOICES = {
     *(f"pipeline.models.{family}" for family in ("cnn", "mlp", "mobilenet_v2", "regressor")),
@@ -182,6 +185,9 @@ def code_that_runs(stage_module: str, choices: Collection[str] | None) -> set[st
         reached.add(module)
         waiting |= {name for name in graph.find_modules_directly_imported_by(module) if name.startswith("pipeline.")}
         waiting |= {module.rpartition(".")[0]} - {"pipeline", ""}
+        if module == "pipeline.models":
+            # It imports the family of a variant by name.
+            waiting |= CHOICES if choices is None else set(choices)
     return {path for path in map(path_of, reached) if has_code(path)}
 
 
@@ -200,6 +206,8 @@ def differences(stages: list[Any], choices: dict[str, set[str]], root: Path) -> 
     """What dvc.yaml lacks and what it has too much, per stage; nothing for a stage that agrees."""
     found = {}
     for stage in stages:
+        if stage.name in OF_THE_COMMAND_LINE:
+            continue
         module = re.search(r"python -m pipeline\.stages (\w+)", stage.cmd)
         if module is None:
             found[stage.name] = {"cmd is not `python -m pipeline.stages STAGE NAME`": [stage.cmd]}

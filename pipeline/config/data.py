@@ -75,11 +75,13 @@ class Dataset(Section):
     """Images with one label each; `example` is the index of the training image that example.png shows.
 
     Of `further_examples` statistics.json has the labels too. With `keep`, only images with these labels are in the
-    dataset, and these become 0, 1, ... in the order of `keep`.
+    dataset, and these become 0, 1, ... in the order of `keep`. `demonstration` marks data of which metrics must not mix
+    with real ones: all that is embedded.
     """
 
     title: str
     source: Annotated[Name, NameIn(("sources",))]
+    demonstration: bool = False
     keep: ListOf[NonNegativeInt] = ()
     classes: ListOf[str]
     split: Split

@@ -128,9 +128,7 @@ class Params(Section):
 
     def is_embedded(self, data: str) -> bool:
         """Whether a dataset or signal is for demonstration, so that its metrics must not mix with real ones."""
-        if data in self.signals:
-            return self.signals[data].demonstration
-        return isinstance(self.source_of(data), EmbeddedImages)
+        return (self.signals.get(data) or self.datasets[data]).demonstration
 
     def title_of(self, experiment: str) -> str:
         """The title of a study, which may be a signal."""

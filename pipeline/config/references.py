@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
+from pipeline.config.data import EmbeddedImages
 from pipeline.config.models import ARCHITECTURE, VARIANT_GROUPS, MlpBase, VariantBase
 from pipeline.config.section import NameIn, Section
 from pipeline.config.studies import Gate
@@ -91,6 +92,10 @@ def _data_problems(params: Params) -> Iterator[str]:
         if dataset.keep and len(set(dataset.keep)) != len(dataset.classes):
             num_classes = len(dataset.classes)
             yield f"{key}.keep: expected one label for each of {num_classes} classes, got {list(dataset.keep)}."
+        source = params.sources.get(dataset.source)
+        if source and dataset.demonstration != isinstance(source, EmbeddedImages):
+            expected = str(not dataset.demonstration).lower()
+            yield f"{key}.demonstration: expected {expected}, because source {dataset.source} is {source.kind}."
     for name in params.signals.keys() & (params.datasets.keys() | params.studies.keys()):
         yield f"signals.{name}: the name is taken by a dataset or a study. Rename one of them."
 

@@ -33,9 +33,11 @@ def main() -> None:
 
 def run(stage: str, workspace: Workspace, params: Params, item: str) -> None:
     """Run a stage on an item, then show what it saved in MLflow, unless the stage did that while it worked."""
+    from pipeline.io import leftovers
     from pipeline.runtime.environment import prepare_environment
     from pipeline.tracking.stage_table import STAGES
 
+    leftovers.refuse(workspace, params)
     prepare_environment()
     importlib.import_module(f"pipeline.stages.{stage}").main(workspace, params, item)
     if not STAGES[stage].logs_live:

@@ -16,7 +16,8 @@ def main(workspace: Workspace, params: Params, name: str) -> None:
     """Select a task's best variant by its rule in params/studies.yaml, and register it."""
     task = require(params.tasks, name, "task")
     candidates = []
-    for variant, spec in params.candidates_for(name).items():
+    # By name, not in the order of the parameters, which DVC does not track here: the folder of results has them all.
+    for variant, spec in sorted(params.candidates_for(name).items()):
         path = workspace.training_results(variant, spec) / "metrics.json"
         trained = result_files.read_training(path, is_regressor=variant in params.regressors)
         # The loss holds penalties, which differ between variants.

@@ -61,6 +61,7 @@ CONTENT: dict[str, Any] = {
         "garments": {
             "title": "Garments",
             "source": "drawn",
+            "demonstration": True,
             "classes": ["shirt", "dress"],
             "split": {"validation_size": 5, "seed": 7},
             "example": 0,

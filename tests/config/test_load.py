@@ -144,7 +144,7 @@ def test_what_is_no_section_is_told_with_its_file(root: Path) -> None:
 def test_dvc_looks_for_every_section_where_it_is(repository: Path) -> None:
     content = YAML(typ="safe").load(repository / "dvc.yaml")
     assert content["vars"] == [file for file in FILES if file != "params.yaml"]
-    tracked = [item for stage in content["stages"].values() for item in stage.get("do", stage)["params"]]
+    tracked = [item for stage in content["stages"].values() for item in stage.get("do", stage).get("params", ())]
     pairs = [
         (file, key.partition(".")[0])
         for item in tracked
@@ -158,7 +158,7 @@ def test_dvc_looks_for_every_section_where_it_is(repository: Path) -> None:
 def test_another_name_of_a_class_trains_nothing(repository: Path) -> None:
     content = YAML(typ="safe").load(repository / "dvc.yaml")["stages"]
     stages = {name: stage.get("do", stage) for name, stage in content.items()}
-    trains = {name for name, stage in stages.items() if "pipeline/training/__init__.py" in stage["deps"]}
+    trains = {name for name, stage in stages.items() if "pipeline/training/__init__.py" in stage.get("deps", ())}
     assert {"train", "search", "repeat", "transfer"} <= trains
-    tracked = {name for name, stage in stages.items() if "datasets" in str(stage["params"])}
+    tracked = {name for name, stage in stages.items() if "datasets" in str(stage.get("params"))}
     assert trains & tracked == set()

@@ -326,6 +326,8 @@ def test_a_section_may_be_absent_with_what_hangs_on_it(root: Path, section: str)
             "expected 'val_accuracy' or 'val_loss', got 'test_accuracy'.",
         ),
         ("datasets.mnist.classes", ["one", "one"], "expected different names, got ['one', 'one']."),
+        ("datasets.mnist.demonstration", True, "expected false, because source digit-files is idx_files."),
+        ("datasets.garments.demonstration", ..., "expected true, because source drawn is embedded."),
         ("variants.deep.dataset", "No.Dots", "expected text that matches ^[a-z][a-z0-9_-]*$, got 'No.Dots'."),
     ],
 )

@@ -31,6 +31,7 @@ def params(source: str = "idx_files", **groups: Any) -> Params:
     dataset = {
         "title": "Shapes",
         "source": "shapes",
+        "demonstration": source == "embedded",
         "classes": ["disc", "star"],
         "split": {"validation_size": 10, "seed": 0},
         "example": 0,

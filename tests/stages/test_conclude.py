@@ -229,6 +229,7 @@ def test_with_one_search_on_embedded_data_nothing_is_decided_or_reported(
     evaluated: Workspace, content: dict[str, Any]
 ) -> None:
     content["sources"]["shapes"] = EMBEDDED
+    content["datasets"]["shapes"]["demonstration"] = True
     content["searches"] = {"dropout": content["searches"]["dropout"]}
     content["derived"] = {"dropout": content["derived"]["dropout"]}
     content["studies"]["grids"]["variants"] = ["dropout"]

@@ -31,6 +31,7 @@ CONTENT: dict[str, Any] = {
         "shapes": {
             "title": "Shapes",
             "source": "shapes",
+            "demonstration": True,
             "classes": ["disc", "square", "star"],
             "split": {"validation_size": 10, "seed": 0},
             "example": 0,

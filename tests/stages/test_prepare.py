@@ -48,6 +48,7 @@ def params_with(**changes: Any) -> Params:
     dataset = {
         "title": "Tiny",
         "source": "drawn",
+        "demonstration": True,
         "classes": ["no", "yes"],
         "split": {"validation_size": 8, "seed": 0},
         "example": 3,

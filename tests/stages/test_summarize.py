@@ -36,6 +36,7 @@ def test_reported_columns_are_empty_on_embedded_data(results: Workspace, content
         "test_size": 9,
         "seed": 0,
     }
+    content["datasets"]["shapes"]["demonstration"] = True
     results.reported_results.unlink()
     summarize.main(results, Params.model_validate(content), "all")
     table = storage.read_table(results.variants_table)

@@ -35,6 +35,7 @@ def study(source: dict[str, Any] | None = None) -> Params:
     dataset = {
         "title": "Shapes",
         "source": "shapes",
+        "demonstration": source is not None,
         "classes": ["disc", "star"],
         "split": {"validation_size": 10, "seed": 0},
         "example": 0,

@@ -6,12 +6,13 @@ import json
 import re
 from pathlib import Path
 
-from tests.study.workspace import EPOCHS, RESULTS, STAGES, VARIANTS_OF_STUDY, Built
+from tests.study.workspace import EPOCHS, RESULTS, STAGES, VARIANTS_OF_STUDY, WITHOUT_OUTPUTS, Built
 
 
-def test_one_repro_runs_every_stage(built: Built) -> None:
-    assert set(built.ran) == STAGES
-    assert set(built.study.dvc("stage", "list", "--all", "--name-only").split()) == STAGES
+def test_one_repro_runs_every_stage_and_first_checks_the_parameters_and_last_completes_mlflow(built: Built) -> None:
+    assert set(built.ran[1:-1]) == STAGES
+    assert (built.ran[0], built.ran[-1]) == ("check", "sync")
+    assert set(built.study.dvc("stage", "list", "--all", "--name-only").split()) == STAGES | WITHOUT_OUTPUTS
 
 
 def test_repro_leaves_nothing_but_the_lock_file_and_results_to_git(built: Built) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from tests.study.workspace import AFTER_TRAINING, Study
 @dataclass(frozen=True)
 class Edited:
     study: Study
+    refused: str
+    deleted: str
     ran: set[str]
     status: dict[str, Any]
 
@@ -29,7 +32,15 @@ def edited(copy_study: Callable[[], Study]) -> Edited:
         params["studies"]["extras"]["variants"].insert(0, "added")
         added = {**params["variants"]["penalized"], "batch_size": 32}
         params["variants"] = {"added": added, **params["variants"]}
-    return Edited(study, study.repro(), study.status())
+    refused = study.run(sys.executable, "-m", "dvc", "repro", check=False).stderr
+    deleted = study.run(sys.executable, "-m", "pipeline", "tidy").stdout
+    return Edited(study, refused, deleted, study.repro(), study.status())
+
+
+def test_what_is_left_of_the_removed_variant_is_refused_by_name_until_it_is_tidied_away(edited: Edited) -> None:
+    left = ("models/digits/basics/continued.keras", "results/train/digits/basics/continued")
+    assert all(name in edited.refused and name in edited.deleted for name in left)
+    assert not any((edited.study.root / name).exists() for name in left)
 
 
 def test_adding_a_variant_trains_that_one_alone(edited: Edited) -> None:

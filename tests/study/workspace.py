@@ -27,6 +27,7 @@ PARAMS = Path(__file__).parent / "project"
 COPIED = ("dvc.yaml", "reported_results.yaml", ".gitignore", ".dvcignore", "MLproject", "conda.yaml", "pipeline")
 DVC_FOLDER = ("config", ".gitignore")
 
+# Those that make outputs: `check` runs whenever parameters have changed, `sync` whenever DVC does.
 STAGES = {
     "fetch@digits",
     "prepare@digits",
@@ -44,6 +45,8 @@ STAGES = {
     "summarize",
     "register@digit-classifier",
 }
+
+WITHOUT_OUTPUTS = {"check", "sync"}
 
 # What depends on the lists of variants: of all studies, and of one.
 AFTER_TRAINING = {stage for stage in STAGES if stage.startswith(("evaluate", "compare", "summarize", "register"))}
@@ -118,11 +121,12 @@ class Study:
         return " ".join(self.run(sys.executable, "-m", "pipeline", "sync").stdout.split())
 
     def status(self) -> dict[str, Any]:
-        """What `dvc repro` would run because of what."""
-        return dict(json.loads(self.dvc("status", "--json")))
+        """Which stages that make outputs `dvc repro` would run because of what."""
+        status = json.loads(self.dvc("status", "--json"))
+        return {stage: why for stage, why in status.items() if stage not in WITHOUT_OUTPUTS}
 
     def repro(self, *arguments: str) -> set[str]:
-        """The stages that ran."""
+        """The stages that ran, of those that make outputs."""
         return ran(self.dvc("repro", *arguments))
 
     def commit(self) -> None:
@@ -175,7 +179,7 @@ class Built:
 
 
 def ran(output: str) -> set[str]:
-    return set(re.findall(r"Running stage '([^']+)'", output))
+    return set(re.findall(r"Running stage '([^']+)'", output)) - WITHOUT_OUTPUTS
 
 
 def make_environment(folder: Path) -> dict[str, str]:

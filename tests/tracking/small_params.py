@@ -35,6 +35,7 @@ def raw_params(*, embedded: bool = False, num_epochs: int = 3) -> dict[str, Any]
             "mnist": {
                 "title": "MNIST",
                 "source": "digit-files",
+                "demonstration": embedded,
                 "classes": ["zero", "one", "two"],
                 "split": {"validation_size": 6, "seed": 1},
                 "example": 3,

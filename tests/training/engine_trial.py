@@ -372,7 +372,7 @@ def main(backend: compute.Backend, folder: Path, part: str) -> None:
     if part == "one_seed":
         results = one_seed_results(backend, folder)
     elif part == "alone":
-        results = by_both(backend, ALONE | (DENSE_ALONE if backend == "jax" else {}))
+        results = by_both(backend, {**ALONE, **(DENSE_ALONE if backend == "jax" else {})})
     else:
         results = seed_results(FAMILY[backend])
     json.dump(results, sys.stdout)
