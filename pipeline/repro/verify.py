@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import random
-import secrets
 import shutil
 import subprocess
 import tempfile
@@ -33,6 +32,7 @@ from pipeline.runtime import process
 # Copied whole: of the package, DVC only watches the modules that can change a result.
 COPIED = ("pipeline", "dvc.yaml", dvc_lock.NAME, "params.yaml", "params")
 SCRATCH = "regularization-verify-"
+LOCK = "lock"
 LAST_LINES = 12
 
 Outcome = Literal["same", "different", "failed"]
@@ -192,25 +192,16 @@ def _environment(root: Path, stage: LockedStage, scratch: Path) -> dict[str, str
 
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
-    """A temporary folder; folders left behind by processes that were killed are removed first."""
+    """A temporary folder with a lock; those that killed processes left behind, whose locks are free, go first."""
     base = Path(tempfile.gettempdir())
-    with _copy_errors(base):
-        for left in base.glob(f"{SCRATCH}*"):
-            if left.suffix != ".lock" and left.stat().st_uid == os.getuid():
-                with contextlib.suppress(Timeout), FileLock(f"{left}.lock", timeout=0) as lock:
-                    shutil.rmtree(left, ignore_errors=True)
-                    Path(lock.lock_file).unlink(missing_ok=True)
-        folder = base / f"{SCRATCH}{secrets.token_hex(8)}"
-        # Locked before it exists, so that no other process takes it for one that was left behind.
-        lock = FileLock(f"{folder}.lock", timeout=0)
-        lock.acquire()
-        folder.mkdir(mode=0o700)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
+    for lock in base.glob(f"{SCRATCH}*/{LOCK}"):
+        with contextlib.suppress(Timeout, OSError), FileLock(lock, timeout=0):
+            shutil.rmtree(lock.parent, ignore_errors=True)
+    with contextlib.ExitStack() as held:
+        with _copy_errors(base):
+            folder = held.enter_context(tempfile.TemporaryDirectory(prefix=SCRATCH, ignore_cleanup_errors=True))
+            held.enter_context(FileLock(Path(folder) / LOCK))
+        yield Path(folder)
 
 
 @contextlib.contextmanager
