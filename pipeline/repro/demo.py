@@ -17,11 +17,7 @@ DVC_CONFIG = "[core]\n    no_scm = True\n    analytics = false\n    check_update
 
 
 def prepare(project: Path) -> Workspace:
-    """Make or refresh the demo's workspace, and return it; the outputs of its stages stay.
-
-    Raises PipelineError when `project` is not the project's root.
-    """
-    require_project(project)
+    """Make or refresh the demo's workspace in the project's root, and return it; the outputs of its stages stay."""
     folder = project / FOLDER
     try:
         fill(project, folder)

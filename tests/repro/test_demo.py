@@ -132,7 +132,7 @@ def test_what_is_not_the_projects_root_is_refused_untouched(project: Path, missi
     (project / missing).unlink()
     before = texts(project)
     with pytest.raises(PipelineError) as raised:
-        demo.prepare(project)
+        demo.require_project(project)
     assert str(raised.value) == f"{project}: expected the project's root, but {missing} is missing there."
     assert texts(project) == before
 
@@ -142,7 +142,7 @@ def test_an_empty_folder_lacks_everything(tmp_path: Path) -> None:
         PipelineError,
         match=r"dvc\.yaml, .*, pipeline, benchmarks/block_costs\.csv, demo/params\.yaml, .*, demo/params/studies\.yaml",
     ):
-        demo.prepare(tmp_path)
+        demo.require_project(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
