@@ -62,7 +62,6 @@ def demo() -> None:
     from pipeline.config.load import load_params
     from pipeline.report import terminal
     from pipeline.repro import demo as demonstration
-    from pipeline.tracking.settings import find_location
 
     demonstration.require_project(Path.cwd())
     # The files themselves, before they are copied: that is where a typing error is to be mended.
@@ -70,6 +69,8 @@ def demo() -> None:
     workspace = demonstration.prepare(Path.cwd())
     demonstration.reproduce(workspace)
     _complete_mlflow(workspace, load_params(workspace.root))
+    from pipeline.tracking.store import find_location
+
     uri = find_location(workspace).shown
     runs = "make ui DEMO=1" if uri.startswith("sqlite:") else uri
     _show(terminal.summary(workspace, params, runs=runs))

@@ -20,8 +20,7 @@ from pipeline.tracking import models, queries, registry
 from pipeline.tracking.queries import TrackedVersion
 from pipeline.tracking.records import variants
 from pipeline.tracking.records.record import registered_name
-from pipeline.tracking.settings import find_location
-from pipeline.tracking.store import opened, require_database
+from pipeline.tracking.store import find_location, opened, require_database
 
 with warnings.catch_warnings():
     # MLflow warns about type hints in its own code.

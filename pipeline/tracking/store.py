@@ -1,4 +1,4 @@
-"""The connection to MLflow: its client, its experiments, the lock that guards upserts, and reports of failures."""
+"""The store of MLflow: where it lies, its client and experiments, the lock that guards upserts, reports of failures."""
 
 import contextlib
 import functools
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import requests
 from filelock import FileLock
@@ -22,7 +23,9 @@ from mlflow.store.entities import PagedList
 from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
 from pipeline.runtime.environment import PARENT_RUN_VARIABLE
-from pipeline.tracking.settings import SQLITE, Location, find_location
+
+SQLITE = "sqlite:///"
+DATABASE = "mlflow.db"
 
 # Raised for refused requests, a locked or foreign database, a dead server, a full disk.
 MLFLOW_ERRORS = (MlflowException, sqlite3.Error, OSError)
@@ -65,6 +68,41 @@ def persistent(action: Callable[Arguments, Result]) -> Callable[Arguments, Resul
         return action(*args, **kwargs)
 
     return wrapper
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where runs are recorded; `artifact_root` and `database` are None if that is a server."""
+
+    uri: str
+    artifact_root: Path | None
+    database: Path | None
+    lock: Path
+
+    @property
+    def shown(self) -> str:
+        """The URI as it may be printed: without a password."""
+        parts = urlsplit(self.uri)
+        if parts.password is None:
+            return self.uri
+        return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{parts.netloc.rpartition('@')[2]}"))
+
+
+def find_location(workspace: Workspace) -> Location:
+    """MLFLOW_TRACKING_URI if set, otherwise DATABASE in the project's root.
+
+    The root is DVC_ROOT if set: `dvc exp run --temp` works in a temporary folder, and its runs must outlive it. A
+    relative SQLite path is relative to the root too. Each database has an artifact folder of its own beside it, because
+    `sync` removes from there what the database does not know.
+    """
+    root = Path(os.environ.get("DVC_ROOT") or workspace.root).resolve()
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{DATABASE}"
+    if not uri.startswith(SQLITE):
+        return Location(uri, artifact_root=None, database=None, lock=root / ".mlflow.lock")
+    database = root / unquote(uri.removeprefix(SQLITE))
+    folder = database.parent
+    artifacts = "mlartifacts" if database.name == DATABASE else f"{database.stem}-mlartifacts"
+    return Location(f"{SQLITE}{database}", folder / artifacts, database, folder / ".mlflow.lock")
 
 
 @dataclass(frozen=True)

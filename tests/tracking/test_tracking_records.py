@@ -10,7 +10,7 @@ from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
 from pipeline.tracking.records.outputs import NotMadeYetError, content_key
 from pipeline.tracking.records.variants import is_logged
-from pipeline.tracking.settings import find_location
+from pipeline.tracking.store import find_location
 
 
 def test_the_key_depends_on_names_and_contents(tmp_path: Path) -> None:
