@@ -18,7 +18,7 @@ from pipeline.config.section import require
 from pipeline.errors import PipelineError
 from pipeline.evaluation import scoring
 from pipeline.inference import files, pictures
-from pipeline.inference.files import Expected, FileInputs
+from pipeline.inference.files import Expected
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
@@ -63,12 +63,21 @@ def predict(
     read = time.perf_counter()
     # The backend that the model is also served with; one that is fast for every family.
     backend.configure("tensorflow", threads=params.compute.threads)
-    model = loading.load_model(workspace, found)
-    loaded = time.perf_counter()
-    outputs = model(np.concatenate([file.examples for file in inputs]))
-    predicted = time.perf_counter()
-    rows = _rows(inputs, _columns(params, dataset, outputs, model=str(found)))
-    return FilePredictions(str(found), rows, read - started, loaded - read, predicted - loaded)
+    try:
+        with loading.open_version(workspace, found) as model:
+            loaded = time.perf_counter()
+            outputs = model.predict(np.concatenate([file.examples for file in inputs]))
+            predicted = time.perf_counter()
+    except loading.UnusableModelError as error:
+        raise PipelineError(f"{found}: {error}\n{error.advice}") from error
+    sizes = [len(file.examples) for file in inputs]
+    columns = {
+        # Names of files may hold any bytes, texts may not.
+        "file": np.repeat([str(file.path).encode(errors="backslashreplace").decode() for file in inputs], sizes),
+        "index": np.concatenate([np.arange(size) for size in sizes]),
+        **_columns(params, dataset, outputs, model=str(found)),
+    }
+    return FilePredictions(str(found), pd.DataFrame(columns), read - started, loaded - read, predicted - loaded)
 
 
 def _columns(params: Params, dataset: str, outputs: NDArray[Any], *, model: str) -> dict[str, NDArray[Any]]:
@@ -91,15 +100,6 @@ def _columns(params: Params, dataset: str, outputs: NDArray[Any], *, model: str)
     }
 
 
-def _rows(files: Sequence[FileInputs], columns: dict[str, NDArray[Any]]) -> pd.DataFrame:
-    sizes = [len(file.examples) for file in files]
-    # Names of files may hold any bytes, texts may not.
-    names = [str(file.path).encode(errors="backslashreplace").decode() for file in files]
-    return pd.DataFrame(
-        {"file": np.repeat(names, sizes), "index": np.concatenate([np.arange(size) for size in sizes]), **columns}
-    )
-
-
 def check_output(path: Path) -> None:
     """Raises PipelineError unless a file of that name can hold predictions: better before than after them."""
     if path.suffix.lower() not in OUTPUT_KINDS or path.is_dir():
@@ -108,7 +108,6 @@ def check_output(path: Path) -> None:
 
 def write(path: Path, predictions: FilePredictions) -> None:
     """Write all rows as CSV, or as JSON with the model beside them, whole or not at all."""
-    check_output(path)
     if path.suffix.lower() == ".csv":
         storage.write_table(path, predictions.rows)
     else:

@@ -42,7 +42,7 @@ def gather(workspace: Workspace, params: Params, task: str, state: ModelState, n
     stored: Outputs | str
     served: Served | str
     try:
-        with loading.open_version(workspace, state.model, number) as model:
+        with loading.open_version(workspace, state.versions[number]) as model:
             stored = _stored(workspace, params, state.versions[number], model.path, targets)
             outputs = model.predict(inputs)
             served = Served(model.path.stat().st_size, _milliseconds(model, inputs[:1]), model.signature, outputs)
@@ -69,10 +69,10 @@ def _champion(
     """The champion in words, and what it predicts: as stored, or anew if its variant was trained again since."""
     if state.champion is None:
         return "there is no champion", None
-    name = f"version {state.champion}"
+    name, version = f"version {state.champion}", state.versions[state.champion]
     try:
-        with loading.open_version(workspace, state.model, state.champion) as model:
-            stored = _stored(workspace, params, state.versions[state.champion], model.path, targets)
+        with loading.open_version(workspace, version) as model:
+            stored = _stored(workspace, params, version, model.path, targets)
             return name, model.predict(inputs) if isinstance(stored, str) else stored
     except UnusableModelError as error:
         return f"{name} cannot be compared with: {error}", None

@@ -3,7 +3,7 @@
 import contextlib
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,13 @@ with warnings.catch_warnings():
     import mlflow.artifacts
     import mlflow.pyfunc
 
-Predict = Callable[[NDArray[Any]], NDArray[np.float32]]
-
 
 class UnusableModelError(Exception):
-    """A logged model that cannot be fetched or loaded, or that fails on good input."""
+    """A logged model that cannot be fetched or loaded, or that fails on good input; `advice` says what may help."""
+
+    def __init__(self, problem: str, advice: str) -> None:
+        super().__init__(problem)
+        self.advice = advice
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,11 @@ class OpenModel:
             return np.asarray(self.served.predict(inputs))
         except Exception as error:
             # The code of a logged model may raise anything.
-            raise UnusableModelError(f"it fails on these inputs: {type(error).__name__}: {error}") from error
+            raise UnusableModelError(
+                f"it fails on these inputs: {type(error).__name__}: {error}",
+                "Name a version that fits the parameters with `--version N`, or run `dvc repro` to train and register "
+                "one.",
+            ) from error
 
 
 def registered_version(workspace: Workspace, params: Params, task: str, number: int | None = None) -> TrackedVersion:
@@ -72,61 +78,36 @@ def registered_version(workspace: Workspace, params: Params, task: str, number: 
     )
 
 
-def load_model(workspace: Workspace, version: TrackedVersion) -> Predict:
-    """The function from inputs (n, ...) to outputs (n, num_outputs) of a version, on the backend that Keras runs on.
-
-    Raises PipelineError, as the function does, when the model is damaged or does not fit, or MLflow does not answer.
-    """
-    sync = "`python -m pipeline sync` logs it again where what was trained lies here"
-    with _explained(version, f"{sync}, and `--version N` names another version."):
-        model = _load(workspace, version.model, version.version)
-
-    def predict(inputs: NDArray[Any]) -> NDArray[np.float32]:
-        fitting = "Name a version that fits the parameters with `--version N`"
-        with _explained(version, f"{fitting}, or run `dvc repro` to train and register one."):
-            return model.predict(inputs)
-
-    return predict
-
-
 @contextlib.contextmanager
-def _explained(version: TrackedVersion, advice: str) -> Iterator[None]:
-    try:
-        yield
-    except UnusableModelError as error:
-        raise PipelineError(f"{version}: {error}\n{advice}") from error
-
-
-@contextlib.contextmanager
-def open_version(workspace: Workspace, model: str, number: int) -> Iterator[OpenModel]:
-    """A version as it is served, fetched from MLflow.
+def open_version(workspace: Workspace, version: TrackedVersion) -> Iterator[OpenModel]:
+    """A version as it is served, fetched from MLflow, on the backend that Keras runs on.
 
     Raises UnusableModelError when it cannot be loaded, PipelineError when MLflow does not answer.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        yield _load(workspace, model, number, folder)
-
-
-def _load(workspace: Workspace, model: str, number: int, folder: str | None = None) -> OpenModel:
-    """Load a version, downloaded into a folder if one is given; otherwise local files are used in place."""
     with opened(workspace) as store:
         client = store.client
-    try:
-        with registry.default_store(client.tracking_uri), warnings.catch_warnings():
-            # They are about MLflow's own code.
-            warnings.simplefilter("ignore")
-            uri = client.get_model_version_download_uri(model, str(number))
-            local = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)
-            signature = Model.load(local).signature
-            served = mlflow.pyfunc.load_model(local)
-        (path,) = (Path(local) / "artifacts").glob("*.keras")
-    except Exception as error:
-        # Downloading raises the store's errors, loading whatever the model's code raises. If the store does not answer
-        # any more, that is the error to report.
-        with opened(workspace):
-            pass
-        raise UnusableModelError(f"it cannot be loaded: {type(error).__name__}: {str(error)[:300]}") from error
-    return OpenModel(path, signature_text(signature.inputs, signature.outputs) if signature else "none", served)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with registry.default_store(client.tracking_uri), warnings.catch_warnings():
+                # They are about MLflow's own code.
+                warnings.simplefilter("ignore")
+                uri = client.get_model_version_download_uri(version.model, str(version.version))
+                local = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)
+                signature = Model.load(local).signature
+                served = mlflow.pyfunc.load_model(local)
+            (path,) = (Path(local) / "artifacts").glob("*.keras")
+        except Exception as error:
+            # Downloading raises the store's errors, loading whatever the model's code raises. If the store does not
+            # answer any more, that is the error to report.
+            with opened(workspace):
+                pass
+            raise UnusableModelError(
+                f"it cannot be loaded: {type(error).__name__}: {str(error)[:300]}",
+                "`python -m pipeline sync` logs it again where what was trained lies here, and `--version N` names "
+                "another version.",
+            ) from error
+        declared = signature_text(signature.inputs, signature.outputs) if signature else "none"
+        yield OpenModel(path, declared, served)
 
 
 def expected_signature(params: Params, task: str) -> str:

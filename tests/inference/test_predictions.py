@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -44,7 +46,8 @@ def predict(params: Params, monkeypatch: pytest.MonkeyPatch) -> Predict:
     monkeypatch.setattr(loading, "registered_version", lambda *arguments: VERSION)
 
     def run(*places: Path, task: str = "mnist-classifier", model: Any = probabilities_by_brightness) -> FilePredictions:
-        monkeypatch.setattr(loading, "load_model", lambda workspace, version: model)
+        opened = contextlib.nullcontext(SimpleNamespace(predict=model))
+        monkeypatch.setattr(loading, "open_version", lambda workspace, version: opened)
         return predictions.predict(Workspace(Path("/nowhere")), params, task, places)
 
     return run

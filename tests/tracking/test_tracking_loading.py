@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from ruamel.yaml import YAML
 
 from pipeline.data import embedded
 from pipeline.errors import PipelineError
+from pipeline.inference import predictions
 from pipeline.tracking import loading, publish
 from tests.tracking import command_line
 
@@ -175,8 +177,9 @@ def test_inputs_that_a_model_refuses_end_in_a_message(registered: Any, monkeypat
         raise ValueError("expected (n, 1000)")
 
     served = loading.OpenModel(Path("small.keras"), "", SimpleNamespace(predict=refuse))
-    monkeypatch.setattr(loading, "_load", lambda *_: served)
-    version = loading.registered_version(registered.workspace, registered.params, MODEL)
-    model = loading.load_model(registered.workspace, version)
+    monkeypatch.setattr(loading, "open_version", lambda *_: contextlib.nullcontext(served))
+    monkeypatch.setattr("pipeline.runtime.backend.configure", lambda *_, **__: None)
+    root = registered.workspace.root
+    np.save(root / "one.npy", np.zeros((28, 28), np.uint8))
     with pytest.raises(PipelineError, match=r"(?s)small: it fails on these inputs: ValueError: expected .*--version N"):
-        model(np.zeros((1, 500), np.float32))
+        predictions.predict(registered.workspace, registered.params, MODEL, [root / "one.npy"])

@@ -55,10 +55,10 @@ def served(ready: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     fake = SimpleNamespace(outputs={1: stored, 2: stored})
 
     @contextlib.contextmanager
-    def open_version(workspace: Any, model: str, number: int) -> Iterator[Any]:
-        outputs = fake.outputs[number]
+    def open_version(workspace: Any, version: Any) -> Iterator[Any]:
+        outputs = fake.outputs[version.version]
         if outputs is None:
-            raise loading.UnusableModelError("it cannot be loaded: OSError: gone")
+            raise loading.UnusableModelError("it cannot be loaded: OSError: gone", "")
         yield SimpleNamespace(
             path=ready.keras_file,
             signature=loading.expected_signature(ready.params, TASK),
