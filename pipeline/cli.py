@@ -213,10 +213,10 @@ def decisions(
     task: TaskName, number: Annotated[int | None, typer.Option(help="Show the checks of this decision.")] = None
 ) -> None:
     """List what was decided about a model: promotions, refusals and rollbacks, the first one first."""
-    from pipeline.promotion import commands
     from pipeline.report import decisions as shown
+    from pipeline.tracking import queries
 
-    history = commands.history(*_here(), task)
+    history = queries.model_state(*_here(), task).history
     _show(shown.table(history) if number is None else shown.details(history, number))
 
 

@@ -3,7 +3,7 @@
 Every check states what was measured and what is required, so that a refusal explains itself.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,8 @@ from pipeline.tracking.decisions import Check
 
 # Another backend and other batches sum float32 numbers in another order, which makes 1e-6 or so.
 PREDICTION_TOLERANCE = 1e-4
-NOT_LOADED = "the model cannot be loaded"
 MAX_LISTED = 3
+NOT_WORSE = "not worse than the champion"
 
 Outputs = NDArray[np.float32]
 
@@ -37,14 +37,6 @@ class Served:
 
 
 @dataclass(frozen=True)
-class WorkTree:
-    """The commit that is checked out, None outside a git repository, and what differs from it."""
-
-    commit: str | None
-    changes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Evidence:
     """All that is known of a version when it is judged.
 
@@ -54,6 +46,7 @@ class Evidence:
     - `stored`: what the evaluation stored of this very model (n, num_outputs), or why there is nothing.
     - `served`: the model as it is served, or why it cannot be loaded.
     - `version_digests` and `present_digests`, by split: of the data that the version was made from, and of those here.
+    - `commit`: the one that is checked out, None outside a git repository; `changes` are the paths that differ from it.
     """
 
     targets: NDArray[Any]
@@ -65,38 +58,36 @@ class Evidence:
     expected_signature: str
     version_digests: Mapping[str, str]
     present_digests: Mapping[str, str]
-    work_tree: WorkTree
+    commit: str | None
+    changes: Sequence[str]
 
 
-def all_checks(gate: Gate, evidence: Evidence, classes: Sequence[str] | None) -> list[Check]:
+def all_checks(gate: Gate, evidence: Evidence, classes: Sequence[str] | None) -> Iterator[Check]:
     """All checks of a classifier with these classes, of a regressor where they are None.
 
     Thresholds that the gate leaves out are not checked.
     """
     if isinstance(evidence.served, str):
-        on_test_set: Iterable[Check] = [Check("figures", False, evidence.served, "predictions of the test set")]
+        yield Check("figures", False, evidence.served, "predictions of the test set")
     else:
+        if evidence.champion_outputs is None:
+            yield Check(NOT_WORSE, not evidence.must_compare, evidence.champion, "the paired comparison")
         # The stored ones are those that the metrics are computed from.
         outputs = evidence.served.outputs if isinstance(evidence.stored, str) else evidence.stored
         if classes is None:
-            on_test_set = _regressor_checks(gate, evidence, outputs)
+            yield from _regressor_checks(gate, evidence, outputs)
         else:
-            on_test_set = _classifier_checks(gate, evidence, outputs, classes)
-    return [
-        *on_test_set,
-        *_served_checks(gate, evidence),
-        reloaded(evidence),
-        data_digests(evidence.version_digests, evidence.present_digests),
-        clean_commit(evidence.work_tree),
-    ]
+            yield from _classifier_checks(gate, evidence, outputs, classes)
+    yield from _served_checks(gate, evidence)
+    yield reloaded(evidence)
+    yield data_digests(evidence.version_digests, evidence.present_digests)
+    yield clean_commit(evidence.commit, evidence.changes)
 
 
 def _classifier_checks(gate: Gate, evidence: Evidence, outputs: Outputs, classes: Sequence[str]) -> Iterator[Check]:
     labels, champion = evidence.targets, evidence.champion_outputs
     correct = scoring.is_correct(outputs, labels)
-    if champion is None:
-        yield _without_champion(evidence)
-    else:
+    if champion is not None:
         yield not_less_accurate(correct, scoring.is_correct(champion, labels), gate.margin, evidence.champion)
     if gate.min_accuracy is not None:
         num_correct = int(np.count_nonzero(correct))
@@ -117,9 +108,7 @@ def _classifier_checks(gate: Gate, evidence: Evidence, outputs: Outputs, classes
 def _regressor_checks(gate: Gate, evidence: Evidence, outputs: Outputs) -> Iterator[Check]:
     targets, champion = evidence.targets, evidence.champion_outputs
     errors = metrics.row_errors(targets, outputs)
-    if champion is None:
-        yield _without_champion(evidence)
-    else:
+    if champion is not None:
         yield not_less_exact(errors, metrics.row_errors(targets, champion), gate.margin, evidence.champion)
     if gate.max_mean_absolute_error is not None:
         value, most = float(errors.mean()), gate.max_mean_absolute_error
@@ -134,16 +123,12 @@ def _served_checks(gate: Gate, evidence: Evidence) -> Iterator[Check]:
     megabytes, milliseconds = f"at most {gate.max_megabytes:g} MB", f"at most {gate.max_milliseconds:g} ms"
     if isinstance(served, str):
         for name, required in (("size", megabytes), ("latency", milliseconds), ("signature", expected)):
-            yield Check(name, False, NOT_LOADED, required)
+            yield Check(name, False, "the model cannot be loaded", required)
         return
     size, latency = served.num_bytes / 1e6, served.milliseconds
     yield Check("size", size <= gate.max_megabytes, f"{size:.2f} MB", megabytes)
     yield Check("latency", latency <= gate.max_milliseconds, f"{latency:.1f} ms per prediction", milliseconds)
     yield Check("signature", served.signature == expected, served.signature, expected)
-
-
-def _without_champion(evidence: Evidence) -> Check:
-    return Check("not worse than the champion", not evidence.must_compare, evidence.champion, "the paired comparison")
 
 
 def not_less_accurate(
@@ -153,7 +138,7 @@ def not_less_accurate(
     pairs = statistics.discordance(correct, champion_correct)
     low, high = statistics.tango_interval(pairs)
     return Check(
-        "not worse than the champion",
+        NOT_WORSE,
         low >= -margin,
         f"{100 * pairs.difference:+.2f} points ({100 * low:+.2f} to {100 * high:+.2f}) against {champion}, "
         f"p = {statistics.mcnemar_p_value(pairs):.2g}",
@@ -168,7 +153,7 @@ def not_less_exact(
     differences = errors - champion_errors
     low, high = statistics.mean_interval(differences)
     return Check(
-        "not worse than the champion",
+        NOT_WORSE,
         high <= margin,
         f"{differences.mean():+.4f} ({low:+.4f} to {high:+.4f}) mean absolute error against {champion}",
         f"{margin:+.4f} at the upper end",
@@ -205,13 +190,13 @@ def data_digests(of_version: Mapping[str, str], present: Mapping[str, str]) -> C
     return Check("data digests", bool(here) and not different, shown, "those of the version")
 
 
-def clean_commit(tree: WorkTree) -> Check:
+def clean_commit(commit: str | None, changes: Sequence[str]) -> Check:
     """Whether what is here is what a commit says."""
-    if tree.commit is None:
+    if commit is None:
         measured = "no commit: not in a git repository"
-    elif tree.changes:
-        listed, num_more = ", ".join(tree.changes[:MAX_LISTED]), len(tree.changes) - MAX_LISTED
-        measured = f"{tree.commit[:8]}, but uncommitted: {listed}{f' and {num_more} more' if num_more > 0 else ''}"
+    elif changes:
+        listed, num_more = ", ".join(changes[:MAX_LISTED]), len(changes) - MAX_LISTED
+        measured = f"{commit[:8]}, but uncommitted: {listed}{f' and {num_more} more' if num_more > 0 else ''}"
     else:
-        measured = f"{tree.commit[:8]}, clean"
-    return Check("git commit", tree.commit is not None and not tree.changes, measured, "a commit without changes")
+        measured = f"{commit[:8]}, clean"
+    return Check("git commit", commit is not None and not changes, measured, "a commit without changes")

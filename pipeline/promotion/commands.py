@@ -4,7 +4,6 @@ A version is checked without a lock, because that takes seconds, and the decisio
 process changed the champion meanwhile, the version is checked again, against the new one.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.config.params import Params
@@ -49,7 +48,7 @@ def promote(
         number = _wanted(state, version)
         found: list[Check] = []
         if dry_run or number != state.champion:
-            found = checks.all_checks(gate, evidence.gather(workspace, params, task, state, number), classes)
+            found += checks.all_checks(gate, evidence.gather(workspace, params, task, state, number), classes)
         decision = _judged(task, state, number, found, override)
         if dry_run or decision.was_champion:
             return decision
@@ -68,7 +67,6 @@ def rollback(workspace: Workspace, params: Params, task: str, reason: str | None
     The version that loses its place is not proposed as challenger again by itself; naming it to `promote` is possible.
     Raises PipelineError when there was none before, or another process is changing the champion.
     """
-    require(params.tasks, task, "task")
     state = queries.model_state(workspace, params, task)
     before = None if state.champion is None else decisions.champion_before(state.history, state.champion)
     if state.champion is None or before is None:
@@ -97,12 +95,6 @@ def rollback(workspace: Workspace, params: Params, task: str, reason: str | None
     if recorded is None:
         raise PipelineError(f"{state.model}: another process changed the champion meanwhile. Nothing was changed.")
     return recorded
-
-
-def history(workspace: Workspace, params: Params, task: str) -> Sequence[Decision]:
-    """Every decision about a task's model, the first one first. Raises PipelineError for an unknown task."""
-    require(params.tasks, task, "task")
-    return queries.model_state(workspace, params, task).history
 
 
 def _wanted(state: ModelState, version: str) -> int:

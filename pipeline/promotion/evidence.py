@@ -19,10 +19,10 @@ from pipeline.data import preprocessing
 from pipeline.data.examples import read_images, read_rows
 from pipeline.io import git, storage
 from pipeline.io.paths import Workspace
-from pipeline.promotion.checks import Evidence, Outputs, Served, WorkTree
+from pipeline.promotion.checks import Evidence, Outputs, Served
 from pipeline.runtime import backend
 from pipeline.tracking import loading
-from pipeline.tracking.loading import OpenModel, UnusableModelError
+from pipeline.tracking.loading import UnusableModelError
 from pipeline.tracking.queries import ModelState, TrackedVersion
 from pipeline.tracking.records.data import DATASET_SPLITS, SIGNAL_SPLITS
 
@@ -45,10 +45,15 @@ def gather(workspace: Workspace, params: Params, task: str, state: ModelState, n
         with loading.open_version(workspace, state.versions[number]) as model:
             stored = _stored(workspace, params, state.versions[number], model.path, targets)
             outputs = model.predict(inputs)
-            served = Served(model.path.stat().st_size, _milliseconds(model, inputs[:1]), model.signature, outputs)
+            seconds = timeit.repeat(lambda: model.predict(inputs[:1]), repeat=NUM_WARM_UPS + NUM_TIMED, number=1)
+            milliseconds = 1000 * statistics.median(seconds[NUM_WARM_UPS:])
+            served = Served(model.path.stat().st_size, milliseconds, model.signature, outputs)
     except UnusableModelError as error:
         stored = served = str(error)
     champion, champion_outputs = _champion(workspace, params, state, inputs, targets)
+    # Of a signal, the extended rows too.
+    splits = SIGNAL_SPLITS if data in params.signals else DATASET_SPLITS
+    commit, changes = work_tree(workspace.root)
     return Evidence(
         targets=targets,
         champion=champion,
@@ -58,8 +63,9 @@ def gather(workspace: Workspace, params: Params, task: str, state: ModelState, n
         served=served,
         expected_signature=loading.expected_signature(params, task),
         version_digests=state.versions[number].digests,
-        present_digests=_digests(workspace, params, data),
-        work_tree=work_tree(workspace.root),
+        present_digests={split: preprocessing.digest(*_examples(workspace, params, data, split)) for split in splits},
+        commit=commit,
+        changes=changes,
     )
 
 
@@ -97,31 +103,17 @@ def _stored(
     return stored
 
 
-def _milliseconds(model: OpenModel, one: NDArray[Any]) -> float:
-    """The median time of predicting one example."""
-    seconds = timeit.repeat(lambda: model.predict(one), repeat=NUM_WARM_UPS + NUM_TIMED, number=1)
-    return 1000 * statistics.median(seconds[NUM_WARM_UPS:])
-
-
-def work_tree(root: Path) -> WorkTree:
-    """The state of the git repository around a folder.
+def work_tree(root: Path) -> tuple[str | None, list[str]]:
+    """The commit that the git repository around a folder has checked out, if any, and the paths that differ from it.
 
     Of untracked files only those of the study count, and none that git ignores: a user's own may lie anywhere.
     """
     commit = git.commit(root)
-    if commit is None:
-        return WorkTree(None)
     status = git.output(root, "status", "--porcelain", "--untracked-files=no")
     untracked = git.output(root, "ls-files", "--others", "--exclude-standard", "--", *STUDY)
     if status is None or untracked is None:
-        return WorkTree(commit, ("git status fails",))
-    return WorkTree(commit, (*(line[3:] for line in status.splitlines()), *untracked.splitlines()))
-
-
-def _digests(workspace: Workspace, params: Params, data: str) -> dict[str, str]:
-    """The digests of the splits that lie here; of a signal's extended rows too."""
-    splits = SIGNAL_SPLITS if data in params.signals else DATASET_SPLITS
-    return {split: preprocessing.digest(*_examples(workspace, params, data, split)) for split in splits}
+        return commit, ["git status fails"]
+    return commit, [*(line[3:] for line in status.splitlines()), *untracked.splitlines()]
 
 
 def _examples(workspace: Workspace, params: Params, data: str, split: str) -> tuple[NDArray[Any], NDArray[Any]]:

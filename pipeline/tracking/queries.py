@@ -124,7 +124,7 @@ def version_at(workspace: Workspace, model: str, version: str) -> tuple[TrackedV
 def model_state(workspace: Workspace, params: Params, task: str) -> ModelState:
     """The present state of a task's registered model.
 
-    Raises PipelineError when there is none, no database, or MLflow does not answer.
+    Raises PipelineError when the task is unknown, there is no model or database, or MLflow does not answer.
     """
     model = registered_name(params, task)
     require_database(workspace, task)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.config.studies import Gate
 from pipeline.promotion import checks
-from pipeline.promotion.checks import Evidence, Served, WorkTree
+from pipeline.promotion.checks import Evidence, Served
 from pipeline.tracking.decisions import Check
 
 NUM = 400
@@ -50,7 +50,8 @@ def evidence(outputs: Any, champion: Any = None, **changes: Any) -> Evidence:
         expected_signature=SIGNATURE,
         version_digests=DIGESTS,
         present_digests=DIGESTS,
-        work_tree=WorkTree("c" * 40),
+        commit="c" * 40,
+        changes=(),
     )
     return replace(plain, **changes)
 
@@ -141,9 +142,9 @@ def test_thresholds_that_are_left_out_are_not_checked() -> None:
             "test bbbbbbbb here, unknown of the version",
         ),
         (evidence(answers(20), present_digests={}), "data digests", "no data here"),
-        (evidence(answers(20), work_tree=WorkTree(None)), "git commit", "no commit: not in a git repository"),
+        (evidence(answers(20), commit=None), "git commit", "no commit: not in a git repository"),
         (
-            evidence(answers(20), work_tree=WorkTree("c" * 40, ("a", "b", "c", "d", "e"))),
+            evidence(answers(20), changes=("a", "b", "c", "d", "e")),
             "git commit",
             "cccccccc, but uncommitted: a, b, c and 2 more",
         ),

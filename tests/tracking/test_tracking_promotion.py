@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.errors import PipelineError
 from pipeline.promotion import commands, evidence
-from pipeline.tracking import loading, publish, store
+from pipeline.tracking import loading, publish, queries, store
 from pipeline.tracking.decisions import Decision
 from tests.tracking import command_line, promotable, store_copies
 from tests.tracking.promotable import GATE, TASK, git
@@ -78,8 +78,12 @@ def rollback(stages: Any, reason: str | None = None) -> Any:
     return commands.rollback(stages.workspace, stages.params, TASK, reason)
 
 
+def decided(stages: Any) -> tuple[Decision, ...]:
+    return queries.model_state(stages.workspace, stages.params, TASK).history
+
+
 def history(stages: Any) -> list[tuple[str, int, int | None, int | None]]:
-    found = commands.history(stages.workspace, stages.params, TASK)
+    found = decided(stages)
     assert [item.number for item in found] == list(range(1, len(found) + 1))
     return [(item.action, item.version, item.champion_before, item.champion_after) for item in found]
 
@@ -130,7 +134,7 @@ def test_a_refusal_is_recorded_and_changes_nothing(ready: Any, served: Any) -> N
     assert [check.name for check in verdict.failed] == ["reloaded model"]
     assert aliases(ready) == {"champion": 1, "challenger": 2}
     assert history(ready) == [FIRST, ("refused", 2, 1, 1)]
-    assert commands.history(ready.workspace, ready.params, TASK)[-1].why == "Failed: reloaded model."
+    assert decided(ready)[-1].why == "Failed: reloaded model."
 
 
 def test_a_dry_run_checks_but_records_nothing(ready: Any, served: Any) -> None:
@@ -146,7 +150,7 @@ def test_a_dry_run_checks_but_records_nothing(ready: Any, served: Any) -> None:
 def test_an_override_is_recorded_with_its_reason(ready: Any, served: Any) -> None:
     (ready.workspace.root / ".gitignore").unlink()
     assert promote(ready, override="We must ship today").action == "promoted"
-    decision = commands.history(ready.workspace, ready.params, TASK)[-1]
+    decision = decided(ready)[-1]
     assert (decision.action, decision.overridden) == ("promoted", True)
     assert decision.why == "We must ship today (Failed: git commit.)"
     assert aliases(ready) == {"champion": 2}
@@ -195,7 +199,7 @@ def test_rollbacks_lead_back_along_the_line_of_champions(ready: Any, served: Any
     assert rollback(ready, "It fails on sevens").champion_after == 1
     assert aliases(ready) == {"champion": 1}
     assert history(ready)[-1] == ("rolled back", 2, 2, 1)
-    assert commands.history(ready.workspace, ready.params, TASK)[-1].why == "It fails on sevens"
+    assert decided(ready)[-1].why == "It fails on sevens"
     with pytest.raises(PipelineError, match=r"expected a champion before the present one \(version 1\)"):
         rollback(ready)
     assert promote(ready, version="2").action == "promoted"
@@ -354,7 +358,7 @@ def test_without_a_database_there_are_no_decisions_and_none_is_made(stages: Any)
     database = stages.workspace.root / "mlflow.db"
     database.unlink()
     with pytest.raises(PipelineError, match=r"mlflow\.db: expected MLflow's database, but there is none"):
-        commands.history(stages.workspace, stages.params, TASK)
+        decided(stages)
     assert not database.exists()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
 from pipeline.config.params import Params
+from pipeline.config.section import require
 from pipeline.io import dvc_lock
 from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
@@ -214,8 +215,8 @@ class StageItem:
 
 
 def registered_name(params: Params, task: str) -> str:
-    """The registered model of a task; demonstration models have names of their own."""
-    return f"{DEMO_MODEL}{task}" if params.is_embedded(params.tasks[task].dataset) else task
+    """The registered model of a task; demonstration models have names of their own. Raises PipelineError if unknown."""
+    return f"{DEMO_MODEL}{task}" if params.is_embedded(require(params.tasks, task, "task").dataset) else task
 
 
 def stage_name(stage: str, item: str) -> str:
