@@ -161,19 +161,16 @@ def report() -> None:
     from pipeline.report.models import models_page
 
     workspace, params = _here()
-    pages = {
-        "README.md": readme.best_of_each_study(workspace, params),
-        "docs/results.md": readme.results(workspace, params),
-    }
-    for name, table in pages.items():
-        path = workspace.root / name
-        storage.write_bytes(path, readme.update(storage.read_text(path), table, name).encode())
-    docs = workspace.root / "docs"
-    storage.write_bytes(docs / "models.md", f"{models_page(workspace, params)}\n".encode())
-    template = docs / "findings.md.jinja"
+    root, template = workspace.root, workspace.root / "docs" / "findings.md.jinja"
+    pages = {}
+    for name, write in (("README.md", readme.best_of_each_study), ("docs/results.md", readme.results)):
+        table = write(workspace, params)
+        pages[name] = readme.update(storage.read_text(root / name), table, name)
+    pages["docs/models.md"] = f"{models_page(workspace, params)}\n"
     if template.is_file():
-        text = findings(workspace, params, storage.read_text(template))
-        storage.write_bytes(docs / "findings.md", text.encode())
+        pages["docs/findings.md"] = findings(workspace, params, storage.read_text(template))
+    for name, text in pages.items():
+        storage.write_bytes(root / name, text.encode())
 
 
 TaskName = Annotated[str, typer.Argument(help="A registered model, such as mnist-classifier.")]
