@@ -16,6 +16,7 @@ from pipeline.config.params import Params
 from pipeline.io.paths import Workspace
 from pipeline.tracking import registry, runs
 from pipeline.tracking.records.outputs import NotMadeYetError
+from pipeline.tracking.records.record import registered_name
 from pipeline.tracking.stage_table import STAGES, address
 from pipeline.tracking.store import Store, best_effort, connect, every_page, opened
 
@@ -57,13 +58,12 @@ def publish(workspace: Workspace, params: Params, stage: str, item: str) -> None
     """
     entry = STAGES[stage]
     records = [*entry.records(workspace, params, item), *entry.completes(workspace, params, item)]
-    plan = registry.registration(workspace, params, item) if entry.registers else None
     with best_effort(workspace):
         store = connect(workspace)
         for record in records:
             runs.upsert(store, record)
-        if plan is not None:
-            registry.register_version(store, plan)
+        if entry.registers:
+            registry.register_version(store, workspace, params, item)
         if entry.refreshes_cards:
             shown = {record.tags["variant"] for record in records if "variant" in record.tags}
             for task in params.tasks:
@@ -93,18 +93,16 @@ def synchronize(workspace: Workspace, params: Params) -> SyncReport:
 
 
 def _sync_item(store: Store, report: SyncReport, workspace: Workspace, params: Params, stage: str, item: str) -> None:
-    entry = STAGES[stage]
-    # Before anything is written: a selection whose model is not here is not shown either.
-    plan = registry.registration(workspace, params, item) if entry.registers else None
-    for record in entry.records(workspace, params, item):
-        outcome, _ = runs.upsert(store, record)
-        getattr(report, outcome).append(f"{record.experiment}: {record.name}")
-    if plan is not None:
-        outcome = registry.register_version(store, plan)
+    # Registered first: a selection whose model is not here is not shown either.
+    if STAGES[stage].registers:
+        outcome = registry.register_version(store, workspace, params, item)
         # Versions that are not selected any more have cards too.
         if registry.refresh_versions(store, workspace, params, item) and outcome == "unchanged":
             outcome = "repaired"
-        getattr(report, outcome).append(f"registered model: {plan.name}")
+        getattr(report, outcome).append(f"registered model: {registered_name(params, item)}")
+    for record in STAGES[stage].records(workspace, params, item):
+        outcome, _ = runs.upsert(store, record)
+        getattr(report, outcome).append(f"{record.experiment}: {record.name}")
 
 
 def _remove_orphans(store: Store, report: SyncReport) -> None:

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from mlflow import MlflowClient
@@ -36,53 +35,35 @@ CARD = "model_card"
 MAX_DESCRIPTION = 5000
 
 
-@dataclass(frozen=True)
-class Registration:
-    """The variant whose model should be a version of a registered model, and the selection that chose it."""
-
-    name: str
-    description: str
-    card: str
-    variant: RunRecord
-    selection: RunRecord
-
-
-def registration(workspace: Workspace, params: Params, task: str) -> Registration:
-    """Read which variant was selected for a task. Raises NotMadeYetError when that, or its model, is missing."""
-    selection = studies.selection_record(workspace, params, task)
-    name = selection.params["selected"]
-    if name not in params.all_variants:
-        raise NotMadeYetError(
-            f"{workspace.selection(task)}: selects {name!r}, which the parameters no longer have. Run `dvc repro`."
-        )
-    variant = variants.variant_record(workspace, params, name, params.all_variants[name].study)
-    return Registration(
-        name=registered_name(params, task),
-        description=_model_description(params, params.tasks[task].dataset),
-        card=_card(workspace, params, task, variant),
-        variant=variant,
-        selection=selection,
-    )
-
-
 @persistent
-def register_version(store: Store, plan: Registration) -> Outcome:
-    """Upsert the version with the variant's model, its card and its aliases; the variant's run too if it is missing."""
-    run_id = runs.upsert(store, plan.variant)[1]
+def register_version(store: Store, workspace: Workspace, params: Params, task: str) -> Outcome:
+    """Upsert the version with the model selected for a task, its card and aliases; its run too if it is missing.
+
+    Raises NotMadeYetError, before anything is written, when the selection or its model is missing.
+    """
+    client, selection = store.client, studies.selection_record(workspace, params, task)
+    name, selected = selection.tags["registered_model"], selection.params["selected"]
+    if selected not in params.all_variants:
+        raise NotMadeYetError(
+            f"{workspace.selection(task)}: selects {selected!r}, which the parameters no longer have. Run `dvc repro`."
+        )
+    variant = variants.variant_record(workspace, params, selected, params.all_variants[selected].study)
+    card = _card(workspace, params, task, variant)
+    run_id = runs.upsert(store, variant)[1]
     with store.lock():
-        new_model = _ensure_registered_model(store.client, plan)
-        version = _find_version(store.client, plan.name, plan.variant.key)
+        new_model = _ensure_registered_model(client, params, selection)
+        version = _find_version(client, name, variant.key)
         new_version = version is None
         if version is None:
-            made = _create_version(store.client, plan, run_id)
+            made = _create_version(client, selection, variant, card, run_id)
             # Another workspace on the same server may have made one at the same time: the first one stays.
-            version = _find_version(store.client, plan.name, plan.variant.key) or made
+            version = _find_version(client, name, variant.key) or made
             if version.version != made.version:
-                store.client.delete_model_version(plan.name, str(made.version))
+                client.delete_model_version(name, str(made.version))
         changes = [
             new_model,
-            _complete_version(store.client, version, plan.variant, plan.card),
-            _ensure_aliases(store.client, plan, version),
+            _complete_version(client, version, variant, card),
+            _ensure_aliases(client, version, task, selected),
         ]
     if new_version:
         return "created"
@@ -100,14 +81,12 @@ def refresh_versions(store: Store, workspace: Workspace, params: Params, task: s
         variant = version.tags.get("variant")
         if variant not in params.all_variants:
             continue
-        try:
+        with contextlib.suppress(NotMadeYetError):
             record = variants.variant_record(workspace, params, variant, params.all_variants[variant].study)
-        except NotMadeYetError:
-            continue
-        if record.key == version.tags.get(runs.CONTENT_KEY):
-            card = _card(workspace, params, task, record)
-            with store.lock():
-                changed |= _complete_version(store.client, version, record, card)
+            if record.key == version.tags.get(runs.CONTENT_KEY):
+                card = _card(workspace, params, task, record)
+                with store.lock():
+                    changed |= _complete_version(store.client, version, record, card)
     return changed
 
 
@@ -150,10 +129,11 @@ def _find_version(client: MlflowClient, name: str, key: str) -> ModelVersion | N
     return min(same, key=lambda version: int(version.version), default=None)
 
 
-def _ensure_registered_model(client: MlflowClient, plan: Registration) -> bool:
-    tags = {"task": plan.selection.tags["task"], "data": plan.selection.tags["data"]}
+def _ensure_registered_model(client: MlflowClient, params: Params, selection: RunRecord) -> bool:
+    tags, description = selection.tags, _model_description(params, selection.tags["dataset"])
     try:
-        client.create_registered_model(plan.name, tags=tags, description=plan.description)
+        kept = {"task": tags["task"], "data": tags["data"]}
+        client.create_registered_model(tags["registered_model"], tags=kept, description=description)
     except MlflowException as error:
         if error.error_code != EXISTS_ALREADY:
             raise
@@ -161,18 +141,20 @@ def _ensure_registered_model(client: MlflowClient, plan: Registration) -> bool:
     return True
 
 
-def _create_version(client: MlflowClient, plan: Registration, run_id: str) -> ModelVersion:
+def _create_version(
+    client: MlflowClient, selection: RunRecord, variant: RunRecord, card: str, run_id: str
+) -> ModelVersion:
     logged = models.model_of(client, client.get_run(run_id))
     if logged is None:
         raise MlflowException(f"run {run_id} has no model")
-    tags = {**_version_tags(plan.variant), "dvc_stage": plan.selection.tags["dvc_stage"]}
+    tags = {**_version_tags(variant), "dvc_stage": selection.tags["dvc_stage"]}
     with default_store(client.tracking_uri):
         return client.create_model_version(
-            plan.name,
+            selection.tags["registered_model"],
             source=f"models:/{logged.model_id}",
             run_id=run_id,
             tags=tags,
-            description=card_description(plan.card),
+            description=card_description(card),
             model_id=logged.model_id,
         )
 
@@ -200,19 +182,19 @@ def default_store(uri: str) -> Iterator[None]:
             os.environ["MLFLOW_TRACKING_URI"] = before
 
 
-def _ensure_aliases(client: MlflowClient, plan: Registration, version: ModelVersion) -> bool:
+def _ensure_aliases(client: MlflowClient, version: ModelVersion, task: str, variant: str) -> bool:
     """Make the selected version the challenger, unless it is the champion, or was and has been rolled back.
 
     Without a champion there is nothing to compare it with, and it becomes the champion.
     """
-    number, aliases = int(version.version), _aliases_of(client, plan.name)
+    number, aliases = int(version.version), _aliases_of(client, version.name)
     if CHAMPION not in aliases:
         decision = Decision(
             action="registered",
-            task=plan.selection.tags["task"],
-            model=plan.name,
+            task=task,
+            model=version.name,
             version=number,
-            variant=plan.variant.tags["variant"],
+            variant=variant,
             champion_before=None,
             champion_after=number,
             why="The model had no champion to be held against.",
@@ -223,9 +205,9 @@ def _ensure_aliases(client: MlflowClient, plan: Registration, version: ModelVers
     if challenger == aliases.get(CHALLENGER):
         return False
     if challenger is None:
-        client.delete_registered_model_alias(plan.name, CHALLENGER)
+        client.delete_registered_model_alias(version.name, CHALLENGER)
     else:
-        client.set_registered_model_alias(plan.name, CHALLENGER, str(challenger))
+        client.set_registered_model_alias(version.name, CHALLENGER, str(challenger))
     return True
 
 
