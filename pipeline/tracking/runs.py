@@ -54,7 +54,10 @@ def upsert(store: Store, record: RunRecord, live: Mapping[str, str] = MappingPro
     client, own = store.client, live.get(record.name)
     with store.lock():
         experiment = store.ensure_experiment(record.experiment, record.experiment_tags)
-        found = find_run(client, experiment, record.key)
+        has_key = f"tags.{CONTENT_KEY} = '{record.key}'"
+        known = all_runs(client, [experiment], has_key)
+        # A finished one if there are several.
+        found = min(known, key=lambda run: (run.info.status != FINISHED, run.info.start_time), default=None)
         if found is not None and (own is None or found.info.status == FINISHED):
             for dropped in live.values():
                 _close_and_delete(client, dropped, FINISHED)
@@ -67,7 +70,10 @@ def upsert(store: Store, record: RunRecord, live: Mapping[str, str] = MappingPro
             complete(store, own, record, live)
         else:
             _create_whole(store, experiment, record)
-        return "created", _settle(client, experiment, record.key)
+        finished = all_runs(client, [experiment], f"{has_key} and attributes.status = '{FINISHED}'")
+        deleted = delete_duplicates(client, finished)
+        (kept,) = {str(run.info.run_id) for run in finished} - {run.info.run_id for run in deleted}
+        return "created", kept
 
 
 def _create_whole(store: Store, experiment: str, record: RunRecord) -> None:
@@ -80,20 +86,6 @@ def _create_whole(store: Store, experiment: str, record: RunRecord) -> None:
         with contextlib.suppress(MlflowException):
             store.client.delete_run(run_id)
         raise
-
-
-def find_run(client: MlflowClient, experiment_id: str, key: str) -> Run | None:
-    """The run with a content key, a finished one if there are several."""
-    runs = all_runs(client, [experiment_id], f"tags.{CONTENT_KEY} = '{key}'")
-    return min(runs, key=lambda run: (run.info.status != FINISHED, run.info.start_time), default=None)
-
-
-def _settle(client: MlflowClient, experiment_id: str, key: str) -> str:
-    """Delete all finished runs with a content key but the oldest, and return its id."""
-    same = all_runs(client, [experiment_id], f"tags.{CONTENT_KEY} = '{key}' and attributes.status = '{FINISHED}'")
-    deleted = delete_duplicates(client, same)
-    (kept,) = {str(run.info.run_id) for run in same} - {run.info.run_id for run in deleted}
-    return kept
 
 
 def delete_duplicates(client: MlflowClient, finished: Iterable[Run]) -> list[Run]:
