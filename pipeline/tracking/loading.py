@@ -18,7 +18,7 @@ from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
 from pipeline.tracking import models, queries, registry
 from pipeline.tracking.queries import TrackedVersion
-from pipeline.tracking.records import variants
+from pipeline.tracking.records import data
 from pipeline.tracking.records.record import registered_name
 from pipeline.tracking.store import find_location, opened, require_database
 
@@ -112,7 +112,8 @@ def open_version(workspace: Workspace, version: TrackedVersion) -> Iterator[Open
 
 def expected_signature(params: Params, task: str) -> str:
     """The inputs and outputs that every version of a task's model must declare."""
-    return signature_text(*map(models.schema, variants.model_tensors(params, params.tasks[task].dataset)))
+    inputs, _, outputs = data.tensors(params, params.tasks[task].dataset)
+    return signature_text(models.schema(inputs), models.schema(outputs))
 
 
 def signature_text(*schemas: Schema | None) -> str:

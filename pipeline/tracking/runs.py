@@ -260,18 +260,18 @@ def _metric_time(client: MlflowClient, run: Run, record: RunRecord, name: str) -
 
 
 def _complete_curves(client: MlflowClient, run: Run, record: RunRecord) -> bool:
-    names = {point.name for point in record.curves}
+    names = {name for name, _, _ in record.curves}
     if run.info.status == FINISHED and names <= run.data.metrics.keys():
         # A finished run has all points of its curves. To read them all would take seconds for forty runs.
         return False
     histories = {name: client.get_metric_history(run.info.run_id, name) for name in names & run.data.metrics.keys()}
     known = {(name, point.step) for name, history in histories.items() for point in history}
-    last = max((point.step for point in record.curves), default=0)
+    last = max((epoch for _, epoch, _ in record.curves), default=0)
     missing = [
         # The outputs do not say how long an epoch took: one millisecond keeps the points in order.
-        Metric(point.name, point.value, record.time - last + point.step, step=point.step)
-        for point in record.curves
-        if (point.name, point.step) not in known
+        Metric(name, value, record.time - last + epoch, step=epoch)
+        for name, epoch, value in record.curves
+        if (name, epoch) not in known
     ]
     log_points(client, run.info.run_id, missing)
     return bool(missing)

@@ -111,7 +111,7 @@ def dataset_versions(
             if split not in values:
                 raise damaged(path, f"{section}.{split}", "none")
     source_kind, source = _source(params, data)
-    inputs, targets = tensors(params, data)
+    inputs, targets, _ = tensors(params, data)
     return tuple(
         DatasetVersion(
             name=f"{data}-{split}",
@@ -127,11 +127,11 @@ def dataset_versions(
     )
 
 
-def tensors(params: Params, data: str) -> tuple[Tensor, Tensor]:
-    """The inputs and targets of a dataset or signal."""
+def tensors(params: Params, data: str) -> tuple[Tensor, Tensor, Tensor]:
+    """The inputs and targets of a dataset or signal, and what a model on it gives."""
     if data in params.signals:
-        return Tensor("float32", (params.signals[data].num_points,)), WAVE_PARAMETERS
-    return IMAGES, LABELS
+        return Tensor("float32", (params.signals[data].num_points,)), WAVE_PARAMETERS, WAVE_PARAMETERS
+    return IMAGES, LABELS, Tensor("float32", (len(params.datasets[data].classes),))
 
 
 def _shape_of_features(path: Path) -> tuple[int, ...]:

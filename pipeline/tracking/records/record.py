@@ -34,13 +34,7 @@ NOTES = {
 }
 
 
-@dataclass(frozen=True)
-class CurvePoint:
-    """One value of a curve at an epoch."""
-
-    name: str
-    step: int
-    value: float
+Curves = Sequence[tuple[str, int, float]]
 
 
 @dataclass(frozen=True)
@@ -90,7 +84,7 @@ class RunContent(TypedDict, total=False):
 
     params: Mapping[str, str]
     metrics: Mapping[str, float]
-    curves: tuple[CurvePoint, ...]
+    curves: Curves
     attachments: tuple[Attachment, ...]
     datasets: tuple[DatasetVersion, ...]
     model: ModelFile
@@ -100,7 +94,7 @@ class RunContent(TypedDict, total=False):
 class RunRecord:
     """One run as it should be. `time` is in milliseconds since 1970, of when the outputs were written here.
 
-    `children` are runs below it, of parameters, metrics and tags alone.
+    `curves` have each metric's name, epoch and value. `children` are runs below it, of parameters, metrics and tags.
     """
 
     experiment: str
@@ -111,7 +105,7 @@ class RunRecord:
     tags: Mapping[str, str]
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
-    curves: tuple[CurvePoint, ...] = ()
+    curves: Curves = ()
     attachments: tuple[Attachment, ...] = ()
     datasets: tuple[DatasetVersion, ...] = ()
     model: ModelFile | None = None

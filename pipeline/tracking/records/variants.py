@@ -15,9 +15,9 @@ from pipeline.io import history as histories
 from pipeline.io import outcomes, storage
 from pipeline.io.paths import Workspace
 from pipeline.tracking import flatten
-from pipeline.tracking.records.data import DATASET_SPLITS, IMAGES, SIGNAL_SPLITS, dataset_versions, tensors
+from pipeline.tracking.records.data import DATASET_SPLITS, SIGNAL_SPLITS, dataset_versions, tensors
 from pipeline.tracking.records.outputs import existing, files_of
-from pipeline.tracking.records.record import Attachment, CurvePoint, ModelFile, RunRecord, StageItem, Tensor
+from pipeline.tracking.records.record import Attachment, Curves, ModelFile, RunRecord, StageItem
 
 # MLflow's UI draws no more than 320 points of a curve, and a point costs 0.1 ms to log: 7 of them for each of 1,000
 # epochs of 5 ms would be 15 % of the training time. Longer runs log every n-th epoch; history.csv has them all.
@@ -58,7 +58,7 @@ def variant_record(
     splits = SIGNAL_SPLITS if is_regressor else DATASET_SPLITS
     has_kernels = with_kernels and name in params.derived and workspace.kernels(name).is_dir()
     kernels = files_of([workspace.kernels(name)]) if has_kernels else []
-    inputs, outputs = model_tensors(params, variant.dataset)
+    inputs, _, outputs = tensors(params, variant.dataset)
     return item.record(
         [model, *trained_files],
         outputs=[model, *trained_files, *kernels],
@@ -139,24 +139,17 @@ def evaluated_records(workspace: Workspace, params: Params, study: str) -> list[
     return [variant_record(workspace, params, name, study) for name in names]
 
 
-def curve_points(history: pd.DataFrame) -> tuple[CurvePoint, ...]:
+def curve_points(history: pd.DataFrame) -> Curves:
     """The curves of history.csv, thinned like those of a live run."""
     logged = history[[is_logged(epoch, len(history)) for epoch in history["epoch"]]]
-    points = logged.melt("epoch").to_dict("records")
-    return tuple(CurvePoint(str(point["variable"]), int(point["epoch"]), float(point["value"])) for point in points)
+    points = logged.melt("epoch")[["variable", "epoch", "value"]]
+    return [(str(name), int(epoch), float(value)) for name, epoch, value in points.itertuples(index=False)]
 
 
 def is_logged(epoch: int, num_epochs: int) -> bool:
     """Whether an epoch (from 1) is a point of the curves in MLflow: the last one always is."""
     stride = -(-num_epochs // MAX_CURVE_POINTS)
     return (num_epochs - epoch) % stride == 0
-
-
-def model_tensors(params: Params, data: str) -> tuple[Tensor, Tensor]:
-    """What a model on a dataset or signal takes and gives, as it is logged."""
-    if data in params.signals:
-        return tensors(params, data)
-    return IMAGES, Tensor("float32", (len(params.datasets[data].classes),))
 
 
 def _evaluation(item: StageItem, model: Path) -> tuple[dict[str, float], tuple[Attachment, ...]]:
