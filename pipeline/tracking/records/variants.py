@@ -69,7 +69,7 @@ def variant_record(
             **variant_params(workspace, params, name),
             **{f"parameters.{kind}": str(count) for kind, count in trained.parameters.model_dump().items()},
         },
-        metrics={**_training_metrics(trained), **tested, **_gaps(trained, tested)},
+        metrics={**_training_metrics(trained, tested), **tested},
         curves=curve_points(histories.read(existing(results / "history.csv"))),
         attachments=(*item.attached("training", trained_files), *evaluation, *item.attached("kernels", kernels)),
         datasets=dataset_versions(workspace, params, variant.dataset, splits if tested else splits[:2]),
@@ -180,22 +180,19 @@ def _test_metrics(metrics: dict[str, Any]) -> dict[str, float]:
     return named
 
 
-def _training_metrics(trained: ClassifierTraining | RegressorTraining) -> dict[str, float]:
+def _training_metrics(trained: ClassifierTraining | RegressorTraining, tested: dict[str, float]) -> dict[str, float]:
+    """What was measured in training, and how much larger that of the final weights is than on the test set."""
     return flatten.numbers(
         {
             **{f"best_val_{name}": value for name, value in trained.validation.best},
             **{f"best_train_{name}": value for name, value in trained.train.best},
             **{f"train_evaluated_{name}": value for name, value in trained.train_evaluated},
+            **{
+                f"train_test_gap_{name}": value - tested[f"test_{name}"]
+                for name, value in trained.train_evaluated
+                if f"test_{name}" in tested
+            },
             "best_epoch": trained.best_epoch,
             "epochs": trained.epochs,
         }
     )
-
-
-def _gaps(trained: ClassifierTraining | RegressorTraining, tested: dict[str, float]) -> dict[str, float]:
-    """By how much the metrics of the final weights are larger in training than on the test set."""
-    return {
-        f"train_test_gap_{name}": value - tested[f"test_{name}"]
-        for name, value in trained.train_evaluated
-        if f"test_{name}" in tested
-    }
