@@ -65,8 +65,6 @@ STAGES: Mapping[str, StageRuns] = {
 
 def address(params: Params, stage: str, item: str) -> str:
     """DVC's name of a stage's item. The stages that train or repeat a variant are named by the variant's group."""
-    if STAGES[stage].records is variants.variant_records:
-        stage = variants.STAGE_OF_GROUP[params.variant_group(item)]
-    elif stage == "repeat":
-        stage = studies.REPEATED_BY[params.variant_group(item)]
+    if stage in ("train", "repeat"):
+        stage = variants.STAGES_OF_GROUP[params.variant_group(item)][stage]
     return stage_name(stage, item)

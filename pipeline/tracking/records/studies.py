@@ -12,14 +12,7 @@ from pipeline.tracking import flatten
 from pipeline.tracking.records import outputs
 from pipeline.tracking.records.data import dataset_versions
 from pipeline.tracking.records.record import SELECTION, SUMMARY, RunRecord, StageItem, embedded_first, registered_name
-
-# DVC's name of the stage that repeats a variant, by the variant's group.
-REPEATED_BY = {
-    "variants": "repeat",
-    "swept": "repeat_swept",
-    "derived": "repeat_derived",
-    "transfers": "repeat_transfer",
-}
+from pipeline.tracking.records.variants import STAGES_OF_GROUP
 
 
 def comparison_record(workspace: Workspace, params: Params, study: str) -> RunRecord:
@@ -51,7 +44,7 @@ def contrast_record(workspace: Workspace, params: Params, study: str) -> RunReco
 
 def repeat_record(workspace: Workspace, params: Params, name: str) -> RunRecord:
     """The repeats of a variant in its study, and below it a run per seed, of validation metrics alone."""
-    spec, stage = params.all_repeated[name], REPEATED_BY[params.variant_group(name)]
+    spec, stage = params.all_repeated[name], STAGES_OF_GROUP[params.variant_group(name)]["repeat"]
     path = workspace.repeated_training(spec.repeats, name)
     seeds = outputs.table(path, "seed").set_index("seed")
     record = StageItem(workspace, params, stage, name, spec.dataset, spec.repeats).record(

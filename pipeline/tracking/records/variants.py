@@ -23,14 +23,14 @@ from pipeline.tracking.records.record import Attachment, Curves, ModelFile, RunR
 # epochs of 5 ms would be 15 % of the training time. Longer runs log every n-th epoch; history.csv has them all.
 MAX_CURVE_POINTS = 250
 
-# DVC's names of the stages that train.
-STAGE_OF_GROUP = {
-    "variants": "train",
-    "warm_started": "warm_start",
-    "swept": "train_swept",
-    "derived": "derive",
-    "transfers": "transfer",
-    "regressors": "regress",
+# DVC's names of the stages that train and that repeat a variant, by the variant's group; some groups are not repeated.
+STAGES_OF_GROUP = {
+    "variants": {"train": "train", "repeat": "repeat"},
+    "warm_started": {"train": "warm_start"},
+    "swept": {"train": "train_swept", "repeat": "repeat_swept"},
+    "derived": {"train": "derive", "repeat": "repeat_derived"},
+    "transfers": {"train": "transfer", "repeat": "repeat_transfer"},
+    "regressors": {"train": "regress"},
 }
 
 
@@ -79,7 +79,7 @@ def variant_record(
 
 def variant_item(workspace: Workspace, params: Params, name: str, study: str) -> StageItem:
     """A variant in a study as the item of the stage that trains it."""
-    stage = STAGE_OF_GROUP[params.variant_group(name)]
+    stage = STAGES_OF_GROUP[params.variant_group(name)]["train"]
     return StageItem(workspace, params, stage, name, params.all_variants[name].dataset, study)
 
 
