@@ -46,13 +46,12 @@ def damaged(path: Path, expected: str, received: object) -> PipelineError:
     )
 
 
-def values(path: Path, *keys: str) -> list[Any]:
-    """The values of keys of a JSON file. Raises NotMadeYetError without the file, PipelineError without a key."""
-    return values_of(storage.read_json(existing(path)), path, *keys)
+def values(path: Path, *keys: str, part: Mapping[str, Any] | None = None) -> list[Any]:
+    """The values of keys of a JSON file, or of that `part` of it.
 
-
-def values_of(content: Mapping[str, Any], path: Path, *keys: str) -> list[Any]:
-    """The values of keys of a part of a JSON file. Raises PipelineError when one is missing."""
+    Raises NotMadeYetError without the file, PipelineError without a key.
+    """
+    content = storage.read_json(existing(path)) if part is None else part
     _check_names("key", path, keys, content)
     return [content[key] for key in keys]
 

@@ -105,7 +105,7 @@ def conclusions_record(workspace: Workspace, params: Params, study: str) -> RunR
     results = workspace.conclusions(study)
     path, maps = results / "conclusions.json", results / "heat_maps"
     conclusions, agreement = outputs.values(path, "conclusions", "agreement_with_reported")
-    found = [outputs.values_of(entry, path, "number", "claim", "verdict", "numbers") for entry in conclusions]
+    found = [outputs.values(path, "number", "claim", "verdict", "numbers", part=part) for part in conclusions]
     files = outputs.files_of([results])
     item = StageItem(workspace, params, "conclude", study, params.conclusions[study].dataset, study)
     return item.record(
