@@ -53,7 +53,7 @@ class ServedModel(PythonModel):
 
         self.model = keras.saving.load_model(context.artifacts["model"], compile=False, safe_mode=True)
         self.call = graph(self.model)
-        self.check = CHECKS[context.model_config["kind"]]
+        self.kind = context.model_config["kind"]
         guard_server()
 
     def predict(  # type: ignore[override]
@@ -62,7 +62,7 @@ class ServedModel(PythonModel):
         """Predict in batches. Raises RefusedError for any input but images or waves of the model's shape."""
         import keras
 
-        inputs = self.check(model_input, tuple(self.model.input_shape[1:]))
+        inputs = checked(self.kind, model_input, tuple(self.model.input_shape[1:]))
         batches = (inputs[start : start + BATCH_SIZE] for start in range(0, len(inputs), BATCH_SIZE))
         return np.concatenate([keras.ops.convert_to_numpy(self.call(batch)) for batch in batches]).astype(np.float32)
 
@@ -82,30 +82,14 @@ def graph(model: Any) -> Callable[[np.ndarray], Any]:
     return compiled
 
 
-def checked_images(model_input: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Images as float32 (n, *shape), from an array or nested lists."""
-    expected = f"expected images of shape (n, {', '.join(map(str, shape))}) with pixels from 0 to {MAX_PIXEL}"
-    images = numbers(model_input, shape, expected)
-    if not np.isfinite(images).all():
-        raise RefusedError(f"{expected}, got NaN or infinite pixels")
-    if images.min() < 0 or images.max() > MAX_PIXEL:
-        raise RefusedError(f"{expected}, got pixels from {images.min()} to {images.max()}")
-    return images.astype(np.float32)
+def checked(kind: str, model_input: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """One or more images or waves as float32 (n, *shape), from an array or nested lists of any number type.
 
-
-def checked_waves(model_input: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Waves as float32 (n, *shape), from an array or nested lists."""
-    expected = f"expected waves of shape (n, {', '.join(map(str, shape))}) with finite values"
-    waves = numbers(model_input, shape, expected)
-    with np.errstate(over="ignore"):
-        waves = waves.astype(np.float32)
-    if not np.isfinite(waves).all():
-        raise RefusedError(f"{expected}, got NaN, infinite values or some beyond the range of float32")
-    return waves
-
-
-def numbers(model_input: Any, shape: tuple[int, ...], expected: str) -> np.ndarray:
-    """One or more examples of a shape, as numbers of any type. Raises RefusedError saying what was expected."""
+    Raises RefusedError saying what was expected.
+    """
+    is_image = kind == "classifier"
+    what, values = ("images", f"pixels from 0 to {MAX_PIXEL}") if is_image else ("waves", "finite values")
+    expected = f"expected {what} of shape (n, {', '.join(map(str, shape))}) with {values}"
     try:
         array = np.asarray(model_input)
     except ValueError as error:
@@ -114,7 +98,15 @@ def numbers(model_input: Any, shape: tuple[int, ...], expected: str) -> np.ndarr
         raise RefusedError(f"{expected}, got values of type {array.dtype}")
     if array.ndim == 0 or array.shape[1:] != shape or len(array) == 0:
         raise RefusedError(f"{expected} and at least one of them, got shape {array.shape}")
-    return array
+    with np.errstate(over="ignore"):
+        inputs = array.astype(np.float32)
+    if is_image and not np.isfinite(array).all():
+        raise RefusedError(f"{expected}, got NaN or infinite pixels")
+    if is_image and (array.min() < 0 or array.max() > MAX_PIXEL):
+        raise RefusedError(f"{expected}, got pixels from {array.min()} to {array.max()}")
+    if not np.isfinite(inputs).all():
+        raise RefusedError(f"{expected}, got NaN, infinite values or some beyond the range of float32")
+    return inputs
 
 
 def guard_server() -> None:
@@ -137,10 +129,5 @@ def guard_server() -> None:
 
     server.invocations = guarded  # type: ignore[attr-defined]
 
-
-CHECKS: dict[str, Callable[[Any, tuple[int, ...]], np.ndarray]] = {
-    "classifier": checked_images,
-    "regressor": checked_waves,
-}
 
 mlflow.models.set_model(ServedModel())
