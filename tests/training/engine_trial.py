@@ -322,7 +322,7 @@ def dense_results(family: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def by_both(backend: compute.Backend, variants: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def by_both(backend: compute.Backend, variants: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Variants of a backend's family, each trained by the engine and by plain Keras."""
     family = FAMILY[backend]
     # TensorFlow takes longer to compile a few steps than to take them; on JAX each operation would be compiled.
