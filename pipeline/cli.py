@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -97,12 +99,9 @@ def _complete_mlflow(workspace: Workspace, params: Params) -> None:
     from pipeline.report import terminal
     from pipeline.tracking import publish, queries
 
-    try:
-        publish.synchronize(workspace, params)
+    with _without_mlflow():
+        publish.complete(workspace, params)
         _show(terminal.registered(queries.all_versions(workspace)))
-    except PipelineError as error:
-        # The results are there all the same.
-        print(f"warning: MLflow is not complete: {error} Then run `python -m pipeline sync`.", file=sys.stderr)
 
 
 @app.command()
@@ -117,11 +116,35 @@ def pull_champions() -> None:
 
 
 @app.command()
-def sync() -> None:
+def sync(
+    incremental: Annotated[
+        bool,
+        typer.Option(
+            "--incremental",
+            help="Nothing if these results were synced before, whatever was since done in MLflow by hand; a failure of "
+            "MLflow's is a warning.",
+        ),
+    ] = False,
+) -> None:
     """Bring MLflow to the state of this workspace's results: make what is missing, repair what is partial."""
     from pipeline.tracking import publish
 
-    _show(str(publish.synchronize(*_here())))
+    workspace, params = _here()
+    if not incremental:
+        _show(str(publish.synchronize(workspace, params)))
+        return
+    with _without_mlflow():
+        report = publish.complete(workspace, params)
+        _show("MLflow is complete." if report is None else str(report))
+
+
+@contextlib.contextmanager
+def _without_mlflow() -> Iterator[None]:
+    """Turn a failure of MLflow's into a warning: the results are there all the same."""
+    try:
+        yield
+    except PipelineError as error:
+        print(f"warning: MLflow is not complete: {error} Then run `python -m pipeline sync`.", file=sys.stderr)
 
 
 @app.command()

@@ -136,6 +136,16 @@ def test_repro_where_there_is_no_pipeline(call: Call, tmp_path: Path, repository
     assert "Traceback" not in result.stderr
 
 
+def test_an_incremental_sync_with_a_server_that_does_not_answer_is_a_warning(
+    call: Call, tmp_path: Path, repository: Path
+) -> None:
+    params_files.copy(repository, tmp_path)
+    result = call("-m", "pipeline", "sync", "--incremental", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert result.returncode == 0
+    assert result.stderr.startswith("warning: MLflow is not complete: http://127.0.0.1:9: ")
+    assert "python -m pipeline sync" in result.stderr
+
+
 def test_sync_with_a_server_that_does_not_answer(call: Call, tmp_path: Path, repository: Path) -> None:
     params_files.copy(repository / "demo", tmp_path)
     # Port 9 of this machine: nobody listens there.

@@ -95,8 +95,8 @@ def stale_stages(root: Path) -> dict[str, set[str]]:
     try:
         with Repo(str(root)) as repo:
             graph = repo.index.graph
-            # The graph also has what `dvc add` tracks, which cannot be run.
-            stages = [stage for stage in graph if isinstance(stage, PipelineStage)]
+            # Not what `dvc add` tracks, which cannot be run, nor what is for plain `dvc repro`: it runs every time.
+            stages = [stage for stage in graph if isinstance(stage, PipelineStage) and not stage.always_changed]
             needs = {
                 stage.name: {needed.name for needed in graph.successors(stage) if isinstance(needed, PipelineStage)}
                 for stage in stages

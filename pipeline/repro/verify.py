@@ -78,7 +78,8 @@ def open_project(workspace: Workspace) -> Project:
     try:
         with Repo(str(root)) as repository:
             # A stage's `addressing` would depend on the working folder.
-            addresses = [stage.name for stage in repository.index.stages if isinstance(stage, PipelineStage)]
+            found = [stage for stage in repository.index.stages if isinstance(stage, PipelineStage)]
+            addresses = [stage.name for stage in found if stage.outs]
             cache = Path(repository.cache.local.path)
     except DvcException as error:
         raise PipelineError(f"{root}: DVC cannot read the project: {error}. Run `dvc status` there.") from None

@@ -3,6 +3,7 @@
 Runs and versions are created where they are missing, and else completed, so that publishing again changes nothing.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -12,13 +13,18 @@ from pathlib import Path
 
 from mlflow.entities import Run, ViewType
 
+from pipeline.config.load import FILES
 from pipeline.config.params import Params
+from pipeline.io import dvc_lock
 from pipeline.io.paths import Workspace
 from pipeline.tracking import registry, runs
 from pipeline.tracking.records.outputs import NotMadeYetError
 from pipeline.tracking.records.record import registered_name
 from pipeline.tracking.stage_table import STAGES, address
 from pipeline.tracking.store import Store, best_effort, connect, every_page, opened
+
+# Tag of an experiment: the last state of a workspace that `synchronize` has brought MLflow to, nothing missing.
+SYNCHRONIZED = "synchronized_state"
 
 # Folders that MLflow makes for a run or a logged model.
 ARTIFACT_FOLDER = re.compile(r"(m-)?[0-9a-f]{32}")
@@ -71,28 +77,54 @@ def publish(workspace: Workspace, params: Params, stage: str, item: str) -> None
                     registry.refresh_versions(store, workspace, params, task)
 
 
+def complete(workspace: Workspace, params: Params) -> SyncReport | None:
+    """Synchronize unless this very state was synchronized before; None then, after one request.
+
+    What somebody has since changed in MLflow by hand is not looked for. Raises as `synchronize` does.
+    """
+    with opened(workspace) as store:
+        known = store.client.search_experiments(filter_string=f"tags.{SYNCHRONIZED} = '{state_of(workspace)}'")
+    return None if known else synchronize(workspace, params)
+
+
+def state_of(workspace: Workspace) -> str:
+    """A hash of what decides on the content of MLflow: outputs (by dvc.lock), parameters, reported figures and code."""
+    package = Path(__file__).parents[1]
+    files = [workspace.root / name for name in (dvc_lock.NAME, *FILES)]
+    files += [workspace.reported_results, *sorted(package.rglob("*.py"))]
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()]
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+
+
 def synchronize(workspace: Workspace, params: Params) -> SyncReport:
     """Bring MLflow to the state of the workspace's outputs, and change nothing that is right.
 
     Raises PipelineError when MLflow cannot be reached or does not answer as it should.
     """
-    report = SyncReport()
+    report, state = SyncReport(), state_of(workspace)
+    experiments: set[str] = set()
     with opened(workspace) as store:
         report.closed.extend(map(_label, runs.close_dead(store, _experiments(store))))
         for stage in STAGES:
             for item in STAGES[stage].items(params):
                 try:
-                    _sync_item(store, report, workspace, params, stage, item)
+                    experiments |= _sync_item(store, report, workspace, params, stage, item)
                 except NotMadeYetError:
                     report.skipped.append(address(params, stage, item))
         with store.lock():
             finished = runs.all_runs(store.client, _experiments(store), f"attributes.status = '{runs.FINISHED}'")
             report.removed.extend(map(_label, runs.delete_duplicates(store.client, finished)))
         _remove_orphans(store, report)
+        if experiments and not report.skipped:
+            (first,) = store.client.search_experiments(filter_string=f"name = '{min(experiments)}'")
+            store.client.set_experiment_tag(first.experiment_id, SYNCHRONIZED, state)
     return report
 
 
-def _sync_item(store: Store, report: SyncReport, workspace: Workspace, params: Params, stage: str, item: str) -> None:
+def _sync_item(
+    store: Store, report: SyncReport, workspace: Workspace, params: Params, stage: str, item: str
+) -> set[str]:
+    """Synchronize what comes of an item of a stage; returns the names of the experiments that it is in."""
     # Registered first: a selection whose model is not here is not shown either.
     if STAGES[stage].registers:
         outcome = registry.register_version(store, workspace, params, item)
@@ -100,9 +132,11 @@ def _sync_item(store: Store, report: SyncReport, workspace: Workspace, params: P
         if registry.refresh_versions(store, workspace, params, item) and outcome == "unchanged":
             outcome = "repaired"
         getattr(report, outcome).append(f"registered model: {registered_name(params, item)}")
-    for record in STAGES[stage].records(workspace, params, item):
+    records = STAGES[stage].records(workspace, params, item)
+    for record in records:
         outcome, _ = runs.upsert(store, record)
         getattr(report, outcome).append(f"{record.experiment}: {record.name}")
+    return {record.experiment for record in records}
 
 
 def _remove_orphans(store: Store, report: SyncReport) -> None:

@@ -250,10 +250,30 @@ def test_sync_makes_every_kind_once(whole: Any) -> None:
     assert whole.view.experiments() == {"data", "digits", "activity", "waves", "summary", "model-selection"}
     second = publish.synchronize(whole.workspace, whole.params)
     assert (second.num_changes, len(second.unchanged)) == (0, len(first.created))
+    assert_completed_once(whole)
+
+
+def assert_completed_once(whole: Any) -> None:
+    """A state that was synchronized is known, and no other; what was deleted by hand since is for `synchronize`."""
+
+    def complete() -> publish.SyncReport | None:
+        return publish.complete(whole.workspace, whole.params)
+
+    assert complete() is None
+    lock = whole.workspace.root / "dvc.lock"
+    lock.write_text("schema: '2.0'\n")
+    assert isinstance(complete(), publish.SyncReport)
+    assert complete() is None
+    client = whole.view.client
+    client.delete_run(whole.view.run("data", "prepare@mnist").info.run_id)
+    assert complete() is None
+    assert len(publish.synchronize(whole.workspace, whole.params).created) == 1
 
 
 def test_sync_skips_every_kind_that_is_not_made_yet(whole: Any) -> None:
     report = publish.synchronize(whole.workspace, whole.params)
+    # What is skipped may be there the next time.
+    assert publish.complete(whole.workspace, whole.params) is not None
     assert report.num_changes == 0
     assert {name.partition("@")[0] for name in report.skipped} == {
         "compare",
