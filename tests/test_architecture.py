@@ -13,6 +13,7 @@ from typing import Any, get_args
 import grimp
 import pytest
 from dvc.repo import Repo
+from dvc.utils.serialize import modify_yaml
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
@@ -243,6 +244,15 @@ def test_no_name_of_params_stands_in_a_command(repository: Path) -> None:
     stages = YAML(typ="safe").load(repository / "dvc.yaml")["stages"]
     commands = {name: stage.get("do", stage)["cmd"] for name, stage in stages.items()}
     assert {name: command for name, command in commands.items() if "${" in command} == {}
+
+
+def test_dvc_yaml_is_as_dvc_writes_it(repository: Path, tmp_path: Path) -> None:
+    """`dvc freeze` and the like then change no other line."""
+    copy = tmp_path / "dvc.yaml"
+    copy.write_bytes((repository / "dvc.yaml").read_bytes())
+    with modify_yaml(copy):
+        pass
+    assert copy.read_text() == (repository / "dvc.yaml").read_text()
 
 
 def test_every_stage_module_is_a_stage(repository: Path) -> None:

@@ -28,6 +28,7 @@ VARIANTS_COLUMNS = (
     "reported_test_accuracy",
     "difference",
 )
+HEADLINE = ("val_accuracy", "test_accuracy", "test_loss")
 # Sources print four digits; digits beyond these are rounding errors, which must not decide about a tolerance.
 DIFFERENCE_DECIMALS = 6
 
@@ -65,6 +66,11 @@ def study_rows(
 def variants_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The rows as a table, a column that is wholly empty included."""
     return pd.DataFrame(rows, columns=list(VARIANTS_COLUMNS))
+
+
+def headlines(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """The few metrics by which variants are compared first, the same in every study that lists them."""
+    return {row["variant"]: {metric: row[metric] for metric in HEADLINE} for row in rows}
 
 
 def ranking(

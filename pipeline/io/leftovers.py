@@ -55,6 +55,7 @@ def _made(workspace: Workspace, params: Params) -> set[Path]:
     return {
         workspace.variants_table,
         workspace.searches_table,
+        *(workspace.headline(name) for name in params.all_variants),
         *(workspace.dataset_results(name) for name in (*params.datasets, *params.signals)),
         *(workspace.model(name, variant) for name, variant in params.all_variants.items()),
         *(workspace.training_results(name, variant) for name, variant in params.all_variants.items()),

@@ -20,6 +20,10 @@ class Workspace:
     def variants_table(self) -> Path:
         return self.root / "results" / "variants.csv"
 
+    def headline(self, variant: str) -> Path:
+        """The few metrics of a variant that `dvc metrics show` has in its row."""
+        return self.root / "results" / "metrics" / f"{variant}.json"
+
     @property
     def searches_table(self) -> Path:
         return self.root / "results" / "searches.csv"

@@ -18,6 +18,7 @@ LEFT = (
     "models/mnist/removed-study",
     "models/repeats/fashion/renamed",
     "results/compare/removed-study",
+    "results/metrics/renamed.json",
     "results/outcomes/renamed.json",
     "results/repeats/fashion/training/renamed.csv",
     "results/search/renamed",
@@ -31,12 +32,12 @@ def params(repository: Path) -> Params:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, repository: Path) -> Workspace:
-    """Every output that dvc.yaml declares, empty; folders hold a file."""
+def workspace(tmp_path: Path, repository: Path, params: Params) -> Workspace:
+    """Every output that dvc.yaml declares, empty; a folder holds a file for each variant."""
     for stage in Repo(repository).index.stages:
-        for out in stage.outs:
-            path = tmp_path / out.def_path
-            write(path if path.suffix else path / "file")
+        for path in (tmp_path / out.def_path for out in stage.outs):
+            for file in [path] if path.suffix else [path / f"{name}.json" for name in params.all_variants]:
+                write(file)
     return Workspace(tmp_path)
 
 

@@ -28,6 +28,16 @@ def test_every_variant_has_a_row_in_each_study_that_lists_it(results: Workspace,
     ]
 
 
+def test_dvc_shows_a_few_metrics_of_each_variant(results: Workspace, params: Params) -> None:
+    summarize.main(results, params, "all")
+    shown = {path.stem: storage.read_json(path) for path in results.headline("wide").parent.iterdir()}
+    assert shown == {
+        "narrow": {"val_accuracy": 0.97, "test_accuracy": 0.965, "test_loss": 0.14},
+        "wide": {"val_accuracy": 0.98, "test_accuracy": 0.975, "test_loss": 0.11},
+        "deep": {"val_accuracy": 0.979, "test_accuracy": 0.975, "test_loss": 0.15},
+    }
+
+
 def test_reported_columns_are_empty_on_embedded_data(results: Workspace, content: dict[str, Any]) -> None:
     content["sources"]["shape-files"] = {
         "kind": "embedded",
