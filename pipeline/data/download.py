@@ -64,14 +64,17 @@ class Offer(NamedTuple):
 def fetch_files(files: IdxFiles, folder: Path, *, mirror: str | None, limits: Limits = DEFAULT_LIMITS) -> None:
     """Place every IDX file of a dataset, gzipped, into a folder: from the mirror, or else the first source that has it.
 
-    A source is a folder or an http(s) address that holds files. Publishers compress the same content differently, so it
+    A source is a folder or an http(s) address that holds files; a mirror may hold them decompressed, with or without
+    the ending .gz. Publishers compress the same content differently, so it
     is compressed anew, and the bytes in the folder are the same from every source. What fails the check is neither
     written to disk nor held decompressed in memory.
     Raises PipelineError when no source serves a file, with each source's reason and what to do.
     """
     mirrored = [f"{mirror.rstrip('/')}/{files.folder}"] if mirror else []
     for name, sha256 in files.sha256.items():
-        offers = [Offer(source, name, sha256) for source in (*mirrored, *files.urls)]
+        plain = [Offer(source, name.removesuffix(".gz"), sha256) for source in mirrored if _is_http(source)]
+        offers = [*(Offer(source, name, sha256) for source in mirrored), *plain]
+        offers += [Offer(source, name, sha256) for source in files.urls]
         wanted = f"{files.folder}/{name} and the dataset's other files beside it"
         _, content = _first_served(name, offers, _hash_of_idx, limits, _advice(wanted, mirror))
         storage.write_bytes(folder / name, idx.compress(idx.decompress(content, max_size=limits.max_size)))
@@ -134,14 +137,20 @@ def _hash_of_idx(content: bytes, limits: Limits) -> str:
         raise SourceError(f"{error}; discarded") from None
 
 
+def _is_http(source: str) -> bool:
+    return source.startswith(("http://", "https://"))
+
+
 def _load(source: str, name: str, limits: Limits) -> bytes:
-    if source.startswith(("http://", "https://")):
+    if _is_http(source):
         return _download(f"{source.rstrip('/')}/{name}", limits)
     if "://" in source:
         raise SourceError("expected a folder or an http:// or https:// address")
     path = Path(source).expanduser() / name
     if not path.parent.is_dir():
         raise SourceError("no such folder")
+    if not path.is_file():
+        path = path.with_name(name.removesuffix(".gz"))
     if not path.is_file():
         raise SourceError("no such file in this folder")
     try:

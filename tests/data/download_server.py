@@ -134,5 +134,7 @@ BEHAVIOURS: dict[str, Callable[[Handler], object]] = {
     "disguised": lambda handler: handler.whole(idx.compress(labels_header(3) + bytes(1_000))),
     "great-bomb": lambda handler: handler.whole(handler.server.bomb),
     "boasts": lambda handler: handler.whole(idx.compress(labels_header(2**32 - 1))),
+    "decompressed": lambda handler: handler.whole(PLAIN),
+    "decompressed-renamed": lambda handler: handler.head(404) if ".gz" in handler.path else handler.whole(PLAIN),
     "lies": lambda handler: handler.whole(idx.compress(labels_header(3_001) + PLAIN[8:])),
 }

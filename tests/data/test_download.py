@@ -169,6 +169,29 @@ def test_the_mirror_comes_before_the_public_sources(server: Server, folder: Path
     assert server.paths == []
 
 
+@pytest.mark.parametrize("name", [NAME, NAME.removesuffix(".gz")], ids=["with .gz", "without .gz"])
+def test_a_mirror_may_hold_decompressed_files(folder: Path, tmp_path: Path, name: str) -> None:
+    """A browser or 7-Zip has decompressed them."""
+    (tmp_path / "mnist").mkdir()
+    (tmp_path / "mnist" / name).write_bytes(PLAIN)
+    download.fetch_files(idx_files("ftp://a.example"), folder, mirror=str(tmp_path), limits=IMPATIENT)
+    assert (folder / NAME).read_bytes() == idx.compress(PLAIN)
+
+
+@pytest.mark.parametrize("behaviour", ["decompressed", "decompressed-renamed"])
+def test_a_mirroring_server_may_hold_decompressed_files(server: Server, folder: Path, behaviour: str) -> None:
+    download.fetch_files(idx_files("ftp://a.example"), folder, mirror=server.url(behaviour), limits=IMPATIENT)
+    assert (folder / NAME).read_bytes() == idx.compress(PLAIN)
+
+
+@pytest.mark.parametrize("content", [PLAIN[:-1], PLAIN + b"1", idx.decompress(WRONG), PLAIN[:3]])
+def test_a_decompressed_file_of_other_content_is_refused(folder: Path, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / NAME).write_bytes(content)
+    with pytest.raises(PipelineError, match=r"expected .*; discarded"):
+        fetch([str(tmp_path)], folder)
+    assert list(folder.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("mirror", "expected"),
     [
