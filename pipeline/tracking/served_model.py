@@ -104,6 +104,11 @@ def checked(kind: str, model_input: Any, shape: tuple[int, ...]) -> np.ndarray:
         raise RefusedError(f"{expected}, got NaN or infinite pixels")
     if is_image and (array.min() < 0 or array.max() > MAX_PIXEL):
         raise RefusedError(f"{expected}, got pixels from {array.min()} to {array.max()}")
+    if is_image and array.dtype.kind == "f" and 0 < array.max() <= 1:
+        raise RefusedError(
+            f"{expected}, got {array.min()} to {array.max()}, as if divided by {MAX_PIXEL}: multiply them by "
+            f"{MAX_PIXEL}; pixels of images that really are almost black are taken as whole numbers"
+        )
     if not np.isfinite(inputs).all():
         raise RefusedError(f"{expected}, got NaN, infinite values or some beyond the range of float32")
     return inputs

@@ -21,6 +21,7 @@ REFUSED = {
     "nan": "got NaN or infinite pixels",
     "too bright": "got pixels from",
     "negative": "got pixels from -255.0",
+    "divided by 255": "got 0.0 to 1.0, as if divided by 255: multiply them by 255;",
     "flat": "got shape (5, 784)",
     "one image without a batch": "got shape (28, 28)",
     "no image": "got shape (0, 28, 28)",
@@ -28,7 +29,7 @@ REFUSED = {
     "true and false": "got values of type bool",
     "ragged": "got rows of unequal length",
 }
-BAD_REQUESTS = ("nan", "300", "-1", "text", "null", "ragged", "wrong shape", "empty", "no key")
+BAD_REQUESTS = ("nan", "300", "divided by 255", "-1", "text", "null", "ragged", "wrong shape", "empty", "no key")
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,11 @@ def test_raw_pixels_of_any_number_type_pass(trial: dict[str, Any], name: str) ->
     np.testing.assert_allclose(probabilities, np.array(trial["in process"]["uint8"]))
 
 
+@pytest.mark.parametrize("name", ["almost black", "black"])
+def test_whole_numbers_and_black_are_not_taken_for_divided_pixels(trial: dict[str, Any], name: str) -> None:
+    assert np.array(trial["in process"][name]).shape == (5, 3)
+
+
 def test_batches_give_what_single_images_give(trial: dict[str, Any]) -> None:
     expected = np.repeat(trial["in process"]["uint8"], 300, axis=0)
     np.testing.assert_allclose(trial["in process"]["many"], expected, rtol=1e-4)
@@ -99,6 +105,11 @@ def test_the_server_does_not_round_pixels(trial: dict[str, Any]) -> None:
     (fraction, exact), (whole, rounded) = trial["by http"]["fractions"], trial["by http"]["whole"]
     assert (fraction, whole) == (200, 200)
     assert exact != rounded
+
+
+def test_the_server_takes_almost_black_images_as_whole_numbers(trial: dict[str, Any]) -> None:
+    status, _ = trial["by http"]["almost black"]
+    assert status == 200
 
 
 @pytest.mark.parametrize("name", BAD_REQUESTS)
