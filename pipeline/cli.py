@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pipeline.config.params import Params
     from pipeline.io.paths import Workspace
 
-# Exit status of a promotion that the gate refuses, as against 1 of a mistake.
-REFUSED = 3
+# Exit status of a promotion that the gate refuses, and of predictions of some files only, as against 1 of a mistake.
+REFUSED, INCOMPLETE = 3, 4
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -246,13 +246,20 @@ def predict(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            help="PNG, JPEG, .npy and IDX files, or folders of them. Pictures are made as MNIST or Fashion-MNIST has "
+            help="Pictures, .npy and IDX files, or folders of them. Pictures are made as MNIST or Fashion-MNIST has "
             "them; arrays are raw pixels (28, 28) or (n, 28, 28), of the waves' task (1000,) or (n, 1000).",
             show_default=False,
         ),
     ],
     version: Annotated[int | None, typer.Option(min=1, help="Which version instead of the champion.")] = None,
     output: Annotated[Path | None, typer.Option(help="A .csv or .json file for all rows.")] = None,
+    each: Annotated[bool, typer.Option("--each", help="Read each digit of a picture with several.")] = False,
+    transpose: Annotated[
+        bool, typer.Option("--transpose", help="Swap rows and columns first: EMNIST's files have them so.")
+    ] = False,
+    skip_unusable: Annotated[
+        bool, typer.Option("--skip-unusable", help="Predict the other files where some cannot be used; exit status 4.")
+    ] = False,
 ) -> None:
     """Predict files with the champion of a task: class and probability, or the parameters of waves."""
     from pipeline.inference import predictions
@@ -260,10 +267,13 @@ def predict(
     workspace, params = _here()
     if output is not None:
         predictions.check_output(output)
-    found = predictions.predict(workspace, params, task, inputs, version=version)
+    reading = predictions.Reading(each=each, transposed=transpose, skip_unusable=skip_unusable)
+    found = predictions.predict(workspace, params, task, inputs, version=version, reading=reading)
     if output is not None:
         predictions.write(output, found)
     _show(predictions.shown(found, output))
+    if found.unusable:
+        sys.exit(INCOMPLETE)
 
 
 @app.command()

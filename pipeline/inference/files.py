@@ -1,9 +1,7 @@
 """Read a user's pictures, NumPy arrays and IDX files as arrays that a model takes, and check each."""
 
-import struct
-import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 from tokenize import TokenError
@@ -11,40 +9,36 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from pipeline.config.data import PictureKind
 from pipeline.data import idx
 from pipeline.errors import PipelineError
-from pipeline.inference import pictures
+from pipeline.inference import picture_files, pictures, writing
+from pipeline.inference.picture_files import UnusableError
 
 # The files of a folder that are read; IDX files of images, not of labels.
-PATTERNS = ("*.png", "*.jpg", "*.jpeg", "*.npy", "*idx3-ubyte", "*idx3-ubyte.gz")
-# Pictures of kinds that cannot be read: they are refused, and not left out silently.
-REFUSED_PATTERNS = ("*.bmp", "*.gif", "*.heic", "*.tif", "*.tiff", "*.webp")
-ACCEPTED = "PNG, JPEG, .npy or IDX (gzipped or not)"
+PATTERNS = (*picture_files.PATTERNS, "*.npy", "*idx3-ubyte", "*idx3-ubyte.gz")
+ACCEPTED = f"a picture ({picture_files.NAMES}), .npy or IDX (gzipped or not)"
 # The first bytes of each kind of file.
-PNG, JPEG, NPY, GZIP, IDX = b"\x89PNG", b"\xff\xd8\xff", b"\x93NUMPY", b"\x1f\x8b", b"\x00\x00\x08"
-# Larger pictures are averaged down to this size, so that a camera's take no gigabytes; a digit needs 20 pixels.
-LONGEST_SIDE = 1000
+NPY, GZIP, IDX = b"\x93NUMPY", b"\x1f\x8b", b"\x00\x00\x08"
 MAX_PIXEL = 255
-SHOWN_PROBLEMS = 20
-
-
-class UnusableError(ValueError):
-    """A file that cannot be used; the message says why."""
+REMEDY = "Mend these files or leave them out (--skip-unusable predicts the others), then run the same command again."
 
 
 @dataclass(frozen=True)
 class Expected:
     """The examples that a model takes: their shape, (28, 28) for images, whose values lie between 0 and 255.
 
-    Picture files are converted to images as a dataset of `picture_kind` has them; without it they are refused.
+    Picture files are converted to images as a dataset of `picture_kind` has them; without it they are refused. Of a
+    picture with several digits `each` one is an example; without it such a picture is refused. Images are `transposed`
+    first if their files have columns for rows, as those of EMNIST.
     """
 
     shape: tuple[int, ...]
     is_image: bool
     picture_kind: PictureKind | None = None
+    each: bool = False
+    transposed: bool = False
 
     def __str__(self) -> str:
         shape = ", ".join(map(str, self.shape))
@@ -60,95 +54,93 @@ class FileInputs:
     examples: NDArray[Any]
 
 
+@dataclass(frozen=True)
+class Collected:
+    """What was found: files that can be used, why each other one cannot, and files of folders that no model reads."""
+
+    usable: list[FileInputs] = field(default_factory=list)
+    unusable: dict[Path, str] = field(default_factory=dict)
+    others: list[Path] = field(default_factory=list)
+
+
 def read_inputs(places: Sequence[Path], expected: Expected) -> list[FileInputs]:
     """Read files, and all pictures and arrays in folders and their subfolders in the order of their paths.
 
     Raises PipelineError naming every file that cannot be used: predictions of the others might be mistaken for all.
     """
-    found, problems = [], []
-    for path in list(_files(places)):
-        try:
-            found.append(FileInputs(path, _read(path, expected)))
-        except UnusableError as error:
-            problems.append(f"{path}: {error}")
-    if problems:
-        further = len(problems) - SHOWN_PROBLEMS
-        raise PipelineError(
-            "\n".join(problems[:SHOWN_PROBLEMS])
-            + (f"\n... and {further:,} more." if further > 0 else "")
-            + "\nNothing was predicted. Mend these files or leave them out, then run the same command again."
-        )
-    return found
+    return require_usable(collect(places, expected))
 
 
-def _files(places: Sequence[Path]) -> Iterator[Path]:
-    """The files, and those of folders with accepted or refused names, but for hidden ones, which are the system's."""
+def require_usable(collected: Collected) -> list[FileInputs]:
+    """The files, if all can be used. Raises PipelineError naming every one that cannot."""
+    if collected.unusable:
+        problems = [f"{path}: {problem}" for path, problem in collected.unusable.items()]
+        raise PipelineError("\n".join([*problems, f"Nothing was predicted. {REMEDY}"]))
+    return collected.usable
+
+
+def collect(places: Sequence[Path], expected: Expected) -> Collected:
+    """Read what can be used of files and folders, and tell the rest."""
+    collected = Collected()
     for place in places:
         if place.is_dir():
-            visible = [path for path in place.rglob("[!.]*") if not path.is_dir()]
-            kinds = (*PATTERNS, *REFUSED_PATTERNS)
-            paths = [path for path in visible if any(fnmatch(path.name.lower(), kind) for kind in kinds)]
-            if not paths:
-                raise PipelineError(f"{place}: expected files named {', '.join(PATTERNS)} in the folder, got none.")
-            yield from sorted(paths)
+            _collect_folder(collected, place, expected)
         elif place.exists():
-            yield place
+            _collect_file(collected, place, expected)
         else:
-            raise PipelineError(f"{place}: no such file or folder.")
+            collected.unusable[place] = "no such file or folder."
+    return collected
+
+
+def _collect_folder(collected: Collected, folder: Path, expected: Expected) -> None:
+    """Collect the files of a folder but for hidden ones, which are the system's."""
+    visible = sorted(path for path in folder.rglob("[!.]*") if not path.is_dir())
+    kinds = (*PATTERNS, *picture_files.REFUSED_PATTERNS)
+    is_read = {path: any(fnmatch(path.name.lower(), kind) for kind in kinds) for path in visible}
+    chosen = [path for path in visible if is_read[path]]
+    collected.others.extend(path for path in visible if not is_read[path])
+    if not chosen:
+        collected.unusable[folder] = f"expected files named {', '.join(PATTERNS)} in the folder, got none."
+    for path in chosen:
+        _collect_file(collected, path, expected)
+
+
+def _collect_file(collected: Collected, path: Path, expected: Expected) -> None:
+    try:
+        collected.usable.append(FileInputs(path, _read(path, expected)))
+    except UnusableError as error:
+        collected.unusable[path] = str(error)
+    except OSError as error:
+        collected.unusable[path] = f"cannot be read: {error.strerror or error}."
 
 
 def _read(path: Path, expected: Expected) -> NDArray[Any]:
     """Read a file by what its content is, because its name may be wrong."""
+    with path.open("rb") as file:
+        beginning = file.read(6)
+    if beginning.startswith((NPY, GZIP, IDX)):
+        examples = _checked(_read_npy(path) if beginning.startswith(NPY) else _read_idx(path), expected)
+        return examples.swapaxes(1, 2) if expected.transposed else examples
     try:
-        with path.open("rb") as file:
-            beginning = file.read(6)
-    except OSError as error:
-        raise UnusableError(f"cannot be read: {error.strerror or error}.") from None
-    if beginning.startswith(NPY):
-        return _checked(_read_npy(path), expected)
-    if beginning.startswith((GZIP, IDX)):
-        return _checked(_read_idx(path), expected)
-    if not beginning.startswith((PNG, JPEG)):
-        raise UnusableError(f"expected {ACCEPTED}, got a file that begins with {beginning!r}.")
-    picture = _read_picture(path)
+        picture = picture_files.read(path)
+    except picture_files.NoPictureError:
+        raise UnusableError(f"expected {ACCEPTED}, got a file that begins with {beginning!r}.") from None
     if expected.picture_kind is None:
         raise UnusableError(f"expected an array of {expected}, got a picture.")
+    return _converted(picture.T if expected.transposed else picture, expected.picture_kind, each=expected.each)
+
+
+def _converted(picture: NDArray[np.float32], kind: PictureKind, *, each: bool) -> NDArray[np.uint8]:
+    """The images of a picture as the dataset would have them: one, or of several digits each."""
     try:
-        return pictures.as_dataset(picture, expected.picture_kind)[np.newaxis]
-    except pictures.BlankPictureError:
+        images = pictures.as_dataset(picture, kind)
+    except writing.BlankPictureError:
         raise UnusableError("expected one digit or garment on a plain ground, got a blank picture.") from None
-
-
-def _read_picture(path: Path) -> NDArray[np.float32]:
-    """Grey levels 0-255 (height, width), turned upright; transparent parts on white."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=("PNG", "JPEG")) as image:
-                image.load()
-                # Colours of a palette cannot be averaged, nor, by Pillow, more than 8 bits.
-                has_bands = image.mode in ("L", "LA", "RGB", "RGBA", "CMYK")
-                reduced = image.reduce(max(1, max(image.size) // LONGEST_SIDE)) if has_bands else image
-                return _grey(ImageOps.exif_transpose(reduced))
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+    if len(images) > 1 and not each:
         raise UnusableError(
-            f"expected a picture of at most {Image.MAX_IMAGE_PIXELS:,} pixels, got more. Make it smaller."
-        ) from None
-    # Pillow's decoders raise all of these for damaged files.
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError, struct.error) as error:
-        raise UnusableError(f"expected a whole PNG or JPEG picture, but it is damaged ({error}).") from None
-
-
-def _grey(image: Any) -> NDArray[np.float32]:
-    if image.mode.startswith("I"):
-        # PNGs of 16 bits.
-        return np.asarray(image, np.float32) / np.float32(257)
-    if image.has_transparency_data:
-        coloured = image.convert("RGBA")
-        white = Image.new("RGBA", coloured.size, "white")
-        image = Image.alpha_composite(white, coloured)
-    return np.asarray(image.convert("L"), np.float32)
+            f"expected one digit, got {len(images)} beside each other. Crop the picture, or use --each to read each."
+        )
+    return images
 
 
 def _read_npy(path: Path) -> NDArray[Any]:
@@ -175,10 +167,26 @@ def _checked(array: NDArray[Any], expected: Expected) -> NDArray[Any]:
     examples = array[np.newaxis] if array.shape == expected.shape else array
     if examples.ndim == 0 or examples.shape[1:] != expected.shape or len(examples) == 0:
         raise UnusableError(f"expected {expected}, got {array.shape}.")
-    if expected.is_image and not (examples.min() >= 0 and examples.max() <= MAX_PIXEL):
-        raise UnusableError(f"expected {expected}, got values from {examples.min()} to {examples.max()}.")
+    if expected.is_image:
+        _check_pixels(examples, expected)
     with np.errstate(over="ignore"):
         is_finite = np.isfinite(examples.astype(np.float32)).all()
     if not is_finite:
         raise UnusableError(f"expected {expected}, got NaN, infinite values or some beyond the range of float32.")
     return examples
+
+
+def _check_pixels(examples: NDArray[Any], expected: Expected) -> None:
+    """Raises UnusableError unless all are from 0 to 255, and not divided by 255.
+
+    Whole numbers are never taken for divided ones, and an all black image is the same at any scale.
+    """
+    smallest, largest = examples.min(), examples.max()
+    received = f"expected {expected}, got values from {smallest} to {largest}"
+    if not (smallest >= 0 and largest <= MAX_PIXEL):
+        raise UnusableError(f"{received}.")
+    if examples.dtype.kind == "f" and 0 < largest <= 1:
+        raise UnusableError(
+            f"{received}, as if divided by {MAX_PIXEL}. Multiply them by {MAX_PIXEL}; images that really are almost "
+            "black are taken as whole numbers (uint8)."
+        )

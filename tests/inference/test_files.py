@@ -12,8 +12,8 @@ from PIL import Image
 
 from pipeline.data import embedded, idx
 from pipeline.errors import PipelineError
-from pipeline.inference import pictures
-from pipeline.inference.files import Expected, read_inputs
+from pipeline.inference import picture_files, pictures
+from pipeline.inference.files import Expected, collect, read_inputs
 
 DIGITS = Expected((28, 28), is_image=True, picture_kind="digits")
 ARRAYS = Expected((28, 28), is_image=True)
@@ -26,6 +26,11 @@ def drawing() -> np.ndarray:
     """A digit of 84x84 pixels, light on black."""
     digit = embedded.digits(20, 20, 1)[0][0]
     return np.asarray(Image.fromarray(digit).resize((84, 84), Image.Resampling.BICUBIC))
+
+
+def converted(picture: np.ndarray) -> np.ndarray:
+    (image,) = pictures.as_dataset(picture, "digits")
+    return image
 
 
 def read(path: Path, expected: Expected = DIGITS) -> np.ndarray:
@@ -85,7 +90,7 @@ MODES = {
 def test_every_kind_of_png_gives_the_same_image(tmp_path: Path, drawing: np.ndarray, mode: str) -> None:
     path = tmp_path / "digit.png"
     MODES[mode](drawing).save(path)
-    np.testing.assert_allclose(read(path)[0].astype(int), pictures.as_dataset(drawing, "digits"), atol=1)
+    np.testing.assert_allclose(read(path)[0].astype(int), converted(drawing), atol=1)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
@@ -93,12 +98,12 @@ def test_jpegs_are_read(tmp_path: Path, drawing: np.ndarray, mode: str) -> None:
     path = tmp_path / "digit.jpg"
     Image.fromarray(255 - drawing).convert(mode).save(path, quality=95)
     image = read(path)[0].astype(float)
-    assert np.abs(image - pictures.as_dataset(drawing, "digits")).mean() < 3
+    assert np.abs(image - converted(drawing)).mean() < 3
 
 
 def test_black_and_white_is_read(tmp_path: Path, drawing: np.ndarray) -> None:
     Image.fromarray(drawing > 128).save(tmp_path / "digit.png")
-    expected = pictures.as_dataset((drawing > 128) * 255, "digits")
+    expected = converted((drawing > 128) * 255)
     np.testing.assert_array_equal(read(tmp_path / "digit.png")[0], expected)
 
 
@@ -107,14 +112,14 @@ def test_what_is_transparent_lies_on_white(tmp_path: Path, drawing: np.ndarray) 
     black[..., 3] = drawing
     Image.fromarray(black).save(tmp_path / "digit.png")
     image = read(tmp_path / "digit.png")[0].astype(int)
-    np.testing.assert_allclose(image, pictures.as_dataset(drawing, "digits"), atol=1)
+    np.testing.assert_allclose(image, converted(drawing), atol=1)
 
 
 def test_a_camera_held_sideways_is_turned_upright(tmp_path: Path, drawing: np.ndarray) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(np.rot90(drawing)).save(tmp_path / "digit.png", exif=exif)
-    np.testing.assert_array_equal(read(tmp_path / "digit.png")[0], pictures.as_dataset(drawing, "digits"))
+    np.testing.assert_array_equal(read(tmp_path / "digit.png")[0], converted(drawing))
 
 
 def test_a_large_photo_is_read(tmp_path: Path, drawing: np.ndarray) -> None:
@@ -122,7 +127,7 @@ def test_a_large_photo_is_read(tmp_path: Path, drawing: np.ndarray) -> None:
     large[300:1980, 700:2380] = 240 - 200 * (np.kron(drawing, np.ones((20, 20))) / 255)
     Image.fromarray(large).save(tmp_path / "digit.png")
     image = read(tmp_path / "digit.png")[0].astype(float)
-    assert np.abs(image - pictures.as_dataset(drawing, "digits")).mean() < 6
+    assert np.abs(image - converted(drawing)).mean() < 6
 
 
 def test_names_do_not_matter_for_a_file_that_is_named(tmp_path: Path) -> None:
@@ -140,12 +145,18 @@ def test_folders_are_read_in_the_order_of_their_paths(tmp_path: Path) -> None:
     assert found == ["b.npy", "a/c/1.npy", "b/10.NPY", "b/2.npy", "b.npy"]
 
 
+DAMAGED = f"expected a whole picture ({picture_files.NAMES}), but it is damaged"
 REFUSED = {
     "flat": (PIXELS.reshape(3, 784), "expected shape (28, 28) or (n, 28, 28), values from 0 to 255, got (3, 784)."),
     "with channels": (PIXELS[..., np.newaxis], "got (3, 28, 28, 1)."),
     "none": (PIXELS[:0], "got (0, 28, 28)."),
     "a number": (np.array(3), "got ()."),
     "NaN": (PIXELS * np.nan, "got values from nan to nan."),
+    "divided by 255": (
+        PIXELS / np.float32(255),
+        "got values from 0.0 to 1.0, as if divided by 255. Multiply them by 255; images that really are almost black "
+        "are taken as whole numbers (uint8).",
+    ),
     "too bright": (PIXELS + 1.0, "got values from 1.0 to 256.0."),
     "negative": (PIXELS - 1.0, "got values from -1.0 to 254.0."),
     "text": (np.array([["a"]]), "got values of type <U1."),
@@ -156,10 +167,19 @@ REFUSED = {
         b"\x93NUMPY\x01\x00\x2e\x00" + b"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 28".ljust(45) + b"\n",
         "expected a whole .npy file of numbers, but it is damaged",
     ),
-    "an empty file": (b"", "expected PNG, JPEG, .npy or IDX (gzipped or not), got a file that begins with b''."),
+    "an empty file": (
+        b"",
+        f"expected a picture ({picture_files.NAMES}), .npy or IDX (gzipped or not), got a file that begins with b''.",
+    ),
     "a page": (b"<html></html>", "got a file that begins with b'<html>'."),
-    "a PNG cut short": (b"\x89PNG\r\n\x1a\n\x00", "expected a whole PNG or JPEG picture, but it is damaged"),
-    "a JPEG cut short": (b"\xff\xd8\xff\xe0", "expected a whole PNG or JPEG picture, but it is damaged"),
+    "a PNG cut short": (
+        b"\x89PNG\r\n\x1a\n\x00",
+        DAMAGED,
+    ),
+    "a JPEG cut short": (
+        b"\xff\xd8\xff\xe0",
+        DAMAGED,
+    ),
     "a broken archive": (b"\x1f\x8b\x08 nothing", "not a usable IDX file: expected a whole gzip archive"),
     "IDX cut short": (idx.encode(PIXELS)[:-1], "not a usable IDX file: expected 2,352 bytes of data"),
     "IDX of another size": (idx.encode(PIXELS[:, :27]), "got (3, 27, 28)."),
@@ -212,24 +232,43 @@ def test_every_bad_file_among_good_ones_is_named(tmp_path: Path) -> None:
         read_inputs([tmp_path], DIGITS)
     lines = str(caught.value).splitlines()
     assert [line.partition(":")[0] for line in lines[:2]] == [str(tmp_path / "2.npy"), str(tmp_path / "4.npy")]
-    assert lines[2:] == ["Nothing was predicted. Mend these files or leave them out, then run the same command again."]
+    assert lines[2:] == [
+        "Nothing was predicted. Mend these files or leave them out (--skip-unusable predicts the others), then run the "
+        "same command again."
+    ]
 
 
-def test_of_many_bad_files_the_first_are_named(tmp_path: Path) -> None:
-    for number in range(25):
-        save(tmp_path / f"{number:02}.npy", PIXELS[:0])
-    with pytest.raises(PipelineError, match=r"19\.npy: .*\n\.\.\. and 5 more\.\nNothing was predicted"):
-        read_inputs([tmp_path], DIGITS)
+def test_all_of_many_bad_files_and_missing_places_are_named(tmp_path: Path) -> None:
+    for number in range(150):
+        save(tmp_path / f"{number:03}.npy", PIXELS[:0])
+    with pytest.raises(PipelineError) as caught:
+        read_inputs([tmp_path, tmp_path / "nowhere"], DIGITS)
+    lines = str(caught.value).splitlines()
+    assert [line.partition(":")[0][-7:] for line in lines[:150]] == [f"{number:03}.npy" for number in range(150)]
+    assert lines[150] == f"{tmp_path / 'nowhere'}: no such file or folder."
+    assert len(lines) == 152
+
+
+def test_what_can_be_used_is_told_from_what_cannot(tmp_path: Path) -> None:
+    for name, content in {"a.npy": PIXELS, "b.npy": PIXELS[:0], "c.txt": b"", "d.npy": PIXELS}.items():
+        save(tmp_path / name, content)
+    found = collect([tmp_path, tmp_path / "nowhere"], DIGITS)
+    assert [file.path.name for file in found.usable] == ["a.npy", "d.npy"]
+    assert {path.name: problem for path, problem in found.unusable.items()} == {
+        "b.npy": "expected shape (28, 28) or (n, 28, 28), values from 0 to 255, got (0, 28, 28).",
+        "nowhere": "no such file or folder.",
+    }
+    assert found.others == [tmp_path / "c.txt"]
 
 
 def test_a_picture_of_another_kind_in_a_folder_is_refused_not_left_out(tmp_path: Path) -> None:
     save(tmp_path / "pixels.npy", PIXELS)
     (tmp_path / "notes.txt").write_text("neither a picture nor an array")
-    save(tmp_path / "phone.WEBP", b"RIFF0000WEBP")
+    save(tmp_path / "phone.HEIC", b"\0\0\0\x18ftypheic")
     with pytest.raises(PipelineError) as caught:
         read_inputs([tmp_path], DIGITS)
     first, last = str(caught.value).splitlines()
-    assert first.startswith(f"{tmp_path / 'phone.WEBP'}: expected PNG, JPEG, .npy or IDX")
+    assert first.startswith(f"{tmp_path / 'phone.HEIC'}: expected a picture (PNG, JPEG,")
     assert last.startswith("Nothing was predicted.")
 
 
