@@ -154,6 +154,9 @@ def connect(workspace: Workspace) -> Store:
         # answer counts, even a certificate that only MLflow is configured to trust.
         with contextlib.suppress(requests.exceptions.SSLError):
             requests.get(location.uri, timeout=PROBE_TIMEOUT)
+    if location.database is not None and location.database.exists():
+        # Without the lock, for which a project that may only be read has no place.
+        return Store(_open(location.uri), location, workspace.root)
     location.lock.parent.mkdir(parents=True, exist_ok=True)
     # Two processes that create the same database at once both fail.
     with FileLock(location.lock, timeout=LOCK_TIMEOUT):

@@ -21,6 +21,7 @@ from pipeline.data import embedded
 from pipeline.errors import PipelineError
 from pipeline.inference import predictions
 from pipeline.tracking import loading, publish
+from pipeline.tracking.settings import find_location
 from tests.tracking import command_line
 
 MODEL = "mnist-classifier"
@@ -63,6 +64,14 @@ def predict(stages: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_without_a_number_it_is_the_champion(registered: Any) -> None:
     version = loading.registered_version(registered.workspace, registered.params, MODEL)
     assert str(version) == "mnist-classifier version 1 (champion): small"
+
+
+def test_an_existing_database_is_read_without_writing_a_lock_beside_it(registered: Any) -> None:
+    """So that a project can be read which may not be written."""
+    lock = find_location(registered.workspace).lock
+    lock.unlink(missing_ok=True)
+    loading.registered_version(registered.workspace, registered.params, MODEL)
+    assert not lock.exists()
 
 
 def test_a_number_names_any_version(registered: Any) -> None:
@@ -137,6 +146,23 @@ def test_a_bad_file_among_good_ones_ends_in_one_message_and_no_output(registered
     assert result.stderr.startswith("error: bad.npy: expected shape (28, 28) or (n, 28, 28), values from 0 to 255")
     assert "Traceback" not in result.stderr
     assert not (root / "some.csv").exists()
+
+
+def test_predictions_of_some_files_only_have_an_exit_status_of_their_own(
+    registered: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.runtime.backend.configure", lambda *_, **__: None)
+    monkeypatch.setattr(loading, "load_model", lambda *_: lambda images: np.full((len(images), 3), 1 / 3, np.float32))
+    root = registered.workspace.root
+    np.save(root / "good.npy", np.zeros((28, 28), np.uint8))
+    np.save(root / "bad.npy", np.zeros((3, 784), np.uint8))
+    arguments = ("predict", MODEL, "good.npy", "bad.npy", "--skip-unusable", "--output")
+    result = command_line.call(root, *arguments, "some.csv")
+    assert result.returncode == 4
+    assert "Skipped: bad.npy: expected shape" in result.stdout
+    assert (root / "some.csv").read_text().splitlines()[-1].startswith("bad.npy,,")
+    result = command_line.call(root, "predict", MODEL, "good.npy", "--skip-unusable")
+    assert result.returncode == 0
 
 
 def test_a_model_whose_files_are_gone_ends_in_one_message(
