@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -14,9 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.neural_network import MLPClassifier
+from sklearn.neighbors import KNeighborsClassifier
 
 from pipeline.data import embedded, idx
 from pipeline.inference import pictures, writing
@@ -39,7 +37,7 @@ def classifier() -> Any:
 
 
 def rows(images: Iterable[Array]) -> Array:
-    return np.stack([as_digit(image).ravel() for image in images]) / 255
+    return np.stack([as_digit(image).ravel() for image in images]) / np.float32(255)
 
 
 def as_digit(picture: Array) -> Array:
@@ -239,15 +237,12 @@ def test_a_white_garment_on_a_light_ground_is_seen() -> None:
 
 @cache
 def mnist_classifier(mirror: Path) -> Any:
-    """A small network, trained on MNIST's own images."""
-    images, labels = (idx.read(mirror / "mnist" / name, rank=rank) for name, rank in TRAINING_FILES)
-    network = MLPClassifier((128,), batch_size=100, max_iter=4, random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return network.fit(images.reshape(len(images), -1) / 255, labels)
+    """The nearest of MNIST's own images: it notices a digit that is a pixel off its place."""
+    images = idx.read(mirror / "mnist" / idx.TRAIN_IMAGES, rank=3)
+    labels = idx.read(mirror / "mnist" / idx.TRAIN_LABELS, rank=1)
+    return KNeighborsClassifier(3, algorithm="brute").fit(images.reshape(len(images), -1) / np.float32(255), labels)
 
 
-TRAINING_FILES = ((idx.TRAIN_IMAGES, 3), (idx.TRAIN_LABELS, 1))
 NUM_PHOTOS = 150
 
 
@@ -258,8 +253,11 @@ def test_photos_are_read_nearly_as_well_as_what_was_photographed(scene: str, dat
     classify = mnist_classifier(dataset_mirror)
     rng = np.random.default_rng(0)
     taken = rows(photos.photo(image, photos.SCENES[scene], rng) for image in images)
-    assert classify.score(rows(images), labels) >= 0.97
-    assert classify.score(taken, labels) >= 0.96
+    drawn = [255 * photos.strokes(image, 10, is_thin=photos.SCENES[scene].is_thin) for image in images]
+    of_drawings = classify.score(rows(drawn), labels)
+    # Few of MNIST's digits are drawn with so thin a pen.
+    assert of_drawings >= 0.85
+    assert classify.score(taken, labels) >= of_drawings - 0.03
 
 
 @pytest.mark.parametrize(

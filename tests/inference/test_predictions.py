@@ -18,7 +18,7 @@ from pipeline.config.load import load_params
 from pipeline.config.params import Params
 from pipeline.errors import PipelineError
 from pipeline.inference import predictions
-from pipeline.inference.predictions import FilePredictions
+from pipeline.inference.predictions import FilePredictions, Reading
 from pipeline.io.paths import Workspace
 from pipeline.runtime import backend
 from pipeline.tracking import loading
@@ -45,10 +45,15 @@ def predict(params: Params, monkeypatch: pytest.MonkeyPatch) -> Predict:
     monkeypatch.setattr(backend, "configure", lambda name, threads: None)
     monkeypatch.setattr(loading, "registered_version", lambda *arguments: VERSION)
 
-    def run(*places: Path, task: str = "mnist-classifier", model: Any = probabilities_by_brightness) -> FilePredictions:
+    def run(
+        *places: Path,
+        task: str = "mnist-classifier",
+        model: Any = probabilities_by_brightness,
+        reading: Reading = predictions.AS_THEY_ARE,
+    ) -> FilePredictions:
         opened = contextlib.nullcontext(SimpleNamespace(predict=model))
         monkeypatch.setattr(loading, "open_version", lambda workspace, version: opened)
-        return predictions.predict(Workspace(Path("/nowhere")), params, task, places)
+        return predictions.predict(Workspace(Path("/nowhere")), params, task, places, reading=reading)
 
     return run
 
@@ -150,6 +155,70 @@ def test_json_holds_every_row_and_the_model(predict: Predict, tmp_path: Path) ->
     assert content["model"] == VERSION
     assert [(row["index"], row["class"]) for row in content["predictions"]] == [(0, "3"), (1, "4")]
     assert content["predictions"][1]["probability"] == pytest.approx(0.55)
+
+
+SKIPPING = Reading(skip_unusable=True)
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """A folder with a good file, two that cannot be used, and one that no model reads."""
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    save(folder / "b.npy", 7, 2)
+    for name in ("a.png", "c.npy", "notes.txt"):
+        (folder / name).write_bytes(b"?")
+    return folder
+
+
+def test_what_cannot_be_used_is_skipped_only_if_that_is_asked_for(predict: Predict, mixed: Path) -> None:
+    with pytest.raises(PipelineError, match=r"a\.png: .*\n.*c\.npy: .*\nNothing was predicted"):
+        predict(mixed)
+    found = predict(mixed, reading=SKIPPING)
+    assert found.rows["class"].tolist() == ["7", "2"]
+    assert list(found.unusable) == [str(mixed / "a.png"), str(mixed / "c.npy")]
+    text = text_of(found)
+    assert f"Skipped: {mixed / 'a.png'}: expected a picture" in text
+    assert f"Skipped: {mixed / 'c.npy'}: " in text
+    assert "2 cannot be used and were skipped" in text
+    assert f"Neither pictures nor arrays, and left out: {mixed / 'notes.txt'}." in text
+
+
+def test_where_no_file_can_be_used_that_is_an_error(predict: Predict, mixed: Path) -> None:
+    (mixed / "b.npy").unlink()
+    with pytest.raises(PipelineError, match="Nothing was predicted"):
+        predict(mixed, reading=SKIPPING)
+
+
+def test_csv_and_json_list_what_was_skipped(predict: Predict, mixed: Path, tmp_path: Path) -> None:
+    found = predict(mixed, reading=SKIPPING)
+    predictions.write(tmp_path / "all.csv", found)
+    with (tmp_path / "all.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["index"], row["class"], row["problem"][:18]) for row in rows] == [
+        ("0", "7", ""),
+        ("1", "2", ""),
+        ("", "", "expected a picture"),
+        ("", "", "expected a picture"),
+    ]
+    predictions.write(tmp_path / "all.json", found)
+    skipped = json.loads((tmp_path / "all.json").read_text())["skipped"]
+    assert [item["file"] for item in skipped] == list(found.unusable)
+
+
+@pytest.mark.parametrize(
+    ("task", "reading", "message"),
+    [
+        ("fashion-mnist-classifier", Reading(each=True), "of digits for --each, got garments"),
+        ("sine-wave-regressor", Reading(each=True), "a task of images for --each and --transpose, got one of waves"),
+        ("sine-wave-regressor", Reading(transposed=True), "a task of images for --each and --transpose"),
+    ],
+)
+def test_an_option_without_meaning_for_the_task_is_refused(
+    predict: Predict, tmp_path: Path, task: str, reading: Reading, message: str
+) -> None:
+    with pytest.raises(PipelineError, match=message):
+        predict(save(tmp_path / "a.npy", 3), task=task, reading=reading)
 
 
 def test_a_name_of_any_bytes_can_be_written(predict: Predict, tmp_path: Path) -> None:
