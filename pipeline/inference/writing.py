@@ -34,7 +34,7 @@ LEAST_PAPER, LEAST_RECTANGULAR = 0.2, 0.85
 DARKEST_GROUND = 40.0
 # Pixels fainter than this fraction of the strongest ink are blur at the edge of a stroke, or a trace of compression.
 # In pictures as small as a dataset's even faint pixels count.
-FAINT, FAINT_IN_SMALL, SMALL_SIZE = 0.25, 0.05, 64
+FAINT, FAINT_IN_SMALL, SMALL_SIZE = 0.25, 0.01, 64
 # Standard deviations of the paper's noise below which a pixel is not ink: of a million pixels of normal noise, at
 # most one is beyond.
 NOISE_DEVIATIONS = 5.0
