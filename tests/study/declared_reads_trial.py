@@ -1,7 +1,7 @@
 """Run the stages of dvc.yaml in the working folder, and print as JSON which files of the project each one read.
 
-Run as `python declared_reads_trial.py STAGE...`, with DVC's names of stages. Their runs in MLflow are not made: what these
-show beside the stage's own outputs decides on no output.
+Run as `python declared_reads_trial.py STAGE...`, with the names that DVC has. Their runs in MLflow are not made,
+because what these show beside the stage's own outputs decides on no output.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from pipeline.data import embedded
 from pipeline.errors import PipelineError
 from pipeline.inference import predictions
 from pipeline.tracking import loading, publish
-from pipeline.tracking.settings import find_location
+from pipeline.tracking.store import find_location
 from tests.tracking import command_line
 
 MODEL = "mnist-classifier"
