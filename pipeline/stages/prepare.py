@@ -75,7 +75,10 @@ def _read(folder: Path, images_name: str, labels_name: str, dataset: Dataset) ->
     images, labels = idx.read(images_path, rank=3), idx.read(labels_path, rank=1)
     remedy = "Delete the folder, then run `dvc repro` to fetch it again."
     if images.shape[1:] != IMAGE_SHAPE:
-        raise PipelineError(f"{images_path}: expected images of {IMAGE_SHAPE}, got {images.shape[1:]}. {remedy}")
+        raise PipelineError(
+            f"{images_path}: expected images of {IMAGE_SHAPE}, got {images.shape[1:]}. Name a source of such images in "
+            "params/data.yaml, or bring yours to this size."
+        )
     if len(images) != len(labels):
         raise PipelineError(
             f"{labels_path}: expected {len(images):,} labels, one per image of {images_path.name}, "
