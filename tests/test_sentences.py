@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.text import Text
 
 from pipeline.config.load import load_params
 from pipeline.evaluation import pairwise, selection
 from pipeline.evaluation.selection import Candidate
+from pipeline.report import decisions
 from pipeline.stages import search, sweep
 from pipeline.studies.four_vs_nine import questions as overfitting
 from pipeline.studies.waves import questions as waves
+from pipeline.tracking.decisions import Check, Decision
 from pipeline.training.cross_validation import Configuration
 
 ACCURACY: selection.Metric = "val_accuracy"
@@ -84,6 +88,23 @@ def verdicts_about_waves() -> Iterator[str]:
         yield f"It learned the transform: {learned['verdict']}."
 
 
+def outcomes_of_promotions() -> Iterator[str]:
+    passed, failed = Check("size", True, "1.20 MB", "at most 2 MB"), Check("latency", False, "9.0 ms", "at most 5 ms")
+    judged = Decision(
+        "promoted", "task", "Model", 2, "wide", None, 2, "It passed.", number=3, who="ada", checks=(passed,)
+    )
+    refused = replace(judged, action="refused", checks=(passed, failed))
+    for one in (judged, refused, replace(judged, checks=(passed, failed), overridden=True)):
+        for before in (None, 1, 2):
+            for is_dry_run in (False, True):
+                shown = decisions.promotion(replace(one, champion_before=before), is_dry_run=is_dry_run)
+                (text,) = [item for item in getattr(shown, "renderables", [shown]) if isinstance(item, Text)]
+                yield text.plain
+    rolled_back = replace(judged, action="rolled back", champion_after=1, why="It was slower.", who="ada")
+    yield str(decisions.summary(rolled_back))
+    yield str(decisions.table([]))
+
+
 @pytest.fixture
 def sentences(repository: Any) -> list[str]:
     return [
@@ -92,12 +113,13 @@ def sentences(repository: Any) -> list[str]:
         *summaries_of_differences(),
         *verdicts_about_overfitting(),
         *verdicts_about_waves(),
+        *outcomes_of_promotions(),
     ]
 
 
 def test_every_sentence_reads_as_one(sentences: list[str]) -> None:
     print("", *dict.fromkeys(sentences), sep="\n")
-    assert len(set(sentences)) >= 18, "every branch gives another sentence"
+    assert len(set(sentences)) >= 30, "every branch gives another sentence"
     for sentence in sentences:
         assert sentence[0].isupper() or sentence[0].isdecimal(), sentence
         assert sentence.endswith("."), sentence
