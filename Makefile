@@ -24,7 +24,7 @@ export DATASET_MIRROR := $(CURDIR)/../shared/datasets
 endif
 endif
 
-.PHONY: help setup demo test test-all champions repro ui bench lint lock clean
+.PHONY: help setup demo test test-all champions repro report ui bench lint lock clean
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -46,6 +46,10 @@ champions: $(INSTALLED) ## Fetch the selected models from this repository and re
 
 repro: $(INSTALLED) ## Run the full study: only the stages whose inputs changed
 	@$(RUN) pipeline repro
+
+report: $(INSTALLED) ## Put all results together in pages that open from the disk: site/index.html
+	@$(RUN) dvc repro report
+	@echo "The report: file://$(CURDIR)/site/index.html"
 
 ui: $(INSTALLED) ## Serve the MLflow UI to this machine: http://127.0.0.1:5000, or another PORT=...; DEMO=1: of the demo
 	@case "$${MLFLOW_TRACKING_URI:-}" in http*) \

@@ -85,6 +85,7 @@ def repro(
     ] = False,
 ) -> None:
     """Run the stages that are not up to date as `dvc repro` does, but side by side on all cores; then sync MLflow."""
+    from pipeline.report import terminal
     from pipeline.repro import parallel
 
     # The parameters are checked before anything runs.
@@ -92,6 +93,8 @@ def repro(
     if not parallel.reproduce(workspace, subject="the study", keep_going=keep_going):
         print("Data and pipelines are up to date.")
     _complete_mlflow(workspace, params)
+    if workspace.site.is_dir():
+        print(f"The report: {terminal.address_of_report(workspace)}")
 
 
 def _complete_mlflow(workspace: Workspace, params: Params) -> None:
@@ -176,7 +179,7 @@ def tidy() -> None:
 def report() -> None:
     """Write the results into README.md and docs, from the committed metrics.
 
-    A study of your own has no use for the template of the findings: without it they are left out.
+    A study of your own has no use for the template of the findings: where it is empty they are left out.
     """
     from pipeline.io import storage
     from pipeline.report import readme
@@ -184,14 +187,14 @@ def report() -> None:
     from pipeline.report.models import models_page
 
     workspace, params = _here()
-    root, template = workspace.root, workspace.root / "docs" / "findings.md.jinja"
+    root, template = workspace.root, workspace.findings_template
     pages = {}
     for name, write in (("README.md", readme.best_of_each_study), ("docs/results.md", readme.results)):
         table = write(workspace, params)
         pages[name] = readme.update(storage.read_text(root / name), table, name)
     pages["docs/models.md"] = f"{models_page(workspace, params)}\n"
-    if template.is_file():
-        pages["docs/findings.md"] = findings(workspace, params, storage.read_text(template))
+    if template.is_file() and (words := storage.read_text(template)).strip():
+        pages["docs/findings.md"] = findings(workspace, params, words)
     for name, text in pages.items():
         storage.write_bytes(root / name, text.encode())
 

@@ -33,8 +33,8 @@ LAYERS = (
     {"studies"},
     {"cards"},
     {"tracking"},
-    {"training", "inference", "promotion"},
-    {"stages", "report", "repro"},
+    {"training", "inference", "promotion", "report"},
+    {"stages", "repro"},
     {"cli"},
     {"__main__"},
 )

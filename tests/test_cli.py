@@ -80,7 +80,8 @@ def test_the_demo_away_from_the_project(call: Call, tmp_path: Path) -> None:
     assert_one_message(
         call("-m", "pipeline", "demo"),
         f"{tmp_path}: expected the project's root, but dvc.yaml, reported_results.yaml, pipeline, "
-        "benchmarks/block_costs.csv, demo/params.yaml, demo/params/compute.yaml, demo/params/data.yaml, "
+        "benchmarks/block_costs.csv, benchmarks/updates.csv, docs/findings.md.jinja, demo/params.yaml, "
+        "demo/params/compute.yaml, demo/params/data.yaml, "
         "demo/params/derived.yaml, demo/params/searches.yaml, demo/params/studies.yaml is missing there.",
     )
     assert list(tmp_path.iterdir()) == []

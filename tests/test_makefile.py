@@ -63,7 +63,7 @@ def run(*command: str, cwd: Path, **variables: str) -> subprocess.CompletedProce
 
 def test_help_is_the_default_and_lists_every_target(clone: Path) -> None:
     listed = run("make", cwd=clone).stdout
-    for target in ("demo", "test", "test-all", "repro", "ui", "help"):
+    for target in ("demo", "test", "test-all", "repro", "report", "ui", "help"):
         assert f"\n  {target} " in listed
 
 

@@ -29,6 +29,11 @@ class Workspace:
         return self.root / "results" / "searches.csv"
 
     @property
+    def findings_template(self) -> Path:
+        """The findings in words, whose numbers are filled in."""
+        return self.root / "docs" / "findings.md.jinja"
+
+    @property
     def block_costs(self) -> Path:
         """What batch normalization and dropout cost per epoch, as the benchmark measured it."""
         return self.root / "benchmarks" / "block_costs.csv"
@@ -127,3 +132,8 @@ class Workspace:
     def selection(self, task: str) -> Path:
         """Which variant was selected for a registered model, and why."""
         return self.root / "results" / "select" / f"{task}.json"
+
+    @property
+    def site(self) -> Path:
+        """The report: index.html and the pages that it leads to."""
+        return self.root / "site"

@@ -70,7 +70,7 @@ def findings(workspace: Workspace, params: Params, template: str) -> str:
         )
     except TemplateError as error:
         raise PipelineError(
-            f"docs/findings.md.jinja: {error}. Correct what it asks for, or delete it for a study of your own."
+            f"docs/findings.md.jinja: {error}. Correct what it asks for, or empty it for a study of your own."
         ) from error
 
 

@@ -41,9 +41,9 @@ def rows(path: Path) -> list[dict[Hashable, Any]]:
     return storage.read_table(path).to_dict("records")
 
 
-def environment(**options: Any) -> Environment:
+def environment(*, autoescape: bool = False, **options: Any) -> Environment:
     """A Jinja environment with these words as filters, where it is an error to ask for what is not there."""
-    made = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False, **options)
+    made = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=autoescape, **options)
     made.filters.update(percent=percent, points=points, unsigned_points=unsigned_points, nats=nats, interval=interval)
     return made
 

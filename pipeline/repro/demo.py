@@ -12,7 +12,14 @@ FOLDER = ".demo"
 # The folder of the demo's parameters, in files of the same names as those of the full study.
 PARAMS = "demo"
 # What the workspace shares with the full study.
-SHARED = ("dvc.yaml", "reported_results.yaml", "pipeline", "benchmarks/block_costs.csv")
+SHARED = (
+    "dvc.yaml",
+    "reported_results.yaml",
+    "pipeline",
+    "benchmarks/block_costs.csv",
+    "benchmarks/updates.csv",
+    "docs/findings.md.jinja",
+)
 DVC_CONFIG = "[core]\n    no_scm = True\n    analytics = false\n    check_update = false\n"
 
 

@@ -60,6 +60,7 @@ STAGES: Mapping[str, StageRuns] = {
     "conclude": StageRuns(lambda params: params.conclusions, _one(searches.conclusions_record)),
     "summarize": StageRuns(lambda params: [NO_ITEM], _one(studies.summary_record)),
     "register": StageRuns(lambda params: params.tasks, _one(studies.selection_record), registers=True),
+    "report": StageRuns(lambda params: [NO_ITEM]),
 }
 
 

@@ -91,6 +91,7 @@ def places(workspace: Workspace, params: Params) -> Iterator[tuple[str, set[Path
         yield f"register@{name}", {workspace.selection(name)}
     yield "tabulate", {workspace.searches_table}
     yield "summarize", {workspace.variants_table, workspace.headline("any").parent}
+    yield "report", {workspace.site}
 
 
 def test_dvc_declares_what_the_stages_write(declared: dict[str, set[Path]], root: Path, params: Params) -> None:

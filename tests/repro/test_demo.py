@@ -35,6 +35,9 @@ def project(tmp_path: Path) -> Path:
         "dvc.yaml": DVC_YAML,
         "reported_results.yaml": "reported: 1",
         "benchmarks/block_costs.csv": "measured",
+        "benchmarks/updates.csv": "measured too",
+        "docs/findings.md.jinja": "words",
+        "docs/findings.md": "words",
         "benchmarks/engines.py": "measures",
         "pipeline/__init__.py": "",
         "pipeline/stages/train.py": "first version",
@@ -70,6 +73,8 @@ def test_the_workspace_is_a_copy_with_the_demos_params(project: Path) -> None:
     assert texts(workspace.root) == {
         ".dvc/config": demo.DVC_CONFIG,
         "benchmarks/block_costs.csv": "measured",
+        "benchmarks/updates.csv": "measured too",
+        "docs/findings.md.jinja": "words",
         "dvc.yaml": DVC_YAML,
         **dict.fromkeys(FILES, "for: the demo"),
         "pipeline/__init__.py": "",
@@ -140,7 +145,8 @@ def test_what_is_not_the_projects_root_is_refused_untouched(project: Path, missi
 def test_an_empty_folder_lacks_everything(tmp_path: Path) -> None:
     with pytest.raises(
         PipelineError,
-        match=r"dvc\.yaml, .*, pipeline, benchmarks/block_costs\.csv, demo/params\.yaml, .*, demo/params/studies\.yaml",
+        match=r"dvc\.yaml, .*, pipeline, benchmarks/block_costs\.csv, .*, docs/findings\.md\.jinja, "
+        r"demo/params\.yaml, .*, demo/params/studies\.yaml",
     ):
         demo.require_project(tmp_path)
     assert list(tmp_path.iterdir()) == []

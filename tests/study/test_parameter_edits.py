@@ -15,7 +15,7 @@ def test_editing_a_variant_trains_that_one_alone(study: Study) -> None:
     with study.params() as params:
         params["variants"]["penalized"]["epochs"] = 3
     status = study.status()
-    assert status.keys() == {"train@penalized"}
+    assert status.keys() == {"train@penalized", "report"}
     assert status["train@penalized"] == [{"changed deps": {"params.yaml": {"variants.penalized": "modified"}}}]
     diff = json.loads(study.dvc("params", "diff", "--json"))
     assert diff == {"params.yaml": {"variants.penalized.epochs": {"old": 1, "new": 3, "diff": 2}}}
@@ -48,11 +48,11 @@ def test_deleting_a_variant_makes_anew_what_is_told_of_its_study(study: Study) -
 @pytest.mark.parametrize(
     ("section", "item", "key", "value", "expected"),
     [
-        ("tasks", "digit-classifier", "tolerance", 0.5, {"register@digit-classifier"}),
-        ("studies", "extras", "title", "More", {"compare@extras", "summarize", "register@digit-classifier"}),
-        ("datasets", "digits", "title", "Figures", {"prepare@digits", "summarize", "tabulate"}),
-        ("datasets", "digits", "example", 4, {"prepare@digits", "summarize", "tabulate"}),
-        ("searches", "widths", "epochs", 3, {"search@widths", "tabulate"}),
+        ("tasks", "digit-classifier", "tolerance", 0.5, {"register@digit-classifier", "report"}),
+        ("studies", "extras", "title", "More", {"compare@extras", "summarize", "register@digit-classifier", "report"}),
+        ("datasets", "digits", "title", "Figures", {"prepare@digits", "summarize", "tabulate", "report"}),
+        ("datasets", "digits", "example", 4, {"prepare@digits", "summarize", "tabulate", "report"}),
+        ("searches", "widths", "epochs", 3, {"search@widths", "tabulate", "report"}),
     ],
 )
 def test_editing_a_threshold_or_a_title_trains_nothing(

@@ -24,7 +24,18 @@ from pipeline.config.load import FILES
 from tests import params_files
 
 PARAMS = Path(__file__).parent / "project"
-COPIED = ("dvc.yaml", "reported_results.yaml", ".gitignore", ".dvcignore", "MLproject", "conda.yaml", "pipeline")
+COPIED = (
+    "dvc.yaml",
+    "reported_results.yaml",
+    ".gitignore",
+    ".dvcignore",
+    "MLproject",
+    "conda.yaml",
+    "pipeline",
+    "benchmarks/block_costs.csv",
+    "benchmarks/updates.csv",
+    "docs/findings.md.jinja",
+)
 DVC_FOLDER = ("config", ".gitignore")
 
 # Those that make outputs: `check` runs whenever parameters have changed, `sync` whenever DVC does.
@@ -44,12 +55,15 @@ STAGES = {
     "compare@extras",
     "summarize",
     "register@digit-classifier",
+    "report",
 }
 
 WITHOUT_OUTPUTS = {"check", "sync"}
 
 # What depends on the lists of variants: of all studies, and of one.
-AFTER_TRAINING = {stage for stage in STAGES if stage.startswith(("evaluate", "compare", "summarize", "register"))}
+AFTER_TRAINING = {
+    stage for stage in STAGES if stage.startswith(("evaluate", "compare", "summarize", "register", "report"))
+}
 AFTER_EXTRAS = AFTER_TRAINING - {"evaluate@basics", "compare@basics"}
 
 VARIANTS_OF_STUDY = {"basics": {"shared", "continued"}, "extras": {"shared", "penalized", "refitted"}}
@@ -209,6 +223,7 @@ def make_study(root: Path, repository: Path, environment: Mapping[str, str]) -> 
         if source.is_dir():
             shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
+            (root / name).parent.mkdir(exist_ok=True)
             shutil.copy2(source, root / name)
     params_files.copy(PARAMS, root)
     study = Study(root, environment)
