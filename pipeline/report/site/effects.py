@@ -129,7 +129,7 @@ def shown(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _told(verdict: str | None, with_technique: str) -> str | None:
     if not is_significant(verdict):
-        return verdict and "no telling"
+        return verdict and "not told apart"
     return "better" if verdict == f"{with_technique}{pairwise.IS_BETTER}" else "worse"
 
 

@@ -21,12 +21,12 @@ SVG_STYLE: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "report"}
 SUPERFLUOUS = re.compile(
     r"^.*?(?=<svg)|<metadata>.*?</metadata>|<style .*?</style>| xmlns(:xlink)?=\"[^\"]*\"", re.DOTALL
 )
-FONT = re.compile(r"(font: [^;\"']*?[\d.]+px) [^;\"]+")
+FONT = re.compile(r"(font: [^;\"']*?[\d.]+px|font-family:) [^;\"]+")
 WIDTH = re.compile(r'<svg [^>]*?width="([\d.]+)pt"')
 # A little larger than on paper, where a point has 4/3 pixels.
 PIXELS_PER_POINT = 1.6
 REFERENCE = re.compile(r'(?:xlink:href="|url\()#([\w-]+)')
-ID = re.compile(r' id="([\w-]+)"')
+ID = re.compile(r' id="([^"]+)"')
 
 
 @dataclass(frozen=True)

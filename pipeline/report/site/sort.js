@@ -38,7 +38,11 @@
       if (!heading.textContent.trim()) return;
       var button = document.createElement("button");
       button.type = "button";
-      while (heading.firstChild) button.appendChild(heading.firstChild);
+      if (heading.querySelector("a")) {
+        button.setAttribute("aria-label", "Sort by " + heading.textContent.trim());
+      } else {
+        while (heading.firstChild) button.appendChild(heading.firstChild);
+      }
       heading.appendChild(button);
       button.addEventListener("click", function () { sort(table, headings, column); });
     });

@@ -15,7 +15,7 @@ from pipeline.io import storage
 from pipeline.plots import comparison, repeats
 from pipeline.plots import data as data_plots
 from pipeline.report import readme
-from pipeline.report.site import tables, texts
+from pipeline.report.site import tables, texts, variants
 from pipeline.report.site.effects import shown
 from pipeline.report.site.files import Site
 from pipeline.report.site.pictures import Picture, copied, drawn
@@ -118,8 +118,12 @@ def _models(site: Site, study: str) -> list[tuple[str, Table]]:
 
 
 def _curves(site: Site, study: str) -> Iterator[Picture]:
-    variants = [name for name in site.variants_of(study) if name in site.params.classifiers]
-    paths = {name: site.workspace.training_results(name, site.params.all_variants[name]) for name in variants}
+    if study in site.params.signals:
+        for name in site.variants_of(study):
+            yield from variants.curves_of(site, name)
+        return
+    names = site.variants_of(study)
+    paths = {name: site.workspace.training_results(name, site.params.all_variants[name]) for name in names}
     histories = {
         name: table for name, folder in paths.items() if (table := site.table(folder / "history.csv")) is not None
     }
@@ -170,11 +174,11 @@ def _comparison(site: Site, study: str) -> Iterator[Picture]:
 
 
 def _results(site: Site, study: str) -> Any:
-    variants = site.table(site.workspace.variants_table)
-    if variants is None:
+    table = site.table(site.workspace.variants_table)
+    if table is None:
         return None
     reported = reported_accuracies(site.workspace.reported_results, site.params)
-    text = readme.results_table(variants[variants["study"] == study], site.params, reported)
+    text = readme.results_table(table[table["study"] == study], site.params, reported)
     return texts.html(site, text.partition("\n")[2], ROOT, caption="Measured and reported test accuracy")
 
 

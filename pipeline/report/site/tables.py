@@ -71,13 +71,13 @@ VARIANTS = (
 )
 EFFECTS = (
     Column("technique", "technique added"),
+    Column("accuracy", "test accuracy, points", "figure"),
+    Column("accuracy_verdict", "by accuracy"),
+    Column("cross_entropy", "test cross-entropy", "figure"),
+    Column("cross_entropy_verdict", "by cross-entropy"),
     Column("with", "with it", "name"),
     Column("without", "without", "name"),
     Column("basis", "trained", "figure"),
-    Column("accuracy", "test accuracy, points", "figure"),
-    Column("accuracy_verdict", "is it better?"),
-    Column("cross_entropy", "test cross-entropy", "figure"),
-    Column("cross_entropy_verdict", "is it better?"),
 )
 LAYERS = (
     Column("layer", "layer"),

@@ -20,6 +20,8 @@ from pipeline.report.site.files import Site
 # What the template of the findings says of a section, in a comment below its heading.
 STUDY = re.compile(r"<!-- study: ([\w-]+) -->\n?")
 QUESTION = re.compile(r"^\*\*([^*]+\?)\*\*", re.MULTILINE)
+# Of a sentence that announces a table, in characters.
+MAX_CAPTION = 160
 PROJECT_LINK = re.compile(r"^(?!https?:|#)")
 
 
@@ -95,17 +97,21 @@ def html(site: Site, text: str, root: str, *, level: int = 2, caption: str = "")
 
 
 def _lead(tokens: Sequence[Token], place: int) -> str:
-    """A heading, or what stands in bold at the beginning of a paragraph; of other texts nothing."""
+    """What announces a table: a heading, a short sentence that ends with a colon, or bold words that begin a text."""
     opening, inline = tokens[place - 1], tokens[place]
+    words = " ".join(_plain(inline.children or []).split())
     if opening.type == "heading_open":
-        return _plain(inline.children or [])
+        return words
+    last = words.rsplit(". ", 1)[-1]
+    if opening.type == "paragraph_open" and last.endswith(":") and len(last) <= MAX_CAPTION:
+        return last.rstrip(":")
     if opening.type == "paragraph_open" and inline.content.startswith("**"):
-        return inline.content.split("**")[1].replace("`", "").rstrip(".:")
+        return " ".join(inline.content.split("**")[1].replace("`", "").split()).rstrip(".:")
     return ""
 
 
 def _plain(tokens: Sequence[Token]) -> str:
-    return "".join(token.content for token in tokens)
+    return "".join(" " if token.type == "softbreak" else token.content for token in tokens)
 
 
 def _linked(site: Site, tokens: Sequence[Token], root: str) -> list[Token]:
@@ -135,7 +141,10 @@ def _mark_cell(tokens: Sequence[Token], place: int) -> None:
     token = tokens[place]
     if "right" in str(token.attrs.pop("style", "")):
         token.attrSet("class", "number")
-    if token.type == "th_open":
+    if token.type == "th_open" and not tokens[place + 1].content:
+        # Above the names of the rows: a header without a word would be none.
+        token.tag = tokens[place + 2].tag = "td"
+    elif token.type == "th_open":
         token.attrSet("scope", "col")
     elif tokens[place - 1].type == "tr_open":
         token.attrSet("scope", "row")

@@ -51,7 +51,7 @@ def add_page(site: Site, name: str) -> None:
         tested=tested,
         specification=_specification(site, name),
         figures=_figures(trained, tested),
-        curves=list(_curves(site, name)),
+        curves=list(curves_of(site, name)),
         mistakes=list(_mistakes(site, name)),
         classes=_table(site, details / "per_class.csv", tables.CLASSES, "Each class on the test set"),
         waves=_table(site, details / "first_test_rows.csv", tables.WAVES, "The first test rows"),
@@ -106,7 +106,8 @@ def _figures(trained: Mapping[str, Any], tested: Mapping[str, Any]) -> Table | N
     return Table("Figures on each split", [Column("split", "split"), *columns], rows)
 
 
-def _curves(site: Site, name: str) -> Iterator[Picture]:
+def curves_of(site: Site, name: str) -> Iterator[Picture]:
+    """The curves of a variant's training."""
     variant = site.params.all_variants[name]
     path = site.workspace.training_results(name, variant) / "history.csv"
     history = site.table(path)
@@ -123,7 +124,7 @@ def _curves(site: Site, name: str) -> Iterator[Picture]:
         active=[item for item in ACTIVE_IN_TRAINING if item in used],
     )
     caption = "the gap between the curves is what the network knows of its training examples alone."
-    yield drawn("curves", figure, "Training and validation over the epochs", caption, site.copy(path))
+    yield drawn(f"curves-{name}", figure, f"{name}: training and validation over the epochs", caption, site.copy(path))
 
 
 def _mistakes(site: Site, name: str) -> Iterator[Picture]:
