@@ -15,6 +15,8 @@ def build(workspace: Workspace, params: Params) -> dict[str, bytes]:
     site = Site(workspace, params)
     site.templates.globals.update(cell=lambda value, form, root: cell(site, value, form, root))
     findings, problem = texts.sections_or_problem(workspace, params)
+    general = [(item, texts.html(site, item.text, "", level=3)) for item in findings if item.study is None]
+    site.has_method = bool(general)
     bought = effects.table(site)
     for study in site.studies:
         studies.add_page(site, study, findings, bought)
@@ -22,9 +24,8 @@ def build(workspace: Workspace, params: Params) -> dict[str, bytes]:
         variants.add_page(site, name)
     for name in params.searches:
         searches.add_page(site, name)
-    general = [(item, texts.html(site, item.text, "", level=3)) for item in findings if item.study is None]
     if general:
         site.add_page("method.html", "method.html.jinja", sections=general)
     site.add_page("glossary.html", "glossary.html.jinja")
-    overview.add_page(site, bought, problem, has_findings=bool(general))
+    overview.add_page(site, bought, problem)
     return dict(sorted(site.files.items()))

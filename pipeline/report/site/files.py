@@ -31,6 +31,8 @@ class Site:
 
     def __init__(self, workspace: Workspace, params: Params) -> None:
         self.workspace, self.params = workspace, params
+        # Whether method.html is one of the pages, to which others then link.
+        self.has_method = False
         self.files: dict[str, bytes] = {name: (HERE / name).read_bytes() for name in ASSETS}
 
     @cached_property

@@ -18,11 +18,11 @@ OVERVIEW = "tables/overview.csv"
 EFFECTS = "tables/effects.csv"
 
 
-def add_page(site: Site, effects: pd.DataFrame, problem: str, *, has_findings: bool) -> None:
+def add_page(site: Site, effects: pd.DataFrame, problem: str) -> None:
     """Add the first page; `problem` says why there are no findings, where their template does not fit the study."""
     variants = site.table(site.workspace.variants_table)
     best = None if variants is None else readme.best_of_each_study(site.workspace, site.params)
-    selections = {task: site.record(site.workspace.selection(task)) for task in site.params.tasks}
+    selections = {task: site.record(site.workspace.selection(task)) for task in sorted(site.params.tasks)}
     site.add_page(
         "index.html",
         "index.html.jinja",
@@ -35,7 +35,6 @@ def add_page(site: Site, effects: pd.DataFrame, problem: str, *, has_findings: b
         else Table("Every variant", tables.VARIANTS, rows_of(variants), site.copy(site.workspace.variants_table)),
         selections={task: record for task, record in selections.items() if record},
         problem=problem,
-        has_findings=has_findings,
     )
 
 

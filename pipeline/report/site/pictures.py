@@ -33,8 +33,8 @@ ID = re.compile(r' id="([^"]+)"')
 class Picture:
     """A picture with its caption: what to see in it, and the link to its numbers.
 
-    Either `svg` or `image`, a link, is there. `adapts` says whether the image may be inverted on a dark page, which
-    photographs may not.
+    Either `svg` or `image`, a link, is there. `adapts` says whether it may be inverted on a dark page: photographs and
+    maps of many colours may not, and stay on white.
     """
 
     title: str
@@ -50,9 +50,9 @@ class Picture:
         return f"{self.title}: {self.caption}"
 
 
-def drawn(name: str, figure: Figure, title: str, caption: str, csv: str | None) -> Picture:
+def drawn(name: str, figure: Figure, title: str, caption: str, csv: str | None, *, adapts: bool = True) -> Picture:
     """A figure as a picture; `name` is that of no other picture on its page."""
-    return Picture(title, caption, csv, svg=inline(name, figure, f"{title}: {caption}"))
+    return Picture(title, caption, csv, svg=inline(name, figure, f"{title}: {caption}"), adapts=adapts)
 
 
 def copied(
@@ -78,4 +78,4 @@ def inline(name: str, figure: Figure, label: str) -> Markup:
     text = FONT.sub(r"\1 var(--sans)", SUPERFLUOUS.sub("", text)).replace("xlink:href", "href")
     text = re.sub(r'^<svg (.*?)width="[\d.]+pt" height="[\d.]+pt"', r"<svg \1", text.strip())
     size = f' style="max-width: {float(width[1]) * PIXELS_PER_POINT:.0f}px"' if width else ""
-    return Markup(text.replace("<svg ", f'<svg class="chart" role="img" aria-label="{Markup.escape(label)}"{size} ', 1))
+    return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{Markup.escape(label)}"{size} ', 1))

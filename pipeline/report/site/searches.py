@@ -51,6 +51,7 @@ def _pictures(site: Site, name: str, scores: pd.DataFrame) -> Iterator[Picture]:
         "Accuracy over the grid, in percent",
         "whether more units help, and in which layer; the best is outlined.",
         link,
+        adapts=False,
     )
     if scores["reported_cv_accuracy"].notna().any():
         correlation = metrics.rank_correlation(scores)

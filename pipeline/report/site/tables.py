@@ -70,12 +70,12 @@ VARIANTS = (
     Column("difference", "difference", "points"),
 )
 EFFECTS = (
+    Column("with", "with it", "name"),
     Column("technique", "technique added"),
     Column("accuracy", "test accuracy, points", "figure"),
     Column("accuracy_verdict", "by accuracy"),
     Column("cross_entropy", "test cross-entropy", "figure"),
     Column("cross_entropy_verdict", "by cross-entropy"),
-    Column("with", "with it", "name"),
     Column("without", "without", "name"),
     Column("basis", "trained", "figure"),
 )
