@@ -35,6 +35,7 @@ def add_page(site: Site, effects: pd.DataFrame, problem: str) -> None:
         else Table("Every variant", tables.VARIANTS, rows_of(variants), site.copy(site.workspace.variants_table)),
         selections={task: record for task, record in selections.items() if record},
         problem=problem,
+        is_demonstration=any(site.params.is_embedded(data) for data in (*site.params.datasets, *site.params.signals)),
     )
 
 

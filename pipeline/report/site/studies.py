@@ -59,6 +59,7 @@ def add_page(site: Site, study: str, findings: Sequence[Section], effects: pd.Da
         gains=_table(site, site.workspace.contrast(study) / "gains.csv", tables.GAINS, "Gains over the baseline"),
         effects=Table("What each technique bought in this study", tables.EFFECTS, ours) if ours else None,
         searches=list(_searches(site, study)),
+        sweeps=_sweeps(site, study),
         closing=_table(
             site, site.workspace.conclusions(study) / "closing_table.csv", tables.CLOSING, "The best of each search"
         ),
@@ -255,6 +256,12 @@ def _contrast(site: Site, study: str) -> Iterator[Picture]:
             "where training and validation part, a network learns its images by heart.",
             f"tables/curves/{study}.csv",
         )
+
+
+def _sweeps(site: Site, study: str) -> dict[str, Any]:
+    """What each sweep of a study chose, by its name."""
+    names = sorted(name for name, sweep in site.params.sweeps.items() if sweep.study == study)
+    return {name: outcome for name in names if (outcome := site.record(site.workspace.outcome(name)))}
 
 
 def _searches(site: Site, study: str) -> Iterator[Picture]:

@@ -26,13 +26,14 @@ MEASURES = {
     "cross_entropy": Column("cross_entropy", "cross-entropy", "nats"),
     "loss": Column("loss", "loss with penalties", "nats"),
 }
-# Pictures that only stages draw, by the name of the file: titles, and what to see.
+# Pictures that only stages draw, by the name of the file: titles, and what to see; and tables of the same numbers.
 ONLY_DRAWN = {
     "most_wrong": ("The worst mistakes", "the test images that are wrong with most confidence."),
     "test_curves": ("The first test rows", "where the dashed curve leaves the other, the parameters are wrong."),
     "extended_curves": ("Waves at and beyond the edge", "what becomes of waves that training had nothing like."),
     "curve_error": ("Errors along the wave", "the error grows with x, as an error in a frequency does."),
 }
+TABLES = {"test_curves": "first_test_rows.csv", "extended_curves": "predictions.csv"}
 
 
 def add_page(site: Site, name: str) -> None:
@@ -150,7 +151,7 @@ def _mistakes(site: Site, name: str) -> Iterator[Picture]:
             site.copy(folder / "reliability.csv"),
         )
     for file, (title, caption) in ONLY_DRAWN.items():
-        table = site.copy(folder / "predictions.csv") if file == "extended_curves" else None
+        table = site.copy(folder / TABLES[file]) if file in TABLES else None
         yield from copied(site, folder / f"{file}.png", title, caption, table)
 
 
