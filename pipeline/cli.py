@@ -76,6 +76,8 @@ def demo() -> None:
     uri = find_location(workspace).shown
     runs = "make ui DEMO=1" if uri.startswith("sqlite:") else uri
     _show(terminal.summary(workspace, params, runs=runs))
+    # Not in a table, which would break the line.
+    print(terminal.report(workspace))
 
 
 @app.command()
@@ -93,8 +95,7 @@ def repro(
     if not parallel.reproduce(workspace, subject="the study", keep_going=keep_going):
         print("Data and pipelines are up to date.")
     _complete_mlflow(workspace, params)
-    if workspace.site.is_dir():
-        print(f"The report: {terminal.address_of_report(workspace)}")
+    print(terminal.report(workspace))
 
 
 def _complete_mlflow(workspace: Workspace, params: Params) -> None:

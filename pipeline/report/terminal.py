@@ -26,9 +26,10 @@ def summary(workspace: Workspace, params: Params, *, runs: str) -> Group:
     return Group(_variants_table(variants), _selections_table(workspace, params), _next(workspace, runs))
 
 
-def address_of_report(workspace: Workspace) -> str:
-    """Where the report begins, as terminals and browsers open it."""
-    return (workspace.site / "index.html").resolve().as_uri()
+def report(workspace: Workspace) -> str:
+    """For the terminal: where the report begins, as an address that terminals open at a click."""
+    first = (workspace.site / "index.html").resolve()
+    return f"The report: {first.as_uri()}" if first.is_file() else "There is no report yet: run `make report`."
 
 
 def registered(versions: Sequence[TrackedVersion]) -> Group:
@@ -79,7 +80,6 @@ def _next(workspace: Workspace, runs: str) -> Table:
     table.title, table.title_justify = "Where to look next", "left"
     for what, where in {
         "runs, curves, models": runs,
-        **({"the report": address_of_report(workspace)} if workspace.site.is_dir() else {}),
         "tables and pictures": str(shown / "results"),
         "all variants in a table": str(shown / workspace.variants_table.relative_to(workspace.root)),
         "what depends on what": "dvc dag" if shown == Path() else f"cd {shown} && dvc dag",

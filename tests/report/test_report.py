@@ -200,6 +200,13 @@ def test_summary_fits_a_narrow_terminal(workspace: Workspace) -> None:
     assert max(map(len, shown(workspace, width=80).splitlines())) <= 80
 
 
+def test_the_report_is_named_by_an_address_that_a_terminal_opens(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "a study")
+    assert terminal.report(workspace) == "There is no report yet: run `make report`."
+    storage.write_bytes(workspace.site / "index.html", b"")
+    assert terminal.report(workspace) == f"The report: file://{tmp_path}/a%20study/site/index.html"
+
+
 def test_summary_before_any_results_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"variants\.csv: expected a CSV table, but the file is missing"):
         terminal.summary(Workspace(tmp_path), PARAMS, runs="make ui")

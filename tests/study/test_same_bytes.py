@@ -24,6 +24,7 @@ WITHOUT_TEST_SET = {
     "summarize",
     "tabulate",
     "register@digit-classifier",
+    "report",
 }
 
 

@@ -163,7 +163,7 @@ class Study:
 
     def content(self) -> dict[str, str]:
         """The hash of every file that stages make."""
-        folders = [self.root / name for name in ("data", "models", "predictions", "results")]
+        folders = [self.root / name for name in ("data", "models", "predictions", "results", "site")]
         files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
         return {str(path.relative_to(self.root)): sha256(path.read_bytes()).hexdigest() for path in files}
 

@@ -105,7 +105,8 @@ def _oriented(pair: Mapping[Any, Any], *, is_turned: bool) -> dict[str, Any]:
     for metric in METRICS:
         values: list[Any] = [pair.get(f"{metric}_{part}") for part in ("difference", "low", "high")]
         if is_turned and values[0] is not None:
-            values = [-float(value) for value in (values[0], values[2], values[1])]
+            # Not the -0.0 that -value would be where there is no difference.
+            values = [0.0 - value for value in (values[0], values[2], values[1])]
         verdict = pair.get(f"{metric}_verdict")
         found |= dict(zip((f"{metric}_{part}" for part in ("difference", "low", "high")), values, strict=True))
         found[f"{metric}_verdict"] = verdict
