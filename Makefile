@@ -47,8 +47,8 @@ champions: $(INSTALLED) ## Fetch the selected models from this repository and re
 repro: $(INSTALLED) ## Run the full study: only the stages whose inputs changed
 	@$(RUN) pipeline repro
 
-report: $(INSTALLED) ## Put all results together in pages that open from the disk: site/index.html
-	@$(RUN) dvc repro report
+report: $(INSTALLED) ## Put the results that are here together in pages that open from the disk: site/index.html
+	@$(RUN) dvc repro --single-item report
 	@echo "The report: file://$(CURDIR)/site/index.html"
 
 ui: $(INSTALLED) ## Serve the MLflow UI to this machine: http://127.0.0.1:5000, or another PORT=...; DEMO=1: of the demo
