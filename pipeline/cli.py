@@ -177,7 +177,7 @@ def tidy() -> None:
 
 
 @app.command()
-def report() -> None:
+def docs() -> None:
     """Write the results into README.md and docs, from the committed metrics.
 
     A study of your own has no use for the template of the findings: where it is empty they are left out.

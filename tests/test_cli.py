@@ -49,7 +49,7 @@ def assert_one_message(result: Result, message: str) -> None:
 def test_help_lists_every_command_with_what_it_does(call: Call) -> None:
     result = call("-m", "pipeline", "--help")
     assert (result.returncode, result.stderr) == (0, "")
-    assert {"demo", "sync", "report", "predict"} <= set(COMMANDS)
+    assert {"demo", "sync", "docs", "predict"} <= set(COMMANDS)
     for command in cli.app.registered_commands:
         assert command.callback
         name = command.callback.__name__.replace("_", "-")
@@ -100,7 +100,7 @@ def test_the_demo_tells_a_typing_error_in_the_file_where_it_is(call: Call, tmp_p
     assert not (tmp_path / demo.FOLDER).exists()
 
 
-@pytest.mark.parametrize("command", ["sync", "report"])
+@pytest.mark.parametrize("command", ["sync", "docs"])
 def test_a_command_away_from_a_workspace(call: Call, tmp_path: Path, command: str) -> None:
     assert_one_message(
         call("-m", "pipeline", command),
@@ -108,7 +108,7 @@ def test_a_command_away_from_a_workspace(call: Call, tmp_path: Path, command: st
     )
 
 
-@pytest.mark.parametrize("command", ["sync", "report"])
+@pytest.mark.parametrize("command", ["sync", "docs"])
 def test_a_command_with_a_mistake_in_params(call: Call, tmp_path: Path, repository: Path, command: str) -> None:
     params_files.copy(repository / "demo", tmp_path)
     path = tmp_path / "params" / "searches.yaml"
@@ -161,7 +161,7 @@ def test_the_report_before_there_are_results(call: Call, tmp_path: Path, reposit
     shutil.copy(repository / "reported_results.yaml", tmp_path)
     table = tmp_path / "results" / "variants.csv"
     assert_one_message(
-        call("-m", "pipeline", "report"),
+        call("-m", "pipeline", "docs"),
         f"{table}: expected a CSV table, but the file is missing. Run `dvc repro` to make it.",
     )
 

@@ -168,15 +168,15 @@ def test_the_readme_and_the_page_of_results_show_these_results(workspace: Worksp
     tables = {"README.md": best_of_each_study(workspace, params), "docs/results.md": results(workspace, params)}
     for name, table in tables.items():
         text = (workspace.root / name).read_text()
-        assert update(text, table, name) == text, "run `python -m pipeline report`"
+        assert update(text, table, name) == text, "run `python -m pipeline docs`"
 
 
 def test_the_page_of_models_tells_these_results(workspace: Workspace, params: Params) -> None:
     path = workspace.root / "docs" / "models.md"
-    assert f"{models_page(workspace, params)}\n" == path.read_text(), "run `python -m pipeline report`"
+    assert f"{models_page(workspace, params)}\n" == path.read_text(), "run `python -m pipeline docs`"
 
 
 def test_the_findings_tell_these_results(workspace: Workspace, params: Params) -> None:
     docs = workspace.root / "docs"
     text = findings(workspace, params, (docs / "findings.md.jinja").read_text())
-    assert text == (docs / "findings.md").read_text(), "run `python -m pipeline report`"
+    assert text == (docs / "findings.md").read_text(), "run `python -m pipeline docs`"
