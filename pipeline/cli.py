@@ -73,8 +73,8 @@ def demo() -> None:
     _complete_mlflow(workspace, load_params(workspace.root))
     from pipeline.tracking.store import find_location
 
-    uri = find_location(workspace).shown
-    runs = "make ui DEMO=1" if uri.startswith("sqlite:") else uri
+    location = find_location(workspace)
+    runs = location.shown if location.database is None else "make ui DEMO=1"
     _show(terminal.summary(workspace, params, runs=runs))
     # Not in a table, which would break the line.
     print(terminal.report(workspace))

@@ -13,6 +13,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from pipeline.tracking.records.record import ModelFile, Tensor
+from pipeline.tracking.store import quoted
 
 with warnings.catch_warnings():
     # MLflow warns about type hints in its own code.
@@ -79,7 +80,7 @@ def log_model(client: MlflowClient, run: Run, model: ModelFile, tags: dict[str, 
             mlflow_model=description,
             python_model=str(SERVED_MODEL),
             model_config={"kind": model.kind},
-            artifacts={"model": str(model.path)},
+            artifacts={"model": quoted(model.path)},
             signature=description.signature,
             input_example=np.zeros((1, *model.inputs.shape), model.inputs.dtype),
             # Without them MLflow would load the model in a subprocess to find out.

@@ -7,11 +7,13 @@ import hashlib
 import os
 import re
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlflow.entities import Run, ViewType
+from mlflow.entities import Run
 
 from pipeline.config.load import FILES
 from pipeline.config.params import Params
@@ -21,7 +23,7 @@ from pipeline.tracking import registry, runs
 from pipeline.tracking.records.outputs import NotMadeYetError
 from pipeline.tracking.records.record import registered_name
 from pipeline.tracking.stage_table import STAGES, address
-from pipeline.tracking.store import Store, best_effort, connect, every_page, opened
+from pipeline.tracking.store import Store, best_effort, connect, opened, quoted
 
 # Tag of an experiment: the last state of a workspace that `synchronize` has brought MLflow to, nothing missing.
 SYNCHRONIZED = "synchronized_state"
@@ -114,7 +116,7 @@ def synchronize(workspace: Workspace, params: Params) -> SyncReport:
         with store.lock():
             finished = runs.all_runs(store.client, _experiments(store), f"attributes.status = '{runs.FINISHED}'")
             report.removed.extend(map(_label, runs.delete_duplicates(store.client, finished)))
-        _remove_orphans(store, report)
+        remove_orphans(store, report)
         if experiments and not report.skipped:
             (first,) = store.client.search_experiments(filter_string=f"name = '{min(experiments)}'")
             store.client.set_experiment_tag(first.experiment_id, SYNCHRONIZED, state)
@@ -139,20 +141,25 @@ def _sync_item(
     return {record.experiment for record in records}
 
 
-def _remove_orphans(store: Store, report: SyncReport) -> None:
-    """A deleted database leaves its artifact folders behind."""
-    root = store.location.artifact_root
-    if root is None:
+def remove_orphans(store: Store, report: SyncReport) -> None:
+    """A deleted database leaves its artifact folders behind.
+
+    The file beside the folders is asked what it knows, not MLflow, so that no other database can ever decide; and only
+    folders of its experiments are looked at, for other programs may keep theirs beside them.
+    """
+    root, database = store.location.artifact_root, store.location.database
+    if root is None or database is None:
         return
     # Folders first: a run that another process begins meanwhile is in the database before it has a folder.
     folders = list(_artifact_folders(root))
-    # Deleted runs and models are known too: they can be restored.
-    experiments = _experiments(store, ViewType.ALL)
-    known = {run.info.run_id for run in runs.all_runs(store.client, experiments, view=ViewType.ALL)}
-    for experiment in experiments:
-        known |= {model.model_id for model in every_page(store.client.search_logged_models, [experiment])}
+    with closing(sqlite3.connect(database)) as connection:
+        # Deleted runs and models are in it too: they can be restored.
+        names = connection.execute("SELECT run_uuid FROM runs UNION SELECT model_id FROM logged_models")
+        known = {name for (name,) in names}
+        places = {place for (place,) in connection.execute("SELECT artifact_location FROM experiments")}
     for folder in folders:
-        if folder.name not in known:
+        is_ours = any(quoted(parent) in places for parent in folder.parents if parent.is_relative_to(root))
+        if is_ours and folder.name not in known:
             shutil.rmtree(folder)
             report.removed.append(str(folder))
 
@@ -164,8 +171,8 @@ def _artifact_folders(root: Path) -> Iterator[Path]:
             yield Path(folder) / name
 
 
-def _experiments(store: Store, view: int = ViewType.ACTIVE_ONLY) -> list[str]:
-    return [experiment.experiment_id for experiment in store.client.search_experiments(view_type=view)]
+def _experiments(store: Store) -> list[str]:
+    return [experiment.experiment_id for experiment in store.client.search_experiments()]
 
 
 def _label(run: Run) -> str:

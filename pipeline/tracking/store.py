@@ -4,14 +4,16 @@ import contextlib
 import functools
 import logging
 import os
+import re
 import shutil
+import socket
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 from filelock import FileLock
@@ -24,8 +26,13 @@ from pipeline.errors import PipelineError
 from pipeline.io.paths import Workspace
 from pipeline.runtime.environment import PARENT_RUN_VARIABLE
 
-SQLITE = "sqlite:///"
 DATABASE = "mlflow.db"
+DEFAULT_URI = f"sqlite:///{DATABASE}"
+# A file with SQLAlchemy's options, such as `?timeout=30`; a database in memory would vanish with each process.
+SQLITE_FILE = re.compile(r"sqlite(\+pysqlite)?:///(?!:memory:|file:)(?P<path>[^?]+)(?P<options>\?.*)?")
+PASSWORD = re.compile(r"(://[^:/?#@]*:)[^/]*@")
+# Of the servers that are reached through a driver of SQLAlchemy's.
+PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 # Raised for refused requests, a locked or foreign database, a dead server, a full disk.
 MLFLOW_ERRORS = (MlflowException, sqlite3.Error, OSError)
@@ -34,6 +41,21 @@ MLFLOW_ERRORS = (MlflowException, sqlite3.Error, OSError)
 DOES_NOT_EXIST, EXISTS_ALREADY = "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"
 RACES = (DOES_NOT_EXIST, EXISTS_ALREADY, "BAD_REQUEST", "INVALID_PARAMETER_VALUE")
 MAX_ATTEMPTS = 3
+
+NO_ADDRESS = "not an address that MLflow records at"
+NOT_UTF8 = "the name of the database's folder is not UTF-8, which MLflow cannot store"
+# What the text of a failure tells, by a regular expression, and what to do then.
+REMEDIES = {
+    "database is locked|file lock": "{store} is in use: wait for the program that writes to it, or end it",
+    "out-of-date database schema": "{store} is whole, but another version of MLflow wrote it. Record with that one or, "
+    "if it was an older one, copy the database and run `mlflow db upgrade '{uri}'`",
+    "file is not a database|malformed": "{store} is damaged: put a copy in its place, or move it away, by which only "
+    "the decisions about champions are lost",
+    f"{NO_ADDRESS}|Failed to parse|unsupported URI": "Set MLFLOW_TRACKING_URI to http://HOST:PORT, or to a database, "
+    "such as sqlite:///mlflow.db",
+    NOT_UTF8: "Rename the folder, or set MLFLOW_TRACKING_URI to a database elsewhere",
+    "No module named": "Install the driver of that database, or record on an MLflow server",
+}
 
 LOCK_TIMEOUT = 120.0
 PROBE_TIMEOUT = 5.0
@@ -81,11 +103,21 @@ class Location:
 
     @property
     def shown(self) -> str:
-        """The URI as it may be printed: without a password."""
-        parts = urlsplit(self.uri)
-        if parts.password is None:
-            return self.uri
-        return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{parts.netloc.rpartition('@')[2]}"))
+        """The URI as it may be printed, however malformed: without a password."""
+        return PASSWORD.sub(r"\1***@", self.uri)
+
+
+def quoted(path: Path | str) -> str:
+    """A path as part of an address, in which `%` begins an escape, `?` a query and `#` a fragment."""
+    return re.sub("[%?#]", lambda found: f"%{ord(found[0]):02X}", str(path))
+
+
+def sqlite_uri(database: Path, options: str = "") -> str:
+    """The address of a SQLite file."""
+    path = quoted(database)
+    # MLflow makes the folder of what follows `sqlite:///`, without decoding it.
+    driver = "sqlite" if path + options == str(database) else "sqlite+pysqlite"
+    return f"{driver}:///{path}{options}"
 
 
 def find_location(workspace: Workspace) -> Location:
@@ -96,13 +128,18 @@ def find_location(workspace: Workspace) -> Location:
     `sync` removes from there what the database does not know.
     """
     root = Path(os.environ.get("DVC_ROOT") or workspace.root).resolve()
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{DATABASE}"
-    if not uri.startswith(SQLITE):
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    file = SQLITE_FILE.fullmatch(uri)
+    if file is None:
         return Location(uri, artifact_root=None, database=None, lock=root / ".mlflow.lock")
-    database = root / unquote(uri.removeprefix(SQLITE))
+    database = root / unquote(file["path"])
+    if database.name == DATABASE:
+        artifacts = "mlartifacts"
+    else:
+        artifacts = f"{database.stem}-mlartifacts" if database.suffix == ".db" else f"{database.name}.mlartifacts"
     folder = database.parent
-    artifacts = "mlartifacts" if database.name == DATABASE else f"{database.stem}-mlartifacts"
-    return Location(f"{SQLITE}{database}", folder / artifacts, database, folder / ".mlflow.lock")
+    uri = sqlite_uri(database, file["options"] or "")
+    return Location(uri, folder / artifacts, database, folder / ".mlflow.lock")
 
 
 @dataclass(frozen=True)
@@ -134,7 +171,7 @@ class Store:
         experiment = self.client.get_experiment_by_name(name)
         if experiment is None:
             # Refused if another workspace that shares the server is quicker; it is found the next time.
-            location = None if root is None else str(root / name)
+            location = None if root is None else quoted(root / name)
             return self.client.create_experiment(name, artifact_location=location, tags=dict(tags))
         if experiment.lifecycle_stage != "active":
             self.client.restore_experiment(experiment.experiment_id)
@@ -149,11 +186,10 @@ def connect(workspace: Workspace) -> Store:
     Raises one of MLFLOW_ERRORS when it cannot be reached.
     """
     location = find_location(workspace)
-    if location.uri.startswith(("http://", "https://")):
-        # Notices a closed port or a dead host within seconds, where MLflow's own client would try again and again. Any
-        # answer counts, even a certificate that only MLflow is configured to trust.
-        with contextlib.suppress(requests.exceptions.SSLError):
-            requests.get(location.uri, timeout=PROBE_TIMEOUT)
+    if location.database is None:
+        _probe(location.uri)
+    elif not _is_utf8(location.database):
+        raise MlflowException(NOT_UTF8)
     if location.database is not None and location.database.exists():
         # Without the lock, for which a project that may only be read has no place.
         return Store(_open(location.uri), location, workspace.root)
@@ -165,13 +201,44 @@ def connect(workspace: Workspace) -> Store:
         return Store(_open(location.uri), location, workspace.root)
 
 
+def _probe(uri: str) -> None:
+    """Notice a malformed address, a closed port or a dead host within seconds; MLflow's client would try for minutes.
+
+    Raises one of MLFLOW_ERRORS.
+    """
+    if uri.startswith(("http://", "https://")):
+        # Any answer counts, even a certificate that only MLflow is configured to trust.
+        with contextlib.suppress(requests.exceptions.SSLError):
+            requests.get(uri, timeout=PROBE_TIMEOUT)
+    elif uri.partition("://")[0].partition("+")[0] in PORTS:
+        try:
+            parts = urlsplit(uri)
+            address = (parts.hostname, parts.port or PORTS[parts.scheme.partition("+")[0]])
+        except ValueError as error:
+            raise MlflowException(f"{NO_ADDRESS}: {error}") from None
+        # Without a host, a socket of this machine is meant.
+        if address[0] is not None:
+            socket.create_connection((address[0], address[1]), PROBE_TIMEOUT).close()
+    elif uri.startswith("file:") or ("://" not in uri and uri != "databricks"):
+        # MLflow would take it for a folder.
+        raise MlflowException(NO_ADDRESS)
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _make_database(database: Path) -> None:
     """Create an empty database, whole or not at all: MLflow cannot open one that lacks some of its tables."""
     folder = database.with_name(f".{database.name}.tmp")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
-        _open(f"{SQLITE}{folder / database.name}")
+        _open(sqlite_uri(folder / database.name))
         (folder / database.name).replace(database)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -219,7 +286,7 @@ def opened(workspace: Workspace) -> Iterator[Store]:
     except MLFLOW_ERRORS as error:
         raise PipelineError(
             f"{find_location(workspace).shown}: MLflow could not be reached or refused the request: {_brief(error)}\n"
-            f"Everything that was trained is kept. {_remedy(workspace)}, then run `python -m pipeline sync`."
+            f"Everything that was trained is kept. {_remedy(workspace, error)}, then run `python -m pipeline sync`."
         ) from error
 
 
@@ -238,21 +305,26 @@ def warn(workspace: Workspace, error: BaseException) -> None:
     sys.stderr.write(
         f"\nWARNING: MLflow at {find_location(workspace).shown} could not be reached, or refused the request: "
         f"{_brief(error)}\n"
-        f"Everything trained is kept, and DVC goes on. {_remedy(workspace)}, then run `python -m pipeline sync`.\n\n"
+        f"Everything trained is kept, and DVC goes on. {_remedy(workspace, error)}, then run "
+        "`python -m pipeline sync`.\n\n"
     )
     sys.stderr.flush()
 
 
-def _remedy(workspace: Workspace) -> str:
-    database = find_location(workspace).database
-    if database is None:
+def _remedy(workspace: Workspace, error: BaseException) -> str:
+    location, text = find_location(workspace), str(error)
+    for cause, remedy in REMEDIES.items():
+        if re.search(cause, text):
+            return remedy.format(store=location.database or location.shown, uri=location.shown)
+    if location.database is None:
         return "Check MLFLOW_TRACKING_URI or start the server"
-    return f"Free space or permissions for {database}, or if it is damaged move it away"
+    return f"Free space or permissions for {location.database}"
 
 
 def _brief(error: BaseException) -> str:
+    """The first sentence: MLflow's and SQLAlchemy's advice that follows is not about the pipeline."""
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300] if lines else '(no text)'}"
+    return f"{type(error).__name__}: {lines[0].split('. ')[0][:300] if lines else '(no text)'}"
 
 
 def follow_move(database: Path, root: Path, experiment: Experiment) -> None:
@@ -262,10 +334,11 @@ def follow_move(database: Path, root: Path, experiment: Experiment) -> None:
     scheme of the project's own could be read only where its plugin is installed. So the tables are updated themselves.
     Runs, decisions and versions keep their ids, which making them anew would not do.
     """
-    recorded, present = experiment.artifact_location, str(root / experiment.name)
-    if recorded == present or not recorded.endswith(f"/{root.name}/{experiment.name}"):
+    recorded, present = experiment.artifact_location, quoted(root / experiment.name)
+    name = quoted(experiment.name)
+    if recorded == present or not recorded.endswith(f"/{quoted(root.name)}/{name}"):
         return
-    old, new = recorded.removesuffix(experiment.name), present.removesuffix(experiment.name)
+    old, new = recorded.removesuffix(name), present.removesuffix(name)
     with contextlib.closing(sqlite3.connect(database)) as connection, connection:
         for table, column in ARTIFACT_COLUMNS:
             connection.execute(
