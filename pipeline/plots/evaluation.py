@@ -101,8 +101,7 @@ def most_wrong(
     if answers and np.ptp(probabilities, axis=0).max() < 0.5e-4:
         words = "Every test image, right or wrong, gets the same answer:\n" + answers[0].replace("\n", ", ")
     if words:
-        figure = Figure(figsize=(style.WIDTH, 1.6), layout="constrained")
-        figure.suptitle(title, fontsize=11)
+        figure = style.empty(1.6, title)
         figure.text(0.5, 0.4, words, ha="center", va="center")
         return figure
     rows, title = math.ceil(len(wrong) / NUM_COLUMNS), f"{title}, the most confident first"

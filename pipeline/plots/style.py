@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -37,13 +38,23 @@ def variant_line(place: int) -> dict[str, Any]:
     return {"color": variant_colour(place), "ls": LINE_STYLES[place % len(LINE_STYLES)]}
 
 
-def panels(
-    height: float, num_rows: int = 1, num_columns: int = 1, *, title: str = "", width: float = WIDTH, **options: Any
-) -> tuple[Figure, Any]:
-    """A figure of this size in inches under its title, and its panels as `Figure.subplots` gives them."""
+def empty(height: float, title: str, *, width: float = WIDTH) -> Figure:
+    """A figure of this size in inches under its title.
+
+    It is drawn, and later written, by Matplotlib's own defaults, whatever a matplotlibrc of the user's says.
+    """
+    matplotlib.rcdefaults()
     figure = Figure(figsize=(width, height), layout="constrained")
     if title:
         figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def panels(
+    height: float, num_rows: int = 1, num_columns: int = 1, *, title: str = "", width: float = WIDTH, **options: Any
+) -> tuple[Figure, Any]:
+    """A figure as `empty` makes it, and its panels as `Figure.subplots` gives them."""
+    figure = empty(height, title, width=width)
     return figure, figure.subplots(num_rows, num_columns, **options)
 
 

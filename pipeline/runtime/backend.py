@@ -44,9 +44,13 @@ def configure(backend: Backend, *, threads: int) -> None:
         else:
             _prepare_tensorflow(threads)
         # Keras keeps the backend that it finds when it is imported.
-        import keras  # noqa: F401
+        import keras
     finally:
         sys.meta_path.remove(scikit_learn)
+    # Its own defaults, whatever the user's keras.json says.
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
 
 
 def _prepare_jax(threads: int) -> None:

@@ -1,4 +1,4 @@
-"""The environment variables that must be set before MLflow is imported."""
+"""The environment variables of a process: what must be set or gone before MLflow, JAX and TensorFlow are imported."""
 
 import os
 
@@ -16,14 +16,17 @@ QUIET_DEFAULTS = {
 }
 # What `mlflow run` exports to say where fluent calls log to; each run here states its experiment itself.
 REDIRECTIONS = ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+# The user's settings that would change outputs begin so: docs/reproducibility.md.
+CHANGING_OUTPUTS = ("DNNL_", "JAX_", "KERAS_MAX_", "KERAS_NNX_", "ONEDNN_", "TF_", "XLA_")
 
 
 def prepare_environment() -> None:
-    """Quiet MLflow, shorten its retries, and remove what `mlflow run` exports."""
+    """Quiet MLflow, shorten its retries, and remove what `mlflow run` exports and what changes outputs."""
     for name, value in QUIET_DEFAULTS.items():
         os.environ.setdefault(name, value)
-    for name in REDIRECTIONS:
-        os.environ.pop(name, None)
+    for name in list(os.environ):
+        if name in REDIRECTIONS or name.startswith(CHANGING_OUTPUTS):
+            del os.environ[name]
     parent = os.environ.pop("MLFLOW_RUN_ID", None)
     if parent:
         os.environ[PARENT_RUN_VARIABLE] = parent

@@ -37,8 +37,8 @@ def run(stage: str, workspace: Workspace, params: Params, item: str) -> None:
     from pipeline.runtime.environment import prepare_environment
     from pipeline.tracking.stage_table import STAGES
 
-    leftovers.refuse(workspace, params)
     prepare_environment()
+    leftovers.refuse(workspace, params)
     importlib.import_module(f"pipeline.stages.{stage}").main(workspace, params, item)
     if not STAGES[stage].logs_live:
         from pipeline.tracking import publish

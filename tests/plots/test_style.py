@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+from pipeline.io import storage
 from pipeline.plots import style
 
 # Machado, Oliveira and Fernandes (2009): linear RGB as seen by people who lack red or green cones.
@@ -40,3 +43,15 @@ def test_neighbours_differ_in_colour_and_line_style() -> None:
     for first, second in itertools.pairwise(style.variant_line(place) for place in range(30)):
         assert first["color"] != second["color"]
         assert first["ls"] != second["ls"]
+
+
+def test_a_matplotlibrc_of_the_users_changes_no_byte(tmp_path: Path) -> None:
+    written = []
+    settings = {"figure.dpi": 200, "font.family": ["serif"], "axes.grid": True, "savefig.bbox": "tight"}
+    for theirs in ({}, settings):
+        with matplotlib.rc_context(theirs):
+            figure, axes = style.panels(2, title="A title")
+            axes.plot([0, 1])
+            storage.write_figure(tmp_path / "figure.png", figure)
+        written.append((tmp_path / "figure.png").read_bytes())
+    assert written[0] == written[1]

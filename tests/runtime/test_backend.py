@@ -16,7 +16,12 @@ import json, os, sys
 from pathlib import Path
 from pipeline.runtime import backend
 """
+# Settings of a user that would change numbers.
+KERAS_JSON = {"floatx": "float16", "epsilon": 0.001, "image_data_format": "channels_first"}
+SETTINGS = {"JAX_ENABLE_X64": "1", "JAX_DISABLE_JIT": "1", "TF_DETERMINISTIC_OPS": "1", "KERAS_MAX_EPOCHS": "1"}
 ON_JAX = """
+from pipeline.runtime.environment import prepare_environment
+prepare_environment()
 # As in a stage that is forked.
 import jax
 backend.configure("jax", threads=3)
@@ -37,12 +42,16 @@ print(json.dumps({
     "backend": keras.backend.backend(),
     "platform": jax.default_backend(),
     "platforms": jax.config.jax_platforms,
+    "settings": [keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format(),
+                 keras.config.max_epochs(), jax.config.jax_enable_x64, jax.config.jax_disable_jit],
     "modules": modules,
     "later": sklearn.__name__,
     "xla_threads": names.count("tf_XLAEigen"),
 }))
 """
 ON_TENSORFLOW = """
+from pipeline.runtime.environment import prepare_environment
+prepare_environment()
 backend.configure("tensorflow", threads=2)
 print("still heard", file=sys.stderr, flush=True)
 os.write(2, b"by its number too\\n")
@@ -56,6 +65,8 @@ except RuntimeError as error:
     refusal = str(error)
 print(json.dumps({
     "backend": keras.backend.backend(),
+    "settings": [keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format(),
+                 keras.config.max_epochs(), os.environ.get("TF_DETERMINISTIC_OPS")],
     "modules": modules,
     "later": sklearn.__name__,
     "threads": [
@@ -69,11 +80,12 @@ print(json.dumps({
 
 
 def run(code: str, folder: Path) -> tuple[dict[str, Any], str]:
-    """What a process prints as JSON, and what it says on stderr."""
+    """What a process of a user with settings prints as JSON, and what it says on stderr."""
+    (folder / "keras.json").write_text(json.dumps(KERAS_JSON))
     finished = subprocess.run(
         [sys.executable, "-c", PREAMBLE + code],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "KERAS_HOME": str(folder), **SETTINGS},
         capture_output=True,
         text=True,
         check=False,
@@ -137,6 +149,13 @@ def test_the_start_is_silent_and_what_follows_is_heard(
 ) -> None:
     assert on_jax[1] == ""
     assert on_tensorflow[1] == "still heard\nby its number too\n"
+
+
+def test_settings_of_the_user_change_no_number(
+    on_jax: tuple[dict[str, Any], str], on_tensorflow: tuple[dict[str, Any], str]
+) -> None:
+    assert on_jax[0]["settings"] == ["float32", 1e-7, "channels_last", None, False, False]
+    assert on_tensorflow[0]["settings"] == ["float32", 1e-7, "channels_last", None, None]
 
 
 def test_another_backend_comes_too_late(on_tensorflow: tuple[dict[str, Any], str]) -> None:
