@@ -1,5 +1,6 @@
 """The environment variables of a process: what must be set or gone before MLflow, JAX and TensorFlow are imported."""
 
+import getpass
 import os
 
 # The run of `mlflow run`, moved here from MLFLOW_RUN_ID, which would make MLflow resume and rename that run.
@@ -21,12 +22,17 @@ CHANGING_OUTPUTS = ("DNNL_", "JAX_", "KERAS_MAX_", "KERAS_NNX_", "ONEDNN_", "TF_
 
 
 def prepare_environment() -> None:
-    """Quiet MLflow, shorten its retries, and remove what `mlflow run` exports and what changes outputs."""
+    """Quiet MLflow, shorten its retries, remove what `mlflow run` exports and what changes outputs, name the user."""
     for name, value in QUIET_DEFAULTS.items():
         os.environ.setdefault(name, value)
     for name in list(os.environ):
         if name in REDIRECTIONS or name.startswith(CHANGING_OUTPUTS):
             del os.environ[name]
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        # In a container a user id may have no name, and DVC ends without one.
+        os.environ["LOGNAME"] = str(os.getuid())
     parent = os.environ.pop("MLFLOW_RUN_ID", None)
     if parent:
         os.environ[PARENT_RUN_VARIABLE] = parent

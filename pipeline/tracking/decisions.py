@@ -81,16 +81,11 @@ def read(client: MlflowClient, model: str) -> list[Decision]:
 def write(client: MlflowClient, version: ModelVersion, decision: Decision) -> Decision:
     """Store a decision, completed by its number, the time and the user. The caller must hold the store's lock."""
     known = read(client, decision.model)
-    try:
-        who = getpass.getuser()
-    except (KeyError, OSError):
-        # In a container, a user id may have no name.
-        who = "unknown"
     complete = replace(
         decision,
         number=max((item.number for item in known), default=0) + 1,
         when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        who=who,
+        who=getpass.getuser(),
     )
     content = asdict(complete)
     path = f"{FOLDER}/{decision.model}-{complete.number:04d}.json"
