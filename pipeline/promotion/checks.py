@@ -46,7 +46,8 @@ class Evidence:
     - `stored`: what the evaluation stored of this very model (n, num_outputs), or why there is nothing.
     - `served`: the model as it is served, or why it cannot be loaded.
     - `version_digests` and `present_digests`, by split: of the data that the version was made from, and of those here.
-    - `commit`: the one that is checked out, None outside a git repository; `changes` are the paths that differ from it.
+    - `commit`: the one that is checked out, `changes` are the paths that differ from it. Where there is no commit,
+      they are the reason.
     """
 
     targets: NDArray[Any]
@@ -193,7 +194,7 @@ def data_digests(of_version: Mapping[str, str], present: Mapping[str, str]) -> C
 def clean_commit(commit: str | None, changes: Sequence[str]) -> Check:
     """Whether what is here is what a commit says."""
     if commit is None:
-        measured = "no commit: not in a git repository"
+        measured = f"no commit: {', '.join(changes)}"
     elif changes:
         listed, num_more = ", ".join(changes[:MAX_LISTED]), len(changes) - MAX_LISTED
         measured = f"{commit[:8]}, but uncommitted: {listed}{f' and {num_more} more' if num_more > 0 else ''}"

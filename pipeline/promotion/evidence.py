@@ -104,11 +104,14 @@ def _stored(
 
 
 def work_tree(root: Path) -> tuple[str | None, list[str]]:
-    """The commit that the git repository around a folder has checked out, if any, and the paths that differ from it.
+    """The commit that the git repository around a folder has checked out, and the paths that differ from it.
 
+    Without a commit the latter is one text: why there is none.
     Of untracked files only those of the study count, and none that git ignores: a user's own may lie anywhere.
     """
     commit = git.commit(root)
+    if commit is None:
+        return None, [git.refusal(root)]
     status = git.output(root, "status", "--porcelain", "--untracked-files=no")
     untracked = git.output(root, "ls-files", "--others", "--exclude-standard", "--", *STUDY)
     if status is None or untracked is None:

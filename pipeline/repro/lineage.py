@@ -145,6 +145,8 @@ def _origin(workspace: Workspace, what: str) -> Origin:
     commit, lock = first or (None, dvc_lock.read(root))
     if _is_of(lock, run):
         note = "No commit has these outputs in its dvc.lock yet: commit it, so that this state can be found again."
+        if git.commit(root) is None:
+            note = f"No commit is known: {git.refusal(root)}"
         commands = (f"git checkout {commit} && {repro}" if commit else repro, again)
         return Origin(version, run, commit, run.commit, lock[run.stage].dependencies, commands, "" if commit else note)
     note = (

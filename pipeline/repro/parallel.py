@@ -21,6 +21,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from pipeline.errors import PipelineError
+from pipeline.io import git
 from pipeline.io.paths import Workspace
 from pipeline.runtime import fork_server, process, progress
 
@@ -103,7 +104,9 @@ def stale_stages(root: Path) -> dict[str, set[str]]:
             }
             changed = {name.rpartition(":")[2] for name in repo.status()}
     except DvcException as error:
-        raise PipelineError(f"{root}: DVC cannot tell which stages are up to date: {error}") from None
+        raise PipelineError(
+            f"{root}: DVC cannot tell which stages are up to date: {error}. {git.advice(error)}."
+        ) from None
     stale: set[str] = set()
     for name in TopologicalSorter(needs).static_order():
         if name in changed or needs[name] & stale:

@@ -23,7 +23,7 @@ from rich.text import Text
 from ruamel.yaml import YAML
 
 from pipeline.errors import PipelineError
-from pipeline.io import dvc_lock
+from pipeline.io import dvc_lock, git
 from pipeline.io.dvc_lock import LockedStage
 from pipeline.io.paths import Workspace
 from pipeline.repro.demo import copy
@@ -82,7 +82,7 @@ def open_project(workspace: Workspace) -> Project:
             addresses = [stage.name for stage in found if stage.outs]
             cache = Path(repository.cache.local.path)
     except DvcException as error:
-        raise PipelineError(f"{root}: DVC cannot read the project: {error}. Run `dvc status` there.") from None
+        raise PipelineError(f"{root}: DVC cannot read the project: {error}. {git.advice(error)}.") from None
     locked = dvc_lock.read(root)
     stages = {address: locked[address] for address in addresses if address in locked}
     return Project(root, stages, tuple(address for address in addresses if address not in locked), cache)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -42,3 +43,24 @@ def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("PATH", str(tmp_path))
     assert git.commit(tmp_path) is None
     assert git.output(tmp_path, "--version") is None
+
+
+def test_names_that_are_not_ascii_or_not_even_text_can_be_read(repository_with_a_commit: Path) -> None:
+    (repository_with_a_commit / "ü").touch()
+    (repository_with_a_commit / os.fsdecode(b"caf\xe9")).touch()
+    assert git.output(repository_with_a_commit, "ls-files", "--others") == "caf\\xe9\nü\n"
+
+
+def test_why_there_is_no_commit(
+    repository_with_a_commit: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    assert git.refusal(elsewhere) == "not in a git repository"
+    subprocess.run(["git", "-C", str(elsewhere), "init", "--quiet"], check=True)
+    assert git.refusal(elsewhere) == "nothing was committed yet"
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert git.commit(repository_with_a_commit) is None
+    remedy = f"git config --global --add safe.directory {repository_with_a_commit}"
+    assert git.refusal(repository_with_a_commit) == f"the repository is another user's. If you trust it: {remedy}"
+    monkeypatch.setenv("PATH", str(elsewhere))
+    assert git.refusal(repository_with_a_commit) == "git is not installed, or does not answer"

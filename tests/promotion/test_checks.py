@@ -142,7 +142,7 @@ def test_thresholds_that_are_left_out_are_not_checked() -> None:
             "test bbbbbbbb here, unknown of the version",
         ),
         (evidence(answers(20), present_digests={}), "data digests", "no data here"),
-        (evidence(answers(20), commit=None), "git commit", "no commit: not in a git repository"),
+        (evidence(answers(20), commit=None, changes=["no git"]), "git commit", "no commit: no git"),
         (
             evidence(answers(20), changes=("a", "b", "c", "d", "e")),
             "git commit",

@@ -50,6 +50,13 @@ def test_a_second_time_nothing_is_left_to_do(workspace: Workspace) -> None:
     assert (workspace.root / "times.log").read_text() == "first;second;"
 
 
+def test_sources_without_git_are_told_the_remedy(workspace: Workspace) -> None:
+    """As unpacked from a ZIP, with DVC's settings of this project."""
+    (workspace.root / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
+    with pytest.raises(PipelineError, match=r"is not a git repository\. Run `git init` there\.$"):
+        reproduce(workspace, subject="the study")
+
+
 def test_what_failed_goes_on_where_it_stopped(workspace: Workspace) -> None:
     path = workspace.root / "dvc.yaml"
     path.write_text(DVC_YAML.replace("python log.py second", "echo no second >&2; exit 3"))
