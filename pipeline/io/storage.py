@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -38,14 +39,13 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
+        # Not mkstemp, whose files are private: these are ordinary ones, as the user's umask says.
+        unused = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        with unused.open("xb") as file:
+            temporary = unused
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files private; these are ordinary ones.
-        temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
         raise PipelineError(

@@ -32,11 +32,19 @@ WRITERS: dict[str, Callable[[Path], None]] = {
 writers = pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
 
 
-def test_a_file_is_written_with_its_folders_for_all_to_read(tmp_path: Path) -> None:
-    path = tmp_path / "a" / "b" / "file.bin"
-    storage.write_bytes(path, b"content")
+def test_a_file_is_written_with_its_folders(tmp_path: Path) -> None:
+    storage.write_bytes(tmp_path / "a" / "b" / "file.bin", b"content")
     assert files_in(tmp_path) == {"a/b/file.bin": b"content"}
-    assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_who_may_read_a_file_is_said_by_the_umask(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        storage.write_bytes(tmp_path / "file.bin", b"content")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file.bin").stat().st_mode & 0o777 == mode
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
