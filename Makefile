@@ -83,6 +83,6 @@ $(INSTALLED): requirements.lock
 		exit 1; }
 	@$(VENV)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock >$(VENV)/uv.txt
-	@$(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
+	@PIP_USER=0 $(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
 	@$(RUN) uv pip sync --python $(VENV)/bin/python --require-hashes --compile-bytecode requirements.lock
 	@touch $@

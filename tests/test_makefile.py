@@ -18,7 +18,11 @@ PYTHON = f"""#!/bin/bash
 case "$*" in
     "$FAIL_ON") echo "$1 $2 fails"; exit 1;;
     "{PYTEST}") echo "{PYTEST_CLOSING_LINE}";;
-    *) echo "called: $*"; echo "mirror: ${{DATASET_MIRROR:-none}}"; echo "python: $(command -v python)";;
+    *)
+        echo "called: $*"
+        echo "of $2: PIP_USER=$PIP_USER"
+        echo "mirror: ${{DATASET_MIRROR:-none}}"
+        echo "python: $(command -v python)";;
 esac
 """
 
@@ -84,6 +88,11 @@ def test_a_changed_lock_is_installed(clone: Path) -> None:
     assert "uv pip sync" in calls
     assert "--require-hashes --compile-bytecode requirements.lock" in calls
     assert "uv pip sync" not in run("make", "demo", cwd=clone).stdout
+
+
+def test_a_setting_of_pip_to_install_for_the_user_is_overruled(clone: Path) -> None:
+    set_age(clone / ".venv" / ".installed", seconds=200)
+    assert "of pip: PIP_USER=0" in run("make", "setup", cwd=clone, PYTHON="python3", PIP_USER="1").stdout
 
 
 def test_an_unsuitable_python_is_refused_with_the_way_out(clone: Path) -> None:

@@ -283,6 +283,15 @@ def test_git_ignores_what_is_made_again(repository: Path, tmp_path: Path, path: 
     assert (answer.returncode == 0) is ignored
 
 
+def test_a_clone_of_git_for_windows_has_the_same_bytes(repository: Path, tmp_path: Path) -> None:
+    """Its default turns line ends, and DVC would take the code for changed."""
+    clone = ["git", "clone", "--quiet", "--config", "core.autocrlf=true", str(repository), str(tmp_path / "clone")]
+    if subprocess.run(clone, check=False, capture_output=True).returncode:
+        pytest.skip("not in a git repository")
+    listed = subprocess.run(["git", "ls-files", "--eol"], cwd=tmp_path / "clone", check=True, capture_output=True)
+    assert {line.split()[1] for line in listed.stdout.splitlines()} <= {b"w/lf", b"w/-text", b"w/none"}
+
+
 def test_dvc_stays_off_the_network(repository: Path) -> None:
     config = (repository / ".dvc" / "config").read_text()
     assert re.search(r"^\s*analytics = false$", config, re.MULTILINE)
