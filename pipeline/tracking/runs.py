@@ -118,10 +118,11 @@ def create_run(store: Store, experiment_id: str, name: str, tags: dict[str, str]
 
 
 def origin_tags(store: Store) -> dict[str, str]:
-    """Tags of every run that this process creates: the process, and the commit that is checked out, if any."""
+    """Tags of every run that this process creates: the process, and the commit checked out, or why none is known."""
     commit = git.commit(store.root)
-    commits = {} if commit is None else {"git_commit": commit, "mlflow.source.git.commit": commit}
-    return {PROCESS: this_process(), **commits}
+    if commit is None:
+        return {PROCESS: this_process(), "git_commit_missing": git.refusal(store.root)}
+    return {PROCESS: this_process(), "git_commit": commit, "mlflow.source.git.commit": commit}
 
 
 def complete(store: Store, run_id: str, record: RunRecord, live: Mapping[str, str] = MappingProxyType({})) -> bool:

@@ -228,8 +228,11 @@ def test_a_parent_of_another_store_is_ignored(stages: Any, monkeypatch: pytest.M
     assert "mlflow.parentRunId" not in stages.view.run("data", "fetch@digit-files").data.tags
 
 
-def test_the_commit_is_a_tag(stages: Any) -> None:
+def test_the_commit_is_a_tag_or_why_there_is_none(stages: Any) -> None:
     root = stages.workspace.root
+    stages.prepare()
+    publish.publish(stages.workspace, stages.params, "prepare", "mnist")
+    assert stages.view.run("data", "prepare@mnist").data.tags["git_commit_missing"] == "not in a git repository"
     identity = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
     subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
     subprocess.run(["git", *identity, "commit", "--quiet", "--allow-empty", "-m", "first"], cwd=root, check=True)
