@@ -1,6 +1,7 @@
 """Take the pictures of README.md and docs anew: of the report, and of MLflow's UI with a study's runs.
 
-Run as `python docs/screenshots.py` in a project where `dvc repro` is done; it needs Chromium and the dev extra's Playwright.
+Run as `python docs/screenshots.py` in a project where `dvc repro` is done; it needs Chromium, and Playwright of the extra
+`dev`.
 """
 
 from __future__ import annotations
