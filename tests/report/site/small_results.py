@@ -74,9 +74,9 @@ def make(root: Path) -> tuple[Workspace, Params]:
     for study in params.studies:
         compare.main(workspace, params, study)
     contrast.main(workspace, params, "first")
-    summarize.main(workspace, params, "all")
     _repeat(workspace)
     _signal(workspace, params)
+    summarize.main(workspace, params, "all")
     for task in params.tasks:
         selected = {"selected": "wide", "reason": "It is the best.", "candidates": [], "alternatives": []}
         storage.write_json(workspace.selection(task), selected)
