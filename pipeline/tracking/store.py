@@ -30,7 +30,7 @@ DATABASE = "mlflow.db"
 DEFAULT_URI = f"sqlite:///{DATABASE}"
 # A file with SQLAlchemy's options, such as `?timeout=30`; a database in memory would vanish with each process.
 SQLITE_FILE = re.compile(r"sqlite(\+pysqlite)?:///(?!:memory:|file:)(?P<path>[^?]+)(?P<options>\?.*)?")
-PASSWORD = re.compile(r"(://[^:/?#@]*:)[^/]*@")
+PASSWORD = re.compile(r"(://[^:/?#@]*:).*@")
 # Of the servers that are reached through a driver of SQLAlchemy's.
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
@@ -212,15 +212,16 @@ def _probe(uri: str) -> None:
             requests.get(uri, timeout=PROBE_TIMEOUT)
     elif uri.partition("://")[0].partition("+")[0] in PORTS:
         try:
-            parts = urlsplit(uri)
+            # Without the user and the password, as SQLAlchemy finds them: they may hold any character.
+            parts = urlsplit(re.sub("://[^:/]*(:[^@]*)?@", "://", uri, count=1))
             address = (parts.hostname, parts.port or PORTS[parts.scheme.partition("+")[0]])
         except ValueError as error:
             raise MlflowException(f"{NO_ADDRESS}: {error}") from None
         # Without a host, a socket of this machine is meant.
         if address[0] is not None:
             socket.create_connection((address[0], address[1]), PROBE_TIMEOUT).close()
-    elif uri.startswith("file:") or ("://" not in uri and uri != "databricks"):
-        # MLflow would take it for a folder.
+    elif uri.startswith(("file:", "sqlite:", "sqlite+")) or ("://" not in uri and uri != "databricks"):
+        # MLflow would take it for a folder, or for a database in memory.
         raise MlflowException(NO_ADDRESS)
 
 

@@ -99,6 +99,21 @@ def test_each_database_has_an_artifact_folder_of_its_own(
     assert root.name == folder
 
 
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("https://me:secret@host:5000/mlflow", "https://me:***@host:5000/mlflow"),
+        ("postgresql://me:se#cr/e?t@[host/db", "postgresql://me:***@[host/db"),
+        ("postgresql://me:se@cret@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me@host/db", "postgresql://me@host/db"),
+    ],
+)
+def test_no_password_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, shown: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert store.find_location(Workspace(tmp_path)).shown == shown
+
+
 def test_an_address_may_have_options(stages: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db?timeout=30")
     stages.fetch()
@@ -113,6 +128,8 @@ def test_an_address_may_have_options(stages: Any, monkeypatch: pytest.MonkeyPatc
         ("my-server:5000", store.NO_ADDRESS),
         ("./mlruns", store.NO_ADDRESS),
         ("file:///mlruns", store.NO_ADDRESS),
+        ("sqlite://", store.NO_ADDRESS),
+        ("sqlite:///:memory:", store.NO_ADDRESS),
         ("http://[my-server]:5000", "'[my-server]:5000' is not a valid host"),
         ("postgresql://me:secret@[my-server]/mlflow", store.NO_ADDRESS),
         ("postgresql://me:secret@my-server:port/mlflow", store.NO_ADDRESS),
@@ -140,7 +157,7 @@ def test_a_database_server_that_is_away_costs_seconds(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql+psycopg://me:secret@127.0.0.1:{port}/mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql+psycopg://me:se#c/r?et@127.0.0.1:{port}/mlflow")
     stages.fetch()
     start = time.monotonic()
     publish.publish(stages.workspace, stages.params, "fetch", "digit-files")
