@@ -20,9 +20,14 @@ class Workspace:
     def variants_table(self) -> Path:
         return self.root / "results" / "variants.csv"
 
+    @property
+    def headlines(self) -> Path:
+        """Folder of what `dvc metrics show` has in its rows: a file per variant with a few metrics."""
+        return self.root / "results" / "metrics"
+
     def headline(self, variant: str) -> Path:
-        """The few metrics of a variant that `dvc metrics show` has in its row."""
-        return self.root / "results" / "metrics" / f"{variant}.json"
+        """The few metrics of a variant."""
+        return self.headlines / f"{variant}.json"
 
     @property
     def searches_table(self) -> Path:

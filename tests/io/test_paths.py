@@ -90,7 +90,7 @@ def places(workspace: Workspace, params: Params) -> Iterator[tuple[str, set[Path
     for name in params.tasks:
         yield f"register@{name}", {workspace.selection(name)}
     yield "tabulate", {workspace.searches_table}
-    yield "summarize", {workspace.variants_table, workspace.headline("any").parent}
+    yield "summarize", {workspace.variants_table, workspace.headlines}
     yield "report", {workspace.site}
 
 

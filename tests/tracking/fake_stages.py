@@ -125,6 +125,9 @@ class FakeStages:
     def summarize(self) -> None:
         self.workspace.variants_table.parent.mkdir(parents=True, exist_ok=True)
         self.workspace.variants_table.write_text("variant,study\nsmall,digits\nlarge,digits\nlarge,activity\n")
+        headline = self.workspace.headline("small")
+        headline.parent.mkdir(parents=True, exist_ok=True)
+        headline.write_text(json.dumps({"test_accuracy": 0.9}))
 
     def select(self, variant: str = "small", task: str = "mnist-classifier") -> None:
         candidates = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
@@ -189,6 +190,7 @@ def test_the_summary_is_a_run_with_the_table(stages: Any) -> None:
     run = stages.view.run("summary", "summarize")
     assert (run.data.metrics["num_rows"], run.data.metrics["num_variants"]) == (3, 2)
     assert (run.data.tags["dvc_stage"], run.data.tags["data"]) == ("summarize", "real")
+    assert json.loads(run.data.tags["dvc_outputs"]).keys() == {"results/variants.csv", "results/metrics"}
     artifacts = stages.view.client.list_artifacts(run.info.run_id, "summary")
     assert [item.path for item in artifacts] == ["summary/variants.csv"]
 

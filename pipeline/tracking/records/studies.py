@@ -103,6 +103,7 @@ def summary_record(workspace: Workspace, params: Params, name: str) -> RunRecord
     table = outputs.table(path, "variant", "study")
     return StageItem(workspace, params, "summarize", name, embedded_first(params, params.datasets), SUMMARY).record(
         [path],
+        outputs=[path, workspace.headlines],
         folder="summary",
         metrics={
             "num_rows": float(len(table)),
