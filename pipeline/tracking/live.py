@@ -112,8 +112,9 @@ class LiveRun:
         """Close the run, and those below it, of a stage that ended by an exception."""
         self._stop_sending()
         status = runs.FAILED if isinstance(error, Exception) else runs.KILLED
-        with contextlib.suppress(*MLFLOW_ERRORS):
-            for run_id in filter(None, (self.run_id, *self.children.values())):
+        for run_id in filter(None, (self.run_id, *self.children.values())):
+            # One that was deleted already, as there was a run of the same outputs, must not keep the others open.
+            with contextlib.suppress(*MLFLOW_ERRORS):
                 runs.close(self.store.client, self.store.client.get_run(run_id), status)
 
     def _send_until_closed(self) -> None:

@@ -111,6 +111,25 @@ def test_the_same_search_again_leaves_the_first_runs(whole: Any) -> None:
     assert len(whole.view.runs("digits")) == 1 + len(UNITS)
 
 
+def test_the_same_search_again_is_interrupted_while_it_gives_way_to_the_first(
+    whole: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search_live(whole)
+    delete, deleted = MlflowClient.delete_run, []
+
+    def interrupted(client: MlflowClient, run_id: str) -> None:
+        if deleted:
+            raise KeyboardInterrupt
+        deleted.append(run_id)
+        delete(client, run_id)
+
+    monkeypatch.setattr(MlflowClient, "delete_run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        search_live(whole)
+    finished = [run.info.run_name for run in whole.view.runs("digits") if run.info.status == "FINISHED"]
+    assert sorted(finished) == sorted([NAME, *UNITS])
+
+
 def test_other_figures_make_another_search(whole: Any) -> None:
     search_live(whole)
     search_live(whole, seed=0.01)
