@@ -152,7 +152,8 @@ def test_predictions_of_some_files_only_have_an_exit_status_of_their_own(
     registered: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.runtime.backend.configure", lambda *_, **__: None)
-    monkeypatch.setattr(loading, "load_model", lambda *_: lambda images: np.full((len(images), 3), 1 / 3, np.float32))
+    model = SimpleNamespace(predict=lambda images: np.full((len(images), 3), 1 / 3, np.float32))
+    monkeypatch.setattr(loading, "open_version", lambda *_: contextlib.nullcontext(model))
     root = registered.workspace.root
     np.save(root / "good.npy", np.zeros((28, 28), np.uint8))
     np.save(root / "bad.npy", np.zeros((3, 784), np.uint8))
