@@ -79,15 +79,18 @@ def test_padding_is_black_in_either_scaling_and_may_be_odd() -> None:
     assert (received == -1).all()
 
 
+@pytest.mark.slow
 def test_parameter_counts_are_the_sources_and_the_base_is_frozen(trial: dict[str, Any]) -> None:
     assert (trial["total"], trial["trainable"], trial["base"]) == (2_924_106, 663_562, 2_257_984)
     assert trial["trainable in base"] == 0
 
 
+@pytest.mark.slow
 def test_the_head_normalizes_then_hides_then_drops_out(trial: dict[str, Any]) -> None:
     assert trial["head"] == ["InputLayer", "BatchNormalization", "Dense", "Dropout", "Dense"]
 
 
+@pytest.mark.slow
 def test_the_complete_model_predicts_what_its_parts_do(trial: dict[str, Any]) -> None:
     assert trial["input"] == [None, 28, 28]
     assert trial["features"] == [6, 1280]
@@ -96,14 +99,17 @@ def test_the_complete_model_predicts_what_its_parts_do(trial: dict[str, Any]) ->
     assert np.ptp(trial["complete"], axis=0).max() > 0.01, "of different images"
 
 
+@pytest.mark.slow
 def test_random_weights_tell_images_apart(trial: dict[str, Any]) -> None:
     assert trial["spread"] > 0.1
 
 
+@pytest.mark.slow
 def test_weights_as_keras_2_saved_them_are_read_too(trial: dict[str, Any]) -> None:
     assert trial["same as keras 2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "reason"),
     [

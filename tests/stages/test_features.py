@@ -90,6 +90,7 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Computed:
     return Computed(workspace, json.loads(finished.stdout), finished.stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", NUM_IMAGES)
 def test_every_image_has_features_and_its_label(computed: Computed, split: str) -> None:
     rows, labels = storage.read_arrays(computed.workspace.features("tiny", split), "features", "labels")
@@ -100,12 +101,14 @@ def test_every_image_has_features_and_its_label(computed: Computed, split: str) 
     assert rows.std(axis=0).max() > 0.1, "of different images"
 
 
+@pytest.mark.slow
 def test_the_same_bytes_twice_and_no_other_files(computed: Computed) -> None:
     weights, first, again = computed.hashes
     assert again == first
     assert first.keys() - weights.keys() == {"features/tiny/train.npz", "features/tiny/validation.npz"}
 
 
+@pytest.mark.slow
 def test_without_a_terminal_it_is_silent(computed: Computed) -> None:
     assert computed.said == ""
 

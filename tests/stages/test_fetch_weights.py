@@ -111,6 +111,7 @@ def test_unknown_weights_are_named(tmp_path: Path) -> None:
         fetch_weights.main(Workspace(tmp_path), Params.model_validate(content_with(published_weights(b""))), "top")
 
 
+@pytest.mark.slow
 def test_random_weights_and_those_of_keras_2_are_saved_alike(tmp_path: Path, mirror: Path) -> None:
     """In two processes: equal weights become equal bytes, whatever form they came in."""
     drawn, said = run_stage(

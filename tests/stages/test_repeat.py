@@ -139,6 +139,7 @@ def test_every_other_variant_is_compared_with_the_baseline(
     assert (pair["first"], pair["second"]) == ("deep", "wide")
 
 
+@pytest.mark.slow
 def test_the_same_bytes_twice(trained: Workspace, params: Params) -> None:
     save_split(trained, "test", 7)
 

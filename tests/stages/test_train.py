@@ -373,6 +373,7 @@ def run_stage(workspace: Workspace, name: str) -> tuple[dict[str, bytes], str]:
     return {name: (workspace.root / name).read_bytes() for name in outputs(workspace)}, finished.stderr
 
 
+@pytest.mark.slow
 def test_the_same_bytes_twice_and_no_tracking_server_needed(prepared: Workspace) -> None:
     random = {**NARROW, "layers": [{"units": 8, "dropout": 0.2}], "epochs": 2}
     params_files.write(prepared.root, {**CONTENT, "variants": {"narrow": random, "longer": NARROW}, "warm_started": {}})

@@ -15,7 +15,7 @@ import pytest
 from pipeline.training.data import history_columns
 
 # The first test waits for the trainings.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
 
 HISTORY_COLUMNS = history_columns(("loss", "cross_entropy", "accuracy"))
 ONE_STEP = ["l1 and l2", "three steps", "three steps of adam", "schedule"]
@@ -118,7 +118,6 @@ def test_one_step_equals_plain_keras(trial: dict[str, Any], name: str) -> None:
     assert_equal_trainings(trial["one_step"][name], list(HISTORY_COLUMNS[1:-1]), tolerance=2e-5 if several else 1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ALONE)
 def test_one_step_with_one_option_equals_plain_keras(alone_trial: dict[str, Any], name: str) -> None:
     assert_equal_trainings(alone_trial[name], list(HISTORY_COLUMNS[1:-1]))
@@ -151,7 +150,6 @@ def of_seeds(trial: dict[str, Any], dropout: str, side: str, figure: str) -> np.
     return np.array([last[figure] for last in trial[dropout][side]])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("figure", ["cross_entropy", "accuracy", "val_cross_entropy", "val_accuracy"])
 def test_over_seeds_both_end_alike_with_dropout(seeds_trial: dict[str, Any], figure: str) -> None:
     """The means lie within three standard errors of their difference; an accuracy has steps, of one example."""
@@ -160,7 +158,6 @@ def test_over_seeds_both_end_alike_with_dropout(seeds_trial: dict[str, Any], fig
     assert abs(engine.mean() - keras.mean()) < 3 * error + (1 / 13 if "accuracy" in figure else 0)
 
 
-@pytest.mark.slow
 def test_dropout_makes_more_of_a_difference_than_seeds_do(seeds_trial: dict[str, Any]) -> None:
     """Without it, the figures would be so different that the seeds could not hide it."""
     for side in ("engine", "keras"):
@@ -173,7 +170,6 @@ def test_one_step_of_a_dense_network_equals_plain_keras(dense_trial: dict[str, A
     assert_equal_in_all_columns(dense_trial["one_step"][name], num_columns=4 if name == "absolute error" else 6)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", DENSE_ALONE)
 def test_one_step_of_a_dense_network_with_one_option_equals_plain_keras(
     dense_alone_trial: dict[str, Any], name: str

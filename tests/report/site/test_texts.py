@@ -40,6 +40,7 @@ def test_demonstrations_have_no_findings(made: tuple[Workspace, Params]) -> None
     content = made[1].model_dump(exclude_defaults=True)
     images = {"kind": "embedded", "images": "digits", "train_size": 9, "test_size": 9, "seed": 1}
     content["sources"] = {"shape-files": images}
+    content["datasets"]["shapes"]["demonstration"] = True
     params = Params.model_validate(content, strict=False)
     assert texts.sections(made[0], params) == ()
 
