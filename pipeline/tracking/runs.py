@@ -60,7 +60,7 @@ def upsert(store: Store, record: RunRecord, live: Mapping[str, str] = MappingPro
         found = min(known, key=lambda run: (run.info.status != FINISHED, run.info.start_time), default=None)
         if found is not None and (own is None or found.info.status == FINISHED):
             # The record's own last: whoever is killed meanwhile leaves it RUNNING, and `close_dead` those below it.
-            for dropped in reversed(live.values()):
+            for dropped in reversed([*live.values()]):
                 _close_and_delete(client, dropped, FINISHED)
             return "repaired" if complete(store, found.info.run_id, record) else "unchanged", found.info.run_id
         if own is not None:

@@ -115,7 +115,8 @@ def test_the_same_search_again_is_interrupted_while_it_gives_way_to_the_first(
     whole: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search_live(whole)
-    delete, deleted = MlflowClient.delete_run, []
+    delete = MlflowClient.delete_run
+    deleted: list[str] = []
 
     def interrupted(client: MlflowClient, run_id: str) -> None:
         if deleted:
