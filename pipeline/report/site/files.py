@@ -12,6 +12,8 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader
 
 from pipeline.config.params import Params
+from pipeline.evaluation import reported
+from pipeline.evaluation.reported import ReportedAccuracies, ReportedRows
 from pipeline.io import storage
 from pipeline.io.paths import Workspace
 from pipeline.report import words
@@ -41,6 +43,16 @@ class Site:
         made = words.environment(autoescape=True, loader=FileSystemLoader(HERE), trim_blocks=True, lstrip_blocks=True)
         made.globals.update(site=self, params=self.params)
         return made
+
+    @cached_property
+    def reported_rows(self) -> ReportedRows:
+        """What the sources report of each row, read once."""
+        return reported.reported_rows(self.workspace.reported_results, self.params)
+
+    @cached_property
+    def reported_accuracies(self) -> ReportedAccuracies:
+        """The test accuracies that the sources report, read once."""
+        return reported.reported_accuracies(self.workspace.reported_results, self.params)
 
     def add_page(self, path: str, template: str, **content: Any) -> None:
         """Fill a template and keep it as a page; it sees `root`, the way from the page to the site's root."""

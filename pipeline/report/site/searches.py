@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from pipeline.evaluation.reported import reported_rows
 from pipeline.report.site import tables
 from pipeline.report.site.files import Site, rows_of
 from pipeline.report.site.pictures import Picture, drawn
@@ -28,7 +27,7 @@ def add_page(site: Site, name: str) -> None:
         refits=[variant for variant, item in site.params.derived.items() if item.layers_from == name],
         pictures=[] if scores is None or scores.empty else list(_pictures(site, name, scores)),
         configurations=None if scores is None or scores.empty else _configurations(site, scores),
-        reported=reported_rows(site.workspace.reported_results, site.params)[search.study, name],
+        reported=site.reported_rows[search.study, name],
     )
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.evaluation import result_files
-from pipeline.evaluation.reported import reported_accuracies, reported_rows
 from pipeline.io import storage
 from pipeline.plots import comparison, repeats
 from pipeline.plots import data as data_plots
@@ -35,9 +33,8 @@ def add_page(site: Site, study: str, findings: Sequence[Section], effects: pd.Da
     """Add the page of a study, or of a signal, which is one too."""
     about = next((section for section in findings if section.study == study), None)
     ours = shown(effects[effects["study"] == study])
-    reported = reported_rows(site.workspace.reported_results, site.params)
     sources = [*site.variants_of(study), *site.searches_of(study)]
-    faults = {name: fault for name in sources if (fault := reported[study, name].fault)}
+    faults = {name: fault for name in sources if (fault := site.reported_rows[study, name].fault)}
     is_signal = study in site.params.signals
     site.add_page(
         f"studies/{study}.html",
@@ -56,11 +53,13 @@ def add_page(site: Site, study: str, findings: Sequence[Section], effects: pd.Da
         statistics=_statistics(site, study),
         seeds=list(_seeds(site, study)),
         contrast=list(_contrast(site, study)),
-        gains=_table(site, site.workspace.contrast(study) / "gains.csv", tables.GAINS, "Gains over the baseline"),
+        gains=tables.of_file(
+            site, site.workspace.contrast(study) / "gains.csv", tables.GAINS, "Gains over the baseline"
+        ),
         effects=Table("What each technique bought in this study", tables.EFFECTS, ours) if ours else None,
         searches=list(_searches(site, study)),
         sweeps=_sweeps(site, study),
-        closing=_table(
+        closing=tables.of_file(
             site, site.workspace.conclusions(study) / "closing_table.csv", tables.CLOSING, "The best of each search"
         ),
         conclusions=site.record(site.workspace.conclusions(study) / "conclusions.json").get("conclusions", []),
@@ -71,11 +70,6 @@ def add_page(site: Site, study: str, findings: Sequence[Section], effects: pd.Da
 
 def _dataset(site: Site, study: str) -> str:
     return study if study in site.params.signals else site.params.studies[study].dataset
-
-
-def _table(site: Site, path: Path, columns: Sequence[tables.Column], caption: str) -> Table | None:
-    rows = site.rows(path)
-    return Table(caption, columns, rows, site.copy(path)) if rows else None
 
 
 def _data(site: Site, study: str) -> Iterator[Picture]:
@@ -112,7 +106,7 @@ def _models(site: Site, study: str) -> list[tuple[str, Table]]:
     found = []
     for name in site.variants_of(study):
         path = site.workspace.evaluation_details(study, name) / "layers.csv"
-        layers = _table(site, path, tables.LAYERS, f"The layers of {name}")
+        layers = tables.of_file(site, path, tables.LAYERS, f"The layers of {name}")
         if layers:
             found.append((name, layers))
     return found
@@ -178,8 +172,7 @@ def _results(site: Site, study: str) -> Any:
     table = site.table(site.workspace.variants_table)
     if table is None:
         return None
-    reported = reported_accuracies(site.workspace.reported_results, site.params)
-    text = readme.results_table(table[table["study"] == study], site.params, reported)
+    text = readme.results_table(table[table["study"] == study], site.params, site.reported_accuracies)
     return texts.html(site, text.partition("\n")[2], ROOT, caption="Measured and reported test accuracy")
 
 
@@ -211,7 +204,7 @@ def _seeds(site: Site, study: str) -> Iterator[Picture]:
         return
     reported = {
         variant: item.test_accuracy
-        for (home, variant), item in reported_accuracies(site.workspace.reported_results, site.params).items()
+        for (home, variant), item in site.reported_accuracies.items()
         if home == study and item.fault is None
     }
     yield drawn(

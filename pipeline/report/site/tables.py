@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -55,6 +56,12 @@ def cell(site: Site, value: Any, form: str, root: str) -> Markup:
     if page:
         return Markup('<a href="{}{}"><code>{}</code></a>').format(root, page, value)
     return Markup.escape(stated(value))
+
+
+def of_file(site: Site, path: Path, columns: Sequence[Column], caption: str) -> Table | None:
+    """A CSV table of the results, with a link to its copy; None where there is none or it has no row."""
+    rows = site.rows(path)
+    return Table(caption, columns, rows, site.copy(path)) if rows else None
 
 
 VARIANTS = (

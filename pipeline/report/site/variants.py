@@ -54,22 +54,19 @@ def add_page(site: Site, name: str) -> None:
         figures=_figures(trained, tested),
         curves=list(curves_of(site, name)),
         mistakes=list(_mistakes(site, name)),
-        classes=_table(site, details / "per_class.csv", tables.CLASSES, "Each class on the test set"),
-        waves=_table(site, details / "first_test_rows.csv", tables.WAVES, "The first test rows"),
-        layers=_table(site, details / "layers.csv", tables.LAYERS, "The layers"),
+        classes=tables.of_file(site, details / "per_class.csv", tables.CLASSES, "Each class on the test set"),
+        waves=tables.of_file(site, details / "first_test_rows.csv", tables.WAVES, "The first test rows"),
+        layers=tables.of_file(site, details / "layers.csv", tables.LAYERS, "The layers"),
         weights=_weights(site, name),
-        kernels=_table(site, workspace.kernels(name) / "statistics.csv", tables.KERNELS, "The weights of each layer"),
+        kernels=tables.of_file(
+            site, workspace.kernels(name) / "statistics.csv", tables.KERNELS, "The weights of each layer"
+        ),
         origin=_origin(site, name),
         files=_files(site, name),
         digests=site.record(workspace.dataset_results(variant.dataset) / "statistics.json").get("sha256", {}),
         model=workspace.model(name, variant).relative_to(workspace.root).as_posix(),
         address=stage_table.address(site.params, "train", name),
     )
-
-
-def _table(site: Site, path: Any, columns: Any, caption: str) -> Table | None:
-    rows = site.rows(path)
-    return Table(caption, columns, rows, site.copy(path)) if rows else None
 
 
 def _specification(site: Site, name: str) -> dict[str, str]:
