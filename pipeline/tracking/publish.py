@@ -17,7 +17,7 @@ from mlflow.entities import Run
 
 from pipeline.config.load import FILES
 from pipeline.config.params import Params
-from pipeline.io import dvc_lock
+from pipeline.io import dvc_lock, storage
 from pipeline.io.paths import Workspace
 from pipeline.tracking import registry, runs
 from pipeline.tracking.records.outputs import NotMadeYetError
@@ -94,7 +94,7 @@ def state_of(workspace: Workspace) -> str:
     package = Path(__file__).parents[1]
     files = [workspace.root / name for name in (dvc_lock.NAME, *FILES)]
     files += [workspace.reported_results, *sorted(package.rglob("*.py"))]
-    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()]
+    hashes = [storage.sha256(path) for path in files if path.is_file()]
     return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
